@@ -1,0 +1,91 @@
+"""Every setting with its default, range and meaning: the only home of defaults; imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CODECS = ("libx264", "libx265", "libsvtav1", "ffv1")
+DETECTORS = ("centerface",)
+SCALES = ("auto", "1", "2", "4")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+CROP_SIZES = (32, 48, 64, 96, 128, 192, 256)
+"""Sides of the low-resolution crops, pixels; a face gets the one nearest to its own size."""
+
+
+@dataclass(frozen=True)
+class Encode:
+    """How the output's picture is coded."""
+
+    codec: str = "libx264"
+    crf: float | None = None  # None: 17 for libx264, 19 for libx265, 24 for libsvtav1; ffv1 is lossless
+    preset: str | None = None  # None: the encoder's own default
+
+
+@dataclass(frozen=True)
+class Analyze:
+    """How faces are found and followed."""
+
+    detector: str = "centerface"
+    detect_every: int = 5  # frames between detections; optical flow follows the points between them
+    detect_side: int = 960  # the picture is reduced to this long side before detection; never enlarged
+    min_score: float = 0.55  # of a detection that begins a track, and of a track on average; half of it continues one
+    min_face: float = 12.0  # smallest side of a face's box
+    bridge_s: float = 1.0  # longest gap inside a shot that is bridged
+    min_track_s: float = 0.2  # shorter tracks are dropped
+    fade_frames: int = 4  # frames over which the effect fades where a track begins or ends inside a shot
+    smooth_s: float = 0.2  # standard deviation of the steadying filter for a still head
+
+
+@dataclass(frozen=True)
+class Render:
+    """Who is restored, by which model, where."""
+
+    scale: str = "auto"  # of the picture; auto: the largest of 1, 2, 4 whose short side stays within 1440
+    model: str = "vidsr_x4"  # a shipped model, a .safetensors file, or "plain"
+    fidelity: float | None = None  # 0: the GAN, 1: true to the input; None: the model's own balance
+    faces: str = "all"  # all, largest, or track ids separated by commas
+    device: str = "auto"
+    precision: str = "auto"
+    batch: int = 16  # faces of 64 px in one call of the network; larger crops count by their area
+
+
+@dataclass(frozen=True)
+class Enhance:
+    """One film's whole job."""
+
+    analyze: Analyze = Analyze()
+    render: Render = Render()
+    encode: Encode = Encode()
+    start: float | None = None  # seconds from the film's beginning
+    end: float | None = None
+    tracks: str | None = None  # a file from `vidsr analyze`; None: analyse
+    segment_s: float = 10.0  # length of the pieces that are rendered one by one
+    overwrite: bool = False
+    keep_going: bool = False  # of a damaged film, enhance what can be decoded
+
+@dataclass(frozen=True)
+class Train:
+    """How a model is trained."""
+
+    data: str = "synthetic"  # a folder of aligned sharp faces, or "synthetic" for a smoke run
+    validation: str | None = None  # a folder of sharp faces that are not in `data`; None: no validation
+    output: str = "model.safetensors"
+    steps: int = 20_000
+    warmup: int = 100  # steps over which the learning rate rises
+    decay: int = 6_000  # last steps, over which the learning rate falls to zero as a cosine
+    rate: float = 2e-3  # Adam's learning rate
+    batch: int = 16
+    patch: int = 32  # side of the low-resolution patches
+    window: int = 5
+    features: int = 48
+    blocks: int = 8
+    film: float = 0.375  # share of every batch that went through noise, blur and H.264
+    moving: float = 0.1875  # share of every batch that moves but is clean
+    reels: int = 24  # films of 192 faces each that are held in memory
+    average: float = 0.999  # of the weights, over steps (EMA)
+    clip_norm: float = 1.0  # longest gradient
+    save_s: float = 180.0  # seconds between checkpoints
+    check_every: int = 1000  # steps between validations
+    seed: int = 1
+    threads: int = 0  # 0: as many as torch takes by itself
+    device: str = "auto"

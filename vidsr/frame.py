@@ -1,0 +1,174 @@
+"""The values that flow from stage to stage: frozen, checked when made, shapes in every message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Samples = NDArray[np.uint8] | NDArray[np.uint16]
+Floats = NDArray[np.float32]
+
+LANDMARKS = 5
+"""Left eye, right eye, nose tip, left and right mouth corner, as seen in the picture."""
+
+
+def _check(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True)
+class PixelFormat:
+    """How ffmpeg stores a planar YUV frame: `name` is ffmpeg's, little-endian above 8 bits.
+
+    `shift_x` and `shift_y` are the base-2 logarithms of the chroma subsampling: (1, 1) is 4:2:0.
+    """
+
+    name: str
+    depth: int
+    shift_x: int
+    shift_y: int
+
+    @property
+    def dtype(self) -> type[np.uint8] | type[np.uint16]:
+        return np.uint8 if self.depth == 8 else np.uint16
+
+    @property
+    def peak(self) -> int:
+        """The largest sample value."""
+        return (1 << self.depth) - 1
+
+    def chroma_shape(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of each chroma plane; odd sizes round up, as in ffmpeg."""
+        return -(-height >> self.shift_y), -(-width >> self.shift_x)
+
+    def frame_bytes(self, height: int, width: int) -> int:
+        """Size of one frame in bytes."""
+        rows, columns = self.chroma_shape(height, width)
+        return (height * width + 2 * rows * columns) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True, repr=False)
+class Frame:
+    """One decoded picture: `luma (H, W)` and `chroma (2, h, w)`, uint8 or uint16, as the decoder gave them.
+
+    `index` counts frames of the film from 0 in presentation order; `pts` is in ticks of the stream's time base.
+    """
+
+    index: int
+    pts: int
+    luma: Samples
+    chroma: Samples
+
+    def __post_init__(self) -> None:
+        _check(self.luma.ndim == 2, f"luma must be (H, W), not {self.luma.shape}")
+        _check(
+            self.chroma.ndim == 3 and self.chroma.shape[0] == 2,
+            f"chroma must be (2, h, w), not {self.chroma.shape}",
+        )
+        _check(
+            self.luma.dtype == self.chroma.dtype and self.luma.dtype in (np.uint8, np.uint16),
+            f"planes must both be uint8 or uint16, not {self.luma.dtype} and {self.chroma.dtype}",
+        )
+
+    def __repr__(self) -> str:
+        return f"Frame({self.index}, pts={self.pts}, luma={self.luma.shape} {self.luma.dtype}, chroma={self.chroma.shape})"
+
+
+@dataclass(frozen=True, repr=False)
+class Detection:
+    """One face in one frame: `box (4,)` x0 y0 x1 y1, `landmarks (5, 2)` x y, pixels of the frame, centres at .5."""
+
+    box: Floats
+    landmarks: Floats
+    score: float
+
+    def __post_init__(self) -> None:
+        _check(self.box.shape == (4,), f"box must be (4,), not {self.box.shape}")
+        _check(self.landmarks.shape == (LANDMARKS, 2), f"landmarks must be (5, 2), not {self.landmarks.shape}")
+
+    def __repr__(self) -> str:
+        return f"Detection({np.round(self.box, 1).tolist()}, score={self.score:.2f})"
+
+
+@dataclass(frozen=True, repr=False)
+class Track:
+    """One face over `n` consecutive frames of one shot, from frame `first`.
+
+    `landmarks (n, 5, 2)` are raw (as seen) and `matrices (n, 2, 3)` steadied: a similarity that maps frame pixels to
+    the unit square of the crop template (0..1 in x and y; FFHQ's alignment), so that multiplying its rows by the
+    crop's side gives pixels. `boxes (n, 4)`; `score (n,)`; `observed (n,)` is False where the face was bridged, not
+    seen; `weight (n,)` in 0..1 is how much of the effect is shown: it fades where the track begins and ends inside a
+    shot.
+    """
+
+    id: int
+    first: int
+    landmarks: Floats
+    boxes: Floats
+    score: Floats
+    observed: NDArray[np.bool_]
+    matrices: Floats
+    weight: Floats
+
+    def __post_init__(self) -> None:
+        n = len(self.landmarks)
+        _check(n > 0, "a track has at least one frame")
+        for name, shape in (
+            ("landmarks", (n, LANDMARKS, 2)),
+            ("boxes", (n, 4)),
+            ("score", (n,)),
+            ("observed", (n,)),
+            ("matrices", (n, 2, 3)),
+            ("weight", (n,)),
+        ):
+            found = getattr(self, name).shape
+            _check(found == shape, f"{name} must be {shape}, not {found}")
+
+    def __len__(self) -> int:
+        return len(self.landmarks)
+
+    @property
+    def stop(self) -> int:
+        """The frame after the last."""
+        return self.first + len(self)
+
+    @property
+    def height(self) -> float:
+        """Median height of the face's box, pixels of the frame."""
+        return float(np.median(self.boxes[:, 3] - self.boxes[:, 1]))
+
+    @property
+    def window(self) -> float:
+        """Median side of the aligned window, pixels of the frame."""
+        scale = np.hypot(self.matrices[:, 0, 0], self.matrices[:, 1, 0])
+        return float(np.median(1 / scale))
+
+    def __repr__(self) -> str:
+        return f"Track({self.id}, frames {self.first}..{self.stop - 1}, {self.height:.0f} px high)"
+
+
+@dataclass(frozen=True, repr=False)
+class Crop:
+    """The aligned face of one track in one frame: `rgb (3, h, w)` float32 in 0..1, on the device that will use it.
+
+    `matrix (2, 3)` maps frame pixels to the pixels of the `rgb` it travels with, always.
+    """
+
+    track: int
+    index: int
+    matrix: Floats
+    rgb: Tensor
+
+    def __post_init__(self) -> None:
+        _check(self.matrix.shape == (2, 3), f"matrix must be (2, 3), not {self.matrix.shape}")
+        _check(self.rgb.ndim == 3 and self.rgb.shape[0] == 3, f"rgb must be (3, h, w), not {tuple(self.rgb.shape)}")
+
+    def __repr__(self) -> str:
+        return f"Crop(track {self.track}, frame {self.index}, rgb={tuple(self.rgb.shape)})"
