@@ -1,0 +1,109 @@
+"""A range of the film: windows, batches, halos and memory change nothing in the frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from tests.faces import FACE, frame_of, planes, portrait, track_of
+from vidsr import render as module
+from vidsr.frame import Frame
+from vidsr.network import Plain, Vidsr
+from vidsr.render import Job, render
+from vidsr.upscale import Restorer
+from vidsr.weights import Card, Model
+
+FRAMES = 14
+CPU = torch.device("cpu")
+
+
+def model(window: int = 5) -> Model:
+    torch.manual_seed(3)
+    network = Vidsr(window, 8, 2)
+    for number in network.parameters():
+        torch.nn.init.normal_(number, std=0.08)
+    return Model("random", network.eval(), Card("vidsr", window, 8, 2, "none", "", "", "", {}), "")
+
+
+def plain() -> Model:
+    return Model("plain", Plain(5), Card("plain", 5, 0, 0, "none", "", "", "", {}), "")
+
+
+def film(first: int = 0, stop: int = FRAMES) -> Iterator[Frame]:
+    small = cv2.resize(portrait(), (256, 256), interpolation=cv2.INTER_AREA)
+    for index in range(first, stop):
+        yield frame_of(np.roll(small, index, axis=1), index)
+
+
+TRACKS = (
+    track_of(FRAMES, (FACE[0] / 2, FACE[1] / 2), 48.0),
+    track_of(6, (60.0, 60.0), 33.0, first=4, ident=2),
+    track_of(3, (200.0, 200.0), 50.0, first=11, ident=3),
+)
+
+
+def job(batch: int = 4, which: Model | None = None, scale: int = 1) -> Job:
+    return Job(planes(scale), TRACKS, Restorer(which or model(), CPU, torch.float32), batch)
+
+
+def lumas(frames: Iterator[Frame]) -> list[np.ndarray]:
+    return [np.concatenate([frame.luma.ravel(), frame.chroma.ravel()]) for frame in frames]
+
+
+def test_every_frame_comes_out_once_in_order_with_its_time() -> None:
+    found = list(render(film(), 0, FRAMES, job()))
+    assert [frame.index for frame in found] == list(range(FRAMES))
+    assert [frame.pts for frame in found] == list(range(FRAMES))
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_network_that_does_nothing_changes_nothing(scale: int) -> None:
+    from vidsr.blend import enlarged
+
+    found = lumas(render(film(), 0, FRAMES, job(which=plain(), scale=scale)))
+    wanted = lumas(enlarged(frame, planes(scale)) for frame in film())
+    assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_the_batch_changes_nothing(batch: int) -> None:
+    wanted = lumas(render(film(), 0, FRAMES, job(4)))
+    found = lumas(render(film(), 0, FRAMES, job(batch)))
+    assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+    originals = lumas(film())
+    assert not any(np.array_equal(a, b) for a, b in zip(found, originals, strict=True))
+
+
+@pytest.mark.parametrize(("first", "stop"), [(0, 5), (3, 9), (9, 14), (13, 14)])
+def test_a_range_is_the_film_cut_out(first: int, stop: int) -> None:
+    whole = lumas(render(film(), 0, FRAMES, job()))
+    halo = film(max(0, first - 2), min(FRAMES, stop + 2))
+    part = lumas(render(halo, first, stop, job()))
+    assert all(np.array_equal(a, b) for a, b in zip(part, whole[first:stop], strict=True))
+
+
+def test_frames_wait_within_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELD_MIB", 0)
+    read = []
+
+    def counted() -> Iterator[Frame]:
+        for frame in film():
+            read.append(frame.index)
+            yield frame
+
+    for frame in render(counted(), 0, FRAMES, job(64)):
+        assert read[-1] <= frame.index + 3
+
+
+def test_a_frame_with_a_fading_face_lies_between() -> None:
+    import dataclasses
+
+    half = dataclasses.replace(TRACKS[0], weight=np.full(FRAMES, 0.5, np.float32))
+    none = lumas(film())[5].astype(int)
+    full = lumas(render(film(), 0, FRAMES, Job(planes(), TRACKS[:1], job().restorer, 4)))[5].astype(int)
+    some = lumas(render(film(), 0, FRAMES, Job(planes(), (half,), job().restorer, 4)))[5].astype(int)
+    assert np.abs((full - none) / 2 - (some - none)).max() <= 1

@@ -1,0 +1,63 @@
+"""Between a stream's own YUV samples and RGB in 0..1, by its own matrix and range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from vidsr.picture import LUMA_WEIGHTS
+
+@dataclass(frozen=True)
+class Color:
+    """One stream's coding of colour: `matrix`, a key of LUMA_WEIGHTS, range, and bits a sample."""
+
+    matrix: str
+    full_range: bool
+    depth: int
+
+    @cached_property
+    def offset(self) -> Tensor:
+        """`(3,)`: the sample values of black without colour."""
+        black = 0 if self.full_range else 16 << (self.depth - 8)
+        grey = 1 << (self.depth - 1)
+        return torch.tensor([black, grey, grey], dtype=torch.float32)
+
+    @cached_property
+    def to_rgb(self) -> Tensor:
+        """`(3, 3)`: sample values less their offset -> RGB."""
+        return torch.linalg.inv(self.to_yuv.double()).float()
+
+    @cached_property
+    def to_yuv(self) -> Tensor:
+        """`(3, 3)`: RGB -> sample values less their offset; maps differences too."""
+        red, blue = LUMA_WEIGHTS[self.matrix]
+        green = 1 - red - blue
+        luma, chroma = self._spans
+        rows = [
+            [red * luma, green * luma, blue * luma],
+            [-red / (1 - blue) / 2 * chroma, -green / (1 - blue) / 2 * chroma, chroma / 2],
+            [chroma / 2, -green / (1 - red) / 2 * chroma, -blue / (1 - red) / 2 * chroma],
+        ]
+        return torch.tensor(rows, dtype=torch.float32)
+
+    @property
+    def _spans(self) -> tuple[float, float]:
+        """Distance from black to white, and across the chroma axis, in sample values."""
+        if self.full_range:
+            peak = float((1 << self.depth) - 1)
+            return peak, peak
+        return float(219 << (self.depth - 8)), float(224 << (self.depth - 8))
+
+
+def rgb_from(samples: Tensor, color: Color) -> Tensor:
+    """YUV sample values `(..., 3, h, w)` float -> RGB in 0..1, clipped."""
+    level = samples - color.offset.to(samples.device)[:, None, None]
+    return torch.einsum("ij,...jhw->...ihw", color.to_rgb.to(samples.device), level).clamp(0, 1)
+
+
+def yuv_difference(rgb: Tensor, color: Color) -> Tensor:
+    """A difference of RGB `(..., 3, h, w)` as a difference of YUV sample values; zero stays zero exactly."""
+    return torch.einsum("ij,...jhw->...ihw", color.to_yuv.to(rgb.device), rgb)

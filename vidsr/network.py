@@ -1,0 +1,78 @@
+"""The networks: plain modules, shapes on each line."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SCALE = 4
+"""Every network enlarges by this factor."""
+
+
+def enlarge(rgb: Tensor) -> Tensor:
+    """The plain enlargement that restored faces are measured against: bicubic, `(B, 3, h, w) -> (B, 3, 4h, 4w)`."""
+    return F.interpolate(rgb, scale_factor=SCALE, mode="bicubic", align_corners=False)
+
+
+class Block(nn.Module):
+    """Two convolutions around a ReLU, added to the input; starts as the identity, without batch normalisation.
+
+    After EDSR (Lim 2017, section 3.1), which showed that normalisation costs sharpness here.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(features, features, 3, padding=1)
+        self.second = nn.Conv2d(features, features, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.second(F.relu(self.first(x)))
+        return out
+
+
+class Vidsr(nn.Module):
+    """The restorer: `(B, T, 3, h, w) -> (B, 3, 4h, 4w)`, RGB in 0..1, T neighbouring aligned crops of one face.
+
+    The middle frame's bicubic enlargement plus what the network adds (VDSR's residual, Kim 2016, section 3.1), all
+    work at low resolution and one pixel shuffle at the end (ESPCN, Shi 2016). Time is a window, not a state: any
+    frame can be computed alone. A fresh network adds nothing.
+    """
+
+    def __init__(self, window: int = 5, features: int = 48, blocks: int = 8) -> None:
+        super().__init__()
+        self.window = window
+        self.head = nn.Conv2d(3 * window, features, 3, padding=1)
+        self.body = nn.Sequential(*(Block(features) for _ in range(blocks)))
+        self.tail = nn.Conv2d(features, 3 * SCALE * SCALE, 3, padding=1)
+        nn.init.zeros_(self.tail.weight)
+        nn.init.zeros_(self.tail.bias)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        middle = clip[:, self.window // 2]  # (B, 3, h, w)
+        x = (clip.flatten(1, 2) - 0.5).to(memory_format=torch.channels_last)  # (B, 3T, h, w)
+        x = F.relu(self.head(x))  # (B, features, h, w)
+        x = x + self.body(x)  # (B, features, h, w)
+        added = F.pixel_shuffle(self.tail(x), SCALE)  # (B, 3, 4h, 4w)
+        return enlarge(middle) + added
+
+
+class Plain(nn.Module):
+    """The network that does nothing: the plain enlargement of the window's middle frame."""
+
+    def __init__(self, window: int = 1) -> None:
+        super().__init__()
+        self.window = window
+
+    def forward(self, clip: Tensor) -> Tensor:
+        return enlarge(clip[:, self.window // 2])
+
+
+ARCHITECTURES: dict[str, type[Vidsr] | type[Plain]] = {"vidsr": Vidsr, "plain": Plain}
+
+
+def parameters(network: nn.Module) -> int:
+    """How many numbers the network holds."""
+    return sum(p.numel() for p in network.parameters())
