@@ -36,7 +36,7 @@ def test_memory_that_does_not_suffice_halves_the_batch(monkeypatch: pytest.Monke
 
 
 def test_one_face_too_many_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(self: Restorer, part: torch.Tensor) -> torch.Tensor:
+    def never(*_: object) -> torch.Tensor:
         raise torch.cuda.OutOfMemoryError("simulated")
 
     monkeypatch.setattr(Restorer, "_one", never)

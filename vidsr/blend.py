@@ -62,6 +62,11 @@ def without_shift(added: Tensor) -> Tensor:
     return added - F.interpolate(low, scale_factor=SCALE, mode="bilinear", align_corners=False)[0]
 
 
+def as_samples(plane: NDArray[np.generic], peak: int) -> Samples:
+    """A plane of whole numbers in the type that holds `peak`."""
+    return plane.astype(np.uint8, copy=False) if peak == 255 else plane.astype(np.uint16, copy=False)
+
+
 def _enlarged(samples: Samples, scale: int, offset: float, shape: tuple[int, int], peak: int) -> Samples:
     """One plane by Lanczos; `offset` is the column's shift that keeps the chroma's site."""
     if offset == 0 and shape == (samples.shape[0] * scale, samples.shape[1] * scale):
@@ -71,7 +76,7 @@ def _enlarged(samples: Samples, scale: int, offset: float, shape: tuple[int, int
         move = np.array([[1 / scale, 0, half + offset], [0, 1 / scale, half]])
         flags = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
         large = cv2.warpAffine(samples, move, shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.minimum(large, peak) if peak < np.iinfo(samples.dtype).max else np.asarray(large, samples.dtype)
+    return as_samples(np.minimum(large, peak), peak)
 
 
 def enlarged(frame: Frame, planes: Planes) -> Frame:
@@ -84,7 +89,7 @@ def enlarged(frame: Frame, planes: Planes) -> Frame:
     luma = _enlarged(frame.luma, scale, 0.0, (height, width), peak)
     shape = planes.pixels.chroma_shape(height, width)
     chroma = np.stack([_enlarged(plane, scale, site * (1 - 1 / scale), shape, peak) for plane in frame.chroma])
-    return Frame(frame.index, frame.pts, luma, chroma)
+    return Frame(frame.index, frame.pts, luma, as_samples(chroma, peak))
 
 
 def _to_density(picture: Tensor, ratio: float) -> tuple[Tensor, int]:
@@ -104,14 +109,16 @@ class _Patch:
 
 
 def _patch(picture: Tensor, to_crop: NDArray[np.float64], side: int, shape: tuple[int, int]) -> _Patch | None:
-    """Bring `picture (C + 1, 4s, 4s)`, whose last channel is the mask, to a plane; `to_crop` maps its samples to crops."""
+    """Bring `picture (C + 1, 4s, 4s)`, whose last channel is the mask, to a plane; `to_crop` maps the plane to crops."""
     box = covered(to_crop, side, shape, 0)
     if box.empty:
         return None
     density = float(np.sqrt(abs(np.linalg.det(to_crop[:, :2])))) * SCALE
     reduced, factor = _to_density(picture, density)
     fit = SCALE / factor
-    here = compose(np.array([[fit, 0, 0], [0, fit, 0]]), compose(to_crop, np.array([[1.0, 0, box.x0], [0, 1.0, box.y0]])))
+    here = compose(
+        np.array([[fit, 0, 0], [0, fit, 0]]), compose(to_crop, np.array([[1.0, 0, box.x0], [0, 1.0, box.y0]]))
+    )
     found = sample(reduced, here, box.shape, "zeros")
     return _Patch(box, found[:-1], found[-1])
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vidsr.picture import LUMA_WEIGHTS
 
+
 @dataclass(frozen=True)
 class Color:
     """One stream's coding of colour: `matrix`, a key of LUMA_WEIGHTS, range, and bits a sample."""
@@ -28,7 +29,8 @@ class Color:
     @cached_property
     def to_rgb(self) -> Tensor:
         """`(3, 3)`: sample values less their offset -> RGB."""
-        return torch.linalg.inv(self.to_yuv.double()).float()
+        back: Tensor = torch.linalg.inv(self.to_yuv.double())
+        return back.float()
 
     @cached_property
     def to_yuv(self) -> Tensor:

@@ -15,6 +15,12 @@ def enlarge(rgb: Tensor) -> Tensor:
     return F.interpolate(rgb, scale_factor=SCALE, mode="bicubic", align_corners=False)
 
 
+def silence(layer: nn.Conv2d) -> None:
+    """Let a layer begin by giving zero."""
+    for number in layer.parameters():
+        nn.init.zeros_(number)
+
+
 class Block(nn.Module):
     """Two convolutions around a ReLU, added to the input; starts as the identity, without batch normalisation.
 
@@ -25,8 +31,7 @@ class Block(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(features, features, 3, padding=1)
         self.second = nn.Conv2d(features, features, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        silence(self.second)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = x + self.second(F.relu(self.first(x)))
@@ -47,8 +52,7 @@ class Vidsr(nn.Module):
         self.head = nn.Conv2d(3 * window, features, 3, padding=1)
         self.body = nn.Sequential(*(Block(features) for _ in range(blocks)))
         self.tail = nn.Conv2d(features, 3 * SCALE * SCALE, 3, padding=1)
-        nn.init.zeros_(self.tail.weight)
-        nn.init.zeros_(self.tail.bias)
+        silence(self.tail)
 
     def forward(self, clip: Tensor) -> Tensor:
         middle = clip[:, self.window // 2]  # (B, 3, h, w)

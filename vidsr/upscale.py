@@ -42,7 +42,7 @@ class Restorer:
         self.device = device
         self.window = model.window
         self._dtype = dtype
-        self._network = model.network.to(device, dtype, memory_format=torch.channels_last)
+        self._network = model.network.to(device, dtype).to(memory_format=torch.channels_last)
         self._most = 1 << 30
 
     def added(self, clips: Tensor) -> Tensor:
@@ -54,13 +54,14 @@ class Restorer:
         with torch.inference_mode():
             while True:
                 try:
-                    return torch.cat([self._one(part) for part in clips.split(min(self._most, len(clips)))])
+                    return torch.cat([self._one(part) for part in torch.split(clips, min(self._most, len(clips)))])
                 except torch.cuda.OutOfMemoryError as error:
                     self._halve(len(clips), error)
 
     def _one(self, clips: Tensor) -> Tensor:
         clips = clips.to(self._dtype)
-        return (self._network(clips) - enlarge(clips[:, self.window // 2])).float()
+        restored: Tensor = self._network(clips)
+        return (restored - enlarge(clips[:, self.window // 2])).float()
 
     def _halve(self, batch: int, error: Exception) -> None:
         self._most = min(self._most, batch) // 2
