@@ -28,7 +28,7 @@ class Analyze:
     detector: str = "centerface"
     detect_every: int = 5  # frames between detections; optical flow follows the points between them
     detect_side: int = 960  # the picture is reduced to this long side before detection; never enlarged
-    min_score: float = 0.55  # of a detection that begins a track, and of a track on average; half of it continues one
+    min_score: float = 0.55  # begins a track, and a third of its detections have it; two thirds of it continue one
     min_face: float = 12.0  # smallest side of a face's box
     bridge_s: float = 1.0  # longest gap inside a shot that is bridged
     min_track_s: float = 0.2  # shorter tracks are dropped
@@ -62,6 +62,7 @@ class Enhance:
     segment_s: float = 10.0  # length of the pieces that are rendered one by one
     overwrite: bool = False
     keep_going: bool = False  # of a damaged film, enhance what can be decoded
+
 
 @dataclass(frozen=True)
 class Train:

@@ -78,7 +78,9 @@ class Frame:
         )
 
     def __repr__(self) -> str:
-        return f"Frame({self.index}, pts={self.pts}, luma={self.luma.shape} {self.luma.dtype}, chroma={self.chroma.shape})"
+        return (
+            f"Frame({self.index}, pts={self.pts}, luma={self.luma.shape} {self.luma.dtype}, chroma={self.chroma.shape})"
+        )
 
 
 @dataclass(frozen=True, repr=False)

@@ -104,7 +104,9 @@ def find(name: str) -> Path:
     path = Path(name).expanduser()
     if path.suffix == ".safetensors" and path.is_file():
         return path
-    raise ModelError(f"there is no model {name!r}; shipped are: {', '.join([*known, 'plain'])}; or give a .safetensors file")
+    raise ModelError(
+        f"there is no model {name!r}; shipped are: {', '.join([*known, 'plain'])}; or give a .safetensors file"
+    )
 
 
 def read_card(path: Path) -> Card:
@@ -121,7 +123,9 @@ def read_card(path: Path) -> Card:
 
 def _checked_card(path: Path, header: Mapping[str, str]) -> Card:
     if header.get("format") != FORMAT or header.get("scale") != str(SCALE):
-        raise ModelError(f"{path} is a safetensors file, but not one that `vidsr train` made (format {FORMAT}, x{SCALE})")
+        raise ModelError(
+            f"{path} is a safetensors file, but not one that `vidsr train` made (format {FORMAT}, x{SCALE})"
+        )
     try:
         config = json.loads(header["config"])
         window, features, blocks = (int(config[key]) for key in ("window", "features", "blocks"))
@@ -131,7 +135,9 @@ def _checked_card(path: Path, header: Mapping[str, str]) -> Card:
     if header.get("architecture") != "vidsr":
         raise ModelError(f"{path} asks for the architecture {header.get('architecture')!r}, which this version lacks")
     if not (1 <= window <= 15 and window % 2 and 1 <= features <= 512 and 1 <= blocks <= 128):
-        raise ModelError(f"{path} asks for a network of an unlikely size: window {window}, {features} features, {blocks} blocks")
+        raise ModelError(
+            f"{path} asks for a network of an unlikely size: window {window}, {features} features, {blocks} blocks"
+        )
     text = {key: header.get(key, "unknown") for key in ("stage", "licence", "data", "commit")}
     return Card("vidsr", window, features, blocks, metrics=metrics, **text)
 
@@ -158,7 +164,9 @@ def load(name: str) -> Model:
     path = find(name)
     digest = sha256(path)
     if path.parent == models_folder() and checksums().get(path.name) != digest:
-        raise ModelError(f"the checksum of {path} is not the one in SHA256SUMS: the file is damaged; install vidsr again")
+        raise ModelError(
+            f"the checksum of {path} is not the one in SHA256SUMS: the file is damaged; install vidsr again"
+        )
     card = read_card(path)
     with torch.device("meta"):  # nothing is allocated before the shapes have been compared with the file's
         network = Vidsr(card.window, card.features, card.blocks)
@@ -171,7 +179,11 @@ def load(name: str) -> Model:
 
 def interpolated(sharp: Model, true: Model, fidelity: float) -> Model:
     """The network between two of one architecture: 0 is `sharp`, 1 is `true` (Wang 2018, ESRGAN, section 3.4)."""
-    if (sharp.card.window, sharp.card.features, sharp.card.blocks) != (true.card.window, true.card.features, true.card.blocks):
+    if (sharp.card.window, sharp.card.features, sharp.card.blocks) != (
+        true.card.window,
+        true.card.features,
+        true.card.blocks,
+    ):
         raise ModelError(f"{sharp.name} and {true.name} differ in size: nothing lies between them")
     ends = sharp.network.state_dict(), true.network.state_dict()
     network = Vidsr(sharp.card.window, sharp.card.features, sharp.card.blocks)
@@ -212,4 +224,7 @@ def inventory() -> Iterator[tuple[str, bool]]:
         found = ", ".join(f"{key} {value:g}" for key, value in card.metrics.items())
         size = path.stat().st_size / 1e6
         state = "checksum ok" if intact else "CHECKSUM DIFFERS"
-        yield f"{name}: x{SCALE}, {size:.1f} MB, window {card.window}, {card.stage}, {found}; {card.licence}; {state}", intact
+        yield (
+            f"{name}: x{SCALE}, {size:.1f} MB, window {card.window}, {card.stage}, {found}; {card.licence}; {state}",
+            intact,
+        )

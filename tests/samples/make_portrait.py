@@ -46,7 +46,20 @@ def main() -> None:
         raw.write_bytes(b"".join(frame.tobytes() for frame in frames()))
         picture = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{WIDTH}x{HEIGHT}", "-r", str(RATE), "-i", str(raw)]
         sound = ["-f", "lavfi", "-i", f"sine=frequency=440:duration={SECONDS},volume=0.1"]
-        coded = ["-c:v", "libx264", "-crf", "27", "-preset", "slow", "-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "32k"]
+        coded = [
+            "-c:v",
+            "libx264",
+            "-crf",
+            "27",
+            "-preset",
+            "slow",
+            "-pix_fmt",
+            "yuv420p",
+            "-c:a",
+            "aac",
+            "-b:a",
+            "32k",
+        ]
         subprocess.run(["ffmpeg", "-v", "error", "-y", *picture, *sound, *coded, "-shortest", str(target)], check=True)
     print(f"{target}: {target.stat().st_size / 1000:.0f} KB")
 

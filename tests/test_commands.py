@@ -1,0 +1,247 @@
+"""The command line, as a user runs it: its own process, its exit codes, its sentences, its files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vidsr import commands, config
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "tests/samples/portrait.mp4"
+FAST = ("--scale", "1", "--model", "plain", "--preset", "ultrafast", "-q")
+
+
+def vidsr(*words: object, **changes: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | changes
+    command = [sys.executable, "-m", "vidsr", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+
+
+def refused(found: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    """One clear sentence and the exit code, never a traceback."""
+    assert found.returncode == code, found.stderr
+    assert "Traceback" not in found.stderr
+    assert "rror: " in found.stderr
+    for word in words:
+        assert word in found.stderr
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """The first 12 frames of the sample."""
+    path = tmp_path / "film.mp4"
+    cut = ["ffmpeg", "-v", "error", "-i", SAMPLE, "-frames:v", "12", "-c:v", "libx264", "-preset", "ultrafast", path]
+    subprocess.run(cut, check=True)
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_help_is_quick_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['vidsr', '--help']\n"
+        "from vidsr.commands import cli\n"
+        "cli(standalone_mode=False)\n"
+        "print(sorted({'numpy', 'torch', 'cv2', 'tqdm'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert found.stdout.splitlines()[-1] == "[]"
+    times = []
+    for _ in range(5):
+        began = time.monotonic()
+        assert vidsr("--help").returncode == 0
+        times.append(time.monotonic() - began)
+    assert min(times) < 0.3
+
+
+@pytest.mark.parametrize("command", [[], ["enhance"], ["analyze"], ["preview"], ["models"], ["doctor"], ["train"]])
+def test_every_command_explains_itself(command: list[str]) -> None:
+    found = vidsr(*command, "--help")
+    assert found.returncode == 0
+    assert "Usage:" in found.stdout
+
+
+def test_options_are_named_and_preset_as_the_settings() -> None:
+    groups = ((config.Render, commands.RENDER), (config.Analyze, commands.ANALYZE), (config.Encode, commands.ENCODE))
+    given = {option.name: option for option in commands.cli.commands["enhance"].params}
+    for kind, wanted in groups:
+        fields = {field.name: field.default for field in dataclasses.fields(kind)}
+        for name in wanted:
+            assert given[name].default == fields[name]
+            assert f"--{name.replace('_', '-')}" in given[name].opts
+
+
+def test_enhance_writes_beside_the_input_and_reports(film: Path) -> None:
+    report = film.with_name("report.json")
+    found = vidsr("enhance", film, *FAST, "--report", report)
+    assert found.returncode == 0, found.stderr
+    assert names(film.parent) == ["film.enhanced.mp4", "film.mp4", "report.json"]
+    told = json.loads(report.read_text())
+    assert told["version"] == 1
+    assert [(span["first"], span["stop"], span["state"]) for span in told["frames"]] == [(0, 12, "restored")]
+    assert len(told["tracks"]) == 1
+
+
+def test_an_output_that_exists_is_kept_unless_told(film: Path) -> None:
+    output = film.with_name("out.mp4")
+    output.write_text("precious")
+    refused(vidsr("enhance", film, *FAST, "-o", output), 1, "exists", "--overwrite")
+    assert output.read_text() == "precious"
+    assert vidsr("enhance", film, *FAST, "-o", output, "--overwrite").returncode == 0
+    assert output.stat().st_size > 1000
+
+
+def test_the_input_is_never_the_output(film: Path) -> None:
+    before = film.read_bytes()
+    link = film.with_name("link.mp4")
+    link.symlink_to(film)
+    for output in (film, link):
+        refused(vidsr("enhance", film, *FAST, "-o", output, "--overwrite"), 1, "is the input")
+    assert film.read_bytes() == before
+
+
+def bad_input(folder: Path, how: str) -> tuple[Path, int]:
+    path = folder / "bad.mp4"
+    if how == "no such file":
+        return path, 1
+    if how == "a folder without films":
+        (folder / "empty").mkdir()
+        return folder / "empty", 2
+    if how == "text":
+        path.write_text("This is no film.\n" * 50)
+    if how == "zero bytes":
+        path.touch()
+    if how == "audio only":
+        sound = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=duration=0.3", path]
+        subprocess.run(sound, check=True)
+    if how == "half an mp4":
+        path.write_bytes(SAMPLE.read_bytes()[: SAMPLE.stat().st_size // 2])
+    return path, 1
+
+
+@pytest.mark.parametrize(
+    "how", ["no such file", "a folder without films", "text", "zero bytes", "audio only", "half an mp4"]
+)
+def test_bad_input_gets_a_sentence_and_leaves_nothing(tmp_path: Path, how: str) -> None:
+    path, code = bad_input(tmp_path, how)
+    before = names(tmp_path)
+    refused(vidsr("enhance", path, *FAST), code, path.name)
+    assert names(tmp_path) == before
+
+
+def test_a_film_cut_off_is_enhanced_only_when_told(tmp_path: Path) -> None:
+    whole, path = tmp_path / "whole.mkv", tmp_path / "cut.mkv"
+    subprocess.run(["ffmpeg", "-v", "error", "-i", SAMPLE, "-t", "1", "-c", "copy", whole], check=True)
+    path.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    whole.unlink()
+    refused(vidsr("enhance", path, *FAST), 1, "cut.mkv")
+    assert names(tmp_path) == ["cut.mkv"]
+    report = tmp_path / "report.json"
+    found = vidsr("enhance", path, *FAST, "--keep-going", "--report", report)
+    assert found.returncode == 0, found.stderr
+    told = json.loads(report.read_text())
+    assert 3 < told["stop"] < 25
+    assert any("damaged" in warning for warning in told["warnings"])
+
+
+def test_a_folder_that_cannot_be_written_to(film: Path) -> None:
+    if os.geteuid() == 0:
+        refused(vidsr("enhance", film, *FAST, "-o", "/proc/out.mp4"), 1, "/proc")
+        return
+    locked = film.with_name("locked")
+    locked.mkdir(mode=0o500)
+    refused(vidsr("enhance", film, *FAST, "-o", locked / "out.mp4"), 1, "cannot be written")
+
+
+def test_ffmpeg_missing(film: Path, tmp_path: Path) -> None:
+    refused(vidsr("enhance", film, *FAST, PATH=str(tmp_path)), 1, "ffprobe", "install")
+    found = vidsr("doctor", PATH=str(tmp_path))
+    assert found.returncode == 1
+    assert "install ffmpeg" in found.stdout
+
+
+def test_models_that_are_not_there_or_damaged(film: Path) -> None:
+    refused(vidsr("enhance", film, "--model", "nothing"), 1, "nothing", "vidsr_x4")
+    broken = film.with_name("broken.safetensors")
+    broken.write_bytes(b"\x08\0\0\0\0\0\0\0{broken}")
+    refused(vidsr("enhance", film, "--model", broken), 1, "broken.safetensors")
+    assert names(film.parent) == ["broken.safetensors", "film.mp4"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--crf", "99"], ["--scale", "3"], ["--batch", "0"], ["--codec", "gif"], ["--nothing"], ["--fidelity", "2"]],
+)
+def test_wrong_usage_is_exit_2(film: Path, words: list[str]) -> None:
+    found = vidsr("enhance", film, *words)
+    assert found.returncode == 2
+    assert "Usage:" in found.stderr
+
+
+def test_faces_that_are_not_there(film: Path) -> None:
+    refused(vidsr("enhance", film, *FAST, "--faces", "7"), 1, "'7'")
+    assert names(film.parent) == ["film.mp4"]
+
+
+def test_one_bad_film_does_not_stop_the_others(film: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "films", tmp_path / "out"
+    folder.mkdir()
+    out.mkdir()
+    shutil.copy(film, folder / "a.mp4")
+    (folder / "b.mp4").write_text("no film")
+    shutil.copy(film, folder / "c.mp4")
+    (folder / "notes.txt").write_text("not even named like one")
+    found = vidsr("enhance", folder, *FAST, "-o", out)
+    refused(found, 3, "b.mp4", "2 of 3 films done")
+    assert names(out) == ["a.enhanced.mp4", "c.enhanced.mp4"]
+
+
+def test_start_and_end_cut_the_film(film: Path) -> None:
+    report = film.with_name("report.json")
+    found = vidsr("enhance", film, *FAST, "--start", "0.1", "--end", "0.3", "--report", report)
+    assert found.returncode == 0, found.stderr
+    told = json.loads(report.read_text())
+    assert (told["first"], told["stop"]) == (3, 8)
+    refused(vidsr("enhance", film, *FAST, "--start", "9", "--overwrite"), 1, "--start")
+
+
+def test_analyze_writes_what_enhance_takes(film: Path) -> None:
+    tracks = film.with_name("tracks.json")
+    found = vidsr("analyze", film, "-o", tracks)
+    assert found.returncode == 0, found.stderr
+    assert "1 faces" in found.stdout
+    assert len(json.loads(tracks.read_text())["tracks"]) == 1
+    assert vidsr("enhance", film, *FAST, "--tracks", tracks).returncode == 0
+    tracks.write_text(tracks.read_text()[:300])
+    refused(vidsr("enhance", film, *FAST, "--tracks", tracks, "--overwrite"), 1, "tracks.json")
+
+
+def test_preview_shows_a_range(film: Path) -> None:
+    folder = film.with_name("look")
+    found = vidsr("preview", film, "--frames", "2:6", "-o", folder, "--scale", "2")
+    assert found.returncode == 0, found.stderr
+    assert names(folder) == ["contact.png", "preview.mp4"]
+    refused(vidsr("preview", film, "--frames", "2:60", "-o", folder, "--overwrite"), 1, "12 frames")
+    assert vidsr("preview", film, "--frames", "6:2", "-o", folder).returncode == 2
+
+
+def test_models_and_doctor_find_the_install_whole() -> None:
+    found = vidsr("models")
+    assert found.returncode == 0
+    assert "vidsr_x4_fidelity" in found.stdout
+    assert "checksum ok" in found.stdout
+    found = vidsr("doctor")
+    assert found.returncode == 0, found.stdout
+    assert "ok  ffmpeg" in found.stdout
+    assert "ok  models" in found.stdout

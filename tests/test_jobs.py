@@ -1,0 +1,247 @@
+"""One film's work: equal samples where nothing is restored, equal packets however often it was stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.test_package import ROOT
+from vidsr import jobs, weights
+from vidsr.config import Encode, Enhance, Render
+from vidsr.errors import OutputError
+from vidsr.frame import Frame
+
+SAMPLE = ROOT / "tests/samples/portrait.mp4"
+CLIPS = ROOT.parent / "shared/data/test/clips"
+LOSSLESS = Encode(codec="ffv1")
+
+
+class Silent:
+    """A watch that counts, and that can pull the plug."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.stages: list[str] = []
+        self.done = 0
+        self._stop_after = stop_after
+
+    def stage(self, name: str, frames: int | None) -> None:
+        self.stages.append(name)
+        self.done = 0
+
+    def advance(self, frames: int, faces: int) -> None:
+        self.done += frames
+        if self.stages[-1] == "render" and self._stop_after is not None and self.done > self._stop_after:
+            raise KeyboardInterrupt
+
+
+def hashes(path: Path) -> list[str]:
+    """A hash of every decoded frame."""
+    command = ["ffmpeg", "-v", "error", "-i", path, "-map", "0:v", "-fps_mode", "passthrough", "-f", "framemd5", "-"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [line.split(",")[-1].strip() for line in found.stdout.splitlines() if not line.startswith("#")]
+
+
+def contents(path: Path, kind: str) -> list[str]:
+    """A hash of the bytes of every packet of the streams `kind`."""
+    show = ["-select_streams", kind, "-show_entries", "packet=data_hash", "-show_data_hash", "md5", "-of", "csv"]
+    found = subprocess.run(["ffprobe", "-v", "error", *show, path], capture_output=True, text=True, check=True)
+    return re.findall(r"MD5:\w+", found.stdout)
+
+
+def packets(path: Path) -> list[str]:
+    """Every packet of every stream: stream, pts, hash."""
+    show = ["-show_entries", "packet=stream_index,pts,data_hash", "-show_data_hash", "md5", "-of", "csv"]
+    found = subprocess.run(["ffprobe", "-v", "error", *show, path], capture_output=True, text=True, check=True)
+    return found.stdout.splitlines()
+
+
+def settings(**changes: object) -> Enhance:
+    plain = Enhance(render=Render(scale="1", model="plain"), encode=Encode(preset="ultrafast"), segment_s=0.4)
+    return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def run(film: Path, output: Path, what: Enhance, watch: jobs.Watch | None = None) -> jobs.Report:
+    model = weights.open_model(what.render.model, what.render.fidelity)
+    return jobs.enhance(jobs.plan(film, output, what, model), watch or Silent())
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty frames of the sample with their sound."""
+    path = tmp_path_factory.mktemp("jobs") / "film.mp4"
+    cut = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-i",
+        SAMPLE,
+        "-t",
+        "1.2",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-c:a",
+        "copy",
+    ]
+    subprocess.run([*cut, path], check=True)
+    return path
+
+
+def test_a_network_that_does_nothing_gives_the_films_own_samples(film: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mkv"
+    report = run(film, output, settings(encode=LOSSLESS))
+    assert report.restored == 30
+    assert hashes(output) == hashes(film)
+    assert contents(output, "a") == contents(film, "a") != []
+
+
+def test_faces_change_and_nothing_else_does(film: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mkv"
+    run(film, output, settings(encode=LOSSLESS, render=Render(scale="1")))
+
+    def picture(path: Path) -> np.ndarray:
+        raw = ["-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "gray", "-"]
+        found = subprocess.run(["ffmpeg", "-v", "error", "-i", path, *raw], capture_output=True, check=True)
+        return np.frombuffer(found.stdout, np.uint8).reshape(180, 240)
+
+    changed = np.argwhere(picture(output) != picture(film))
+    assert 200 < len(changed) < 180 * 240 / 4
+    height, width = np.ptp(changed, axis=0)
+    assert height < 90 and width < 90
+
+
+def test_the_length_of_the_segments_changes_no_picture(film: Path, tmp_path: Path) -> None:
+    found = []
+    for length in (0.28, 0.6, 10.0):
+        output = tmp_path / f"{length}.mkv"
+        run(film, output, settings(encode=LOSSLESS, segment_s=length, render=Render(scale="1")))
+        found.append(hashes(output))
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("stop_after", [1, 12, 25])
+def test_a_stopped_run_goes_on_and_ends_alike(film: Path, tmp_path: Path, stop_after: int) -> None:
+    unbroken, output = tmp_path / "unbroken.mp4", tmp_path / "out.mp4"
+    run(film, unbroken, settings())
+    with pytest.raises(KeyboardInterrupt):
+        run(film, output, settings(), Silent(stop_after))
+    assert not output.exists()
+    assert output.with_name("out.mp4.vidsr").is_dir()
+    watch = Silent()
+    run(film, output, settings(), watch)
+    assert watch.stages == ["render", "publish"]  # the analysis is not made again
+    assert packets(output) == packets(unbroken)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "unbroken.mp4"]
+
+
+def test_a_segment_that_was_damaged_is_made_again(film: Path, tmp_path: Path) -> None:
+    unbroken, output = tmp_path / "unbroken.mp4", tmp_path / "out.mp4"
+    run(film, unbroken, settings())
+    with pytest.raises(KeyboardInterrupt):
+        run(film, output, settings(), Silent(25))
+    first = min((tmp_path / "out.mp4.vidsr").glob("*.nut"))
+    data = bytearray(first.read_bytes())
+    data[len(data) // 2] ^= 1
+    first.write_bytes(data)
+    run(film, output, settings())
+    assert packets(output) == packets(unbroken)
+
+
+def test_other_settings_are_named_and_not_mixed_in(film: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        run(film, output, settings(), Silent(25))
+    with pytest.raises(OutputError, match=r"settings\.encode\.crf.*--fresh"):
+        run(film, output, settings(encode=Encode(crf=30, preset="ultrafast")))
+    work = jobs.plan(film, output, settings(encode=Encode(crf=30, preset="ultrafast")), weights.load("plain"))
+    jobs.forget(work)
+    jobs.enhance(work, Silent())
+    assert output.exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": 1'])
+def test_a_manifest_cut_in_half_starts_the_work_again(film: Path, tmp_path: Path, text: str) -> None:
+    output = tmp_path / "out.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        run(film, output, settings(), Silent(25))
+    (tmp_path / "out.mp4.vidsr" / "manifest.json").write_text(text)
+    watch = Silent()
+    run(film, output, settings(), watch)
+    assert watch.stages == ["analyse", "render", "publish"]
+    assert output.exists()
+
+
+def test_two_runs_do_not_share_a_work_folder(film: Path, tmp_path: Path) -> None:
+    work = jobs.plan(film, tmp_path / "out.mp4", settings(), weights.load("plain"))
+    with jobs._opened(work), pytest.raises(OutputError, match="working on"):
+        jobs.enhance(work, Silent())
+
+
+def test_the_report_covers_every_frame_once(film: Path, tmp_path: Path) -> None:
+    report = run(film, tmp_path / "out.mp4", settings())
+    covered = [index for span in report.frames for index in range(span.first, span.stop)]
+    assert covered == list(range(30))
+    path = tmp_path / "report.json"
+    report.save(path)
+    assert json.loads(path.read_text())["tracks"][0]["state"] == "restored"
+    none = run(film, tmp_path / "none.mp4", settings(render=Render(scale="1", model="plain", faces="1"), start=0.2))
+    assert none.frames[0].first == 5
+
+
+@pytest.mark.parametrize("stage", ["decode", "network", "encode"])
+@pytest.mark.parametrize("place", [0, 14, 29])
+def test_a_stage_that_fails_ends_the_run_with_its_error(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, place: int
+) -> None:
+    import threading
+
+    def failing(frames: Iterator[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            if frame.index == place:
+                raise RuntimeError(f"{stage} at {place}")
+            yield frame
+
+    if stage == "decode":
+        before = jobs.Reader.__iter__
+        monkeypatch.setattr(jobs.Reader, "__iter__", lambda self: failing(before(self)))
+    elif stage == "network":
+        whole = jobs.render
+        monkeypatch.setattr(jobs, "render", lambda *words: failing(whole(*words)))
+    else:
+        write = jobs.Writer.write
+
+        def wrong(self: jobs.Writer, frame: Frame) -> None:
+            if frame.index == place:
+                raise RuntimeError(f"{stage} at {place}")
+            write(self, frame)
+
+        monkeypatch.setattr(jobs.Writer, "write", wrong)
+    with pytest.raises(RuntimeError, match=f"{stage} at {place}"):
+        run(film, tmp_path / "out.mp4", settings())
+    assert not (tmp_path / "out.mp4").exists()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("vidsr")]
+    children = subprocess.run(
+        ["pgrep", "-P", str(__import__("os").getpid()), "ffmpeg"], capture_output=True, check=False
+    )
+    assert children.stdout == b""
+
+
+@pytest.mark.skipif(not CLIPS.is_dir(), reason="the test clips are not here")
+def test_a_film_without_faces_reaches_the_encoder_untouched(tmp_path: Path) -> None:
+    output = tmp_path / "out.mkv"
+    report = run(CLIPS / "noface_bottles.mp4", output, Enhance(render=Render(scale="1"), encode=LOSSLESS))
+    assert [(span.state, span.reason) for span in report.frames] == [("passed", "no face found")]
+    assert hashes(output) == hashes(CLIPS / "noface_bottles.mp4")
+
+
+def test_scale_auto_stays_within_its_short_side() -> None:
+    sizes = [(240, 180), (640, 360), (640, 480), (1280, 720), (1920, 1080), (360, 640), (3840, 2160)]
+    assert [jobs.auto_scale(*size) for size in sizes] == [4, 4, 2, 2, 1, 4, 1]

@@ -1,0 +1,101 @@
+"""What is installed, and where: the wheel, its models, its command; and what the modules may import."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "vidsr"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy so that the checkout stays as it is."""
+    folder = tmp_path_factory.mktemp("wheel")
+    copy = folder / "source"
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes((ROOT / name).read_bytes())
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(folder),
+        str(copy),
+    ]
+    subprocess.run(build, check=True)
+    return next(folder.glob("vidsr-*.whl"))
+
+
+def test_the_wheel_holds_the_package_and_the_models_only(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"vidsr"}
+    assert "vidsr/models/SHA256SUMS" in names
+    assert "vidsr/models/vidsr_x4_fidelity.safetensors" in names
+    assert "vidsr/models/vidsr_x4_fidelity.md" in names
+
+
+def test_installed_elsewhere_it_enhances_a_film(wheel: Path, tmp_path: Path) -> None:
+    target = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), str(wheel)]
+    subprocess.run(install, check=True)
+    film = tmp_path / "film.mp4"
+    sample = ROOT / "tests/samples/portrait.mp4"
+    subprocess.run(["ffmpeg", "-v", "error", "-i", sample, "-frames:v", "6", film], check=True)
+    environment = {**os.environ, "PYTHONPATH": str(target)}
+    command = [sys.executable, str(target / "bin/vidsr"), "enhance", str(film), "--scale", "2", "-q"]
+    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert (tmp_path / "film.enhanced.mp4").stat().st_size > 1000
+
+
+def imports(path: Path) -> set[str]:
+    """Names of all modules that a file imports anywhere."""
+    tree = ast.parse(path.read_text())
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+def test_threads_and_processes_have_their_rooms() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        name = path.relative_to(PACKAGE).as_posix()
+        names = imports(path)
+        if name not in ("stream.py", "video/process.py"):  # the latter drains what ffmpeg complains of
+            assert "threading" not in names, name
+        if name not in ("video/process.py", "train.py"):  # the latter asks git for the commit
+            assert "subprocess" not in names, name
+        assert not names & {"pickle", "facexlib", "basicsr"}, name
+
+
+def test_only_the_command_line_prints() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        printing = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+        assert not printing, path
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = "import sys, vidsr, vidsr.config, vidsr.errors; print(sorted({'numpy', 'torch', 'cv2', 'click'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

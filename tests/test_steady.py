@@ -1,0 +1,93 @@
+"""The steadying filter: still heads are held, movements kept, no lag, no loss at the ends."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vidsr.steady import smoothed, steady
+from vidsr.template import TEMPLATE, from_square, similarity, to_square
+
+FPS, SMOOTH_S, SIDE = 25.0, 0.2, 100.0
+N = 75
+TIME = np.arange(N) / FPS
+Reals = NDArray[np.float64]
+
+
+def face(x: Reals, y: Reals | float = 0.0, side: Reals | float = SIDE, angle: Reals | float = 0.0) -> Reals:
+    """Landmarks `(N, 5, 2)` of a face whose square has this centre, side and angle."""
+    turn = np.exp(1j * np.broadcast_to(angle, x.shape)) * side
+    points = (TEMPLATE[:, 0] - 0.5) + 1j * (TEMPLATE[:, 1] - 0.5)
+    placed = turn[:, None] * points[None] + (x + 1j * y)[:, None]
+    return np.stack([placed.real, placed.imag], axis=-1)
+
+
+def noisy(landmarks: Reals, sigma: float) -> Reals:
+    return landmarks + np.random.default_rng(5).normal(0, sigma, landmarks.shape)
+
+
+def jitter(matrices: NDArray[np.float32]) -> Reals:
+    """Of centre, log side and angle from frame to frame, in units of the side: `(3,)`."""
+    centre, side, angle = to_square(matrices)
+    parts = (np.abs(np.diff(centre)) / SIDE, np.diff(np.log(side)), np.diff(angle))
+    return np.array([np.sqrt(np.mean(part**2)) for part in parts])
+
+
+def test_a_still_head_is_held_still() -> None:
+    landmarks = noisy(face(np.full(N, 300.0)), 1.0)
+    raw, held = jitter(similarity(landmarks)), jitter(steady(landmarks, FPS, SMOOTH_S))
+    assert (held < raw / 10).all()
+
+
+def test_a_fast_nod_keeps_its_depth() -> None:
+    path = 300 + 30 * np.sin(2 * np.pi * 2 * TIME)
+    centre, _, _ = to_square(steady(noisy(face(path), 0.3), FPS, SMOOTH_S))
+    assert np.abs(centre.real - path).max() < 1.5
+
+
+def test_a_jump_is_not_rounded_off() -> None:
+    path = 300 + 120 / (1 + np.exp(-(TIME - 1.5) * 20))
+    centre, _, _ = to_square(steady(noisy(face(path), 0.3), FPS, SMOOTH_S))
+    assert np.abs(centre.real - path).max() < 2.5
+
+
+def test_a_steady_move_has_no_lag_even_at_the_ends() -> None:
+    path = 100 + 60 * TIME
+    centre, _, _ = to_square(steady(face(path), FPS, SMOOTH_S))
+    assert np.abs(centre.real - path).max() < 0.05
+
+
+def test_zoom_and_roll_are_followed() -> None:
+    side, angle = SIDE * np.exp(0.4 * np.sin(2 * np.pi * TIME)), 0.4 * np.sin(2 * np.pi * TIME)
+    _, found_side, found_angle = to_square(steady(face(np.full(N, 300.0), 0.0, side, angle), FPS, SMOOTH_S))
+    raw_side, raw_angle = to_square(similarity(face(np.full(N, 300.0), 0.0, side, angle)))[1:]
+    assert np.abs(np.log(found_side / raw_side)).max() < 0.03
+    assert np.abs(found_angle - raw_angle).max() < 0.03
+
+
+def test_an_angle_past_half_a_turn_does_not_jump() -> None:
+    angle = np.linspace(3.0, 3.4, N)
+    matrices = steady(noisy(face(np.full(N, 300.0), 0.0, SIDE, angle), 0.5), FPS, SMOOTH_S)
+    assert np.abs(np.diff(matrices[:, 0, 0])).max() < 1e-3
+
+
+def test_mirrored_time_gives_mirrored_results() -> None:
+    landmarks = noisy(face(300 + 20 * np.sin(7 * TIME**2)), 0.5)
+    ahead, back = steady(landmarks, FPS, SMOOTH_S), steady(landmarks[::-1], FPS, SMOOTH_S)
+    assert np.allclose(ahead, back[::-1], atol=1e-4)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
+def test_the_shortest_tracks_stay_near_what_was_seen(n: int) -> None:
+    landmarks = face(np.linspace(300, 305, n))
+    centre, _, _ = to_square(steady(landmarks, FPS, SMOOTH_S))
+    assert np.abs(centre - to_square(similarity(landmarks))[0]).max() < 0.5
+    assert smoothed(np.zeros((n, 2)), 9.0).shape == (n, 2)
+
+
+def test_squares_far_from_the_origin_are_as_still_as_near_ones() -> None:
+    landmarks = noisy(face(np.full(N, 0.0)), 1.0)
+    near, far = steady(landmarks, FPS, SMOOTH_S), steady(landmarks + [3000.0, 1500.0], FPS, SMOOTH_S)
+    assert np.allclose(jitter(near), jitter(far), rtol=0.05, atol=1e-6)
+    assert np.allclose(to_square(from_square(*to_square(far)))[0], to_square(far)[0], atol=1e-2)

@@ -1,0 +1,117 @@
+"""Model files: what comes back, and what is refused with a sentence."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from vidsr import weights
+from vidsr.errors import ModelError
+from vidsr.network import Vidsr
+from vidsr.weights import Card
+
+CARD = Card("vidsr", 5, 8, 2, "fidelity", "MIT", "made up", "0" * 40, {"psnr_y": 30.5})
+
+
+def network(seed: int = 1) -> Vidsr:
+    torch.manual_seed(seed)
+    made = Vidsr(5, 8, 2)
+    for number in made.parameters():
+        torch.nn.init.normal_(number, std=0.1)
+    return made
+
+
+def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
+    path, made = tmp_path / "one.safetensors", network()
+    weights.save(path, made, CARD)
+    found = weights.load(str(path))
+    clip = torch.rand(1, 5, 3, 8, 8)
+    assert torch.equal(found.network(clip), made(clip))
+    assert (found.card, found.name, found.sha256) == (CARD, "one", weights.sha256(path))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_fidelity_lies_between_two_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "models_folder", lambda: tmp_path)
+    for stage, seed in (("gan", 1), ("fidelity", 2)):
+        weights.save(tmp_path / f"pair_{stage}.safetensors", network(seed), CARD)
+    sums = (f"{weights.sha256(path)}  {path.name}\n" for path in tmp_path.glob("*.safetensors"))
+    (tmp_path / "SHA256SUMS").write_text("".join(sums))
+    sharp, true, half = (weights.open_model("pair", f) for f in (None, 1.0, 0.5))
+    assert sharp.name == "pair_gan" and true.name == "pair_fidelity"
+    ends = zip(sharp.network.parameters(), true.network.parameters(), half.network.parameters(), strict=True)
+    assert all(torch.allclose((a + b) / 2, c) for a, b, c in ends)
+    assert len({sharp.sha256, true.sha256, half.sha256}) == 3
+    (tmp_path / "pair_gan.safetensors").unlink()
+    assert weights.open_model("pair", None).name == "pair_fidelity"
+    for fidelity in (0.0, 0.5):
+        with pytest.raises(ModelError, match="leave --fidelity out"):
+            weights.open_model("pair", fidelity)
+
+
+def damaged(path: Path, how: str) -> None:
+    weights.save(path, network(), CARD)
+    data = bytearray(path.read_bytes())
+    if how == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "pickle":
+        path.write_bytes(pickle.dumps({"run": print}))
+    elif how == "nan":
+        made = network()
+        torch.nn.init.constant_(made.tail.weight, torch.nan)
+        weights.save(path, made, CARD)
+    elif how == "huge":
+        header = {"format": "vidsr-1", "scale": "4", "architecture": "vidsr"}
+        header["config"] = json.dumps({"window": 5, "features": 100_000, "blocks": 2})
+        save_file({"x": torch.zeros(1)}, path, header)
+    elif how == "another network":
+        weights.save(path, network(), Card("vidsr", 5, 16, 2, "fidelity", "", "", "", {}))
+    elif how == "another program":
+        save_file({"x": torch.zeros(1)}, path, {"format": "pt"})
+    elif how == "bad header":
+        save_file(
+            {"x": torch.zeros(1)}, path, {"format": "vidsr-1", "scale": "4", "architecture": "vidsr", "config": "["}
+        )
+
+
+@pytest.mark.parametrize(
+    "how", ["cut", "empty", "pickle", "nan", "huge", "another network", "another program", "bad header"]
+)
+def test_a_bad_file_is_refused_with_a_sentence(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "bad.safetensors"
+    damaged(path, how)
+    with pytest.raises(ModelError, match=r"bad\.safetensors"):
+        weights.load(str(path))
+
+
+def test_an_unknown_model_names_those_there_are() -> None:
+    with pytest.raises(ModelError, match="vidsr_x4_fidelity"):
+        weights.load("nothing")
+
+
+def test_a_shipped_file_that_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in weights.models_folder().iterdir():
+        shutil.copy(path, tmp_path)
+    monkeypatch.setattr(weights, "models_folder", lambda: tmp_path)
+    path = tmp_path / "vidsr_x4_fidelity.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match="checksum"):
+        weights.load("vidsr_x4_fidelity")
+
+
+def test_every_shipped_model_has_a_checksum_and_a_card() -> None:
+    folder = weights.models_folder()
+    assert set(weights.checksums()) == {path.name for path in weights.shipped().values()} != set()
+    for name in weights.shipped():
+        assert (folder / f"{name}.md").is_file()
+        assert weights.load(name).card.metrics

@@ -1,0 +1,214 @@
+"""What the first pass knows of a film: its time, its shots, its faces; kept as a file that a person can read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidsr.errors import InputError
+from vidsr.frame import Track
+from vidsr.record import Record
+
+FORMAT, VERSION = "vidsr tracks", 1
+MOST_FRAMES = 1 << 25
+"""Films longer than this (two weeks at 25 a second) are refused, so that a bad file cannot ask for the memory."""
+COLUMNS = (
+    *("frame", "observed", "weight", "score", "x0", "y0", "x1", "y1"),
+    *("left eye x", "left eye y", "right eye x", "right eye y", "nose x", "nose y"),
+    *("left mouth x", "left mouth y", "right mouth x", "right mouth y"),
+    *("m00", "m01", "m02", "m10", "m11", "m12"),
+)
+BOX, POINTS, MATRIX = slice(4, 8), slice(8, 18), slice(18, 24)
+
+
+@dataclass(frozen=True, repr=False)
+class Analysis:
+    """The faces of a film: `timeline (n,)` int64, the pts of each frame; `shots` are (first, stop) and cover it."""
+
+    name: str
+    width: int
+    height: int
+    time_base: Fraction
+    timeline: NDArray[np.int64]
+    shots: tuple[tuple[int, int], ...]
+    tracks: tuple[Track, ...]
+
+    def __repr__(self) -> str:
+        parts = f"{self.frames} frames, {len(self.shots)} shots, {len(self.tracks)} faces"
+        return f"Analysis({self.name!r}, {parts})"
+
+    @property
+    def frames(self) -> int:
+        return len(self.timeline)
+
+
+def select(tracks: Sequence[Track], which: str) -> tuple[Track, ...]:
+    """The tracks that `which` names: "all"; "largest", in each frame the largest face, so that a track is kept if it
+    is the largest anywhere for most of its length; or ids with commas between.
+
+    Raises InputError where an id is no number or no track has it.
+    """
+    if which == "all":
+        return tuple(tracks)
+    if which == "largest":
+        return tuple(track for track in tracks if _is_largest(track, tracks))
+    by_id = {track.id: track for track in tracks}
+    wanted = {_id(word, by_id) for word in which.split(",")}
+    return tuple(track for track in tracks if track.id in wanted)
+
+
+def _id(word: str, known: dict[int, Track]) -> int:
+    word = word.strip()
+    if not (word.isascii() and word.isdecimal() and int(word[:9]) in known and len(word) < 9):
+        have = ", ".join(str(number) for number in sorted(known)[:20]) or "none"
+        raise InputError(f"no face has the id {word!r}; say all, largest, or ids among: {have}")
+    return int(word)
+
+
+def _is_largest(track: Track, tracks: Sequence[Track]) -> bool:
+    """Whether no larger track, for at least half of this one's length, is in the picture together with it."""
+    larger = np.zeros(len(track), bool)
+    for other in tracks:
+        if (other.height, -other.id) > (track.height, -track.id):
+            larger[max(other.first - track.first, 0) : max(other.stop - track.first, 0)] = True
+    return bool(larger.mean() < 0.5)
+
+
+def save(analysis: Analysis, path: Path) -> None:
+    """Write the analysis as JSON, one line a frame of a face; `load` gives back the same numbers, bit for bit."""
+    head = {
+        "format": FORMAT,
+        "version": VERSION,
+        "film": {
+            "name": analysis.name,
+            "width": analysis.width,
+            "height": analysis.height,
+            "frames": analysis.frames,
+            "time_base": str(analysis.time_base),
+        },
+        "shots": [list(shot) for shot in analysis.shots],
+        "timeline": [list(run) for run in _runs(analysis.timeline)],
+        "columns": list(COLUMNS),
+    }
+    with path.open("w", encoding="utf-8") as file:
+        file.write("{\n")
+        for key, value in head.items():
+            file.write(f"{json.dumps(key)}: {json.dumps(value)},\n")
+        file.write('"tracks": [')
+        for place, track in enumerate(analysis.tracks):
+            rows = ",\n".join(_row(track, n) for n in range(len(track)))
+            file.write(f'{"," if place else ""}\n{{"id": {track.id}, "rows": [\n{rows}\n]}}')
+        file.write("\n]\n}\n")
+
+
+def _row(track: Track, n: int) -> str:
+    numbers = [
+        *(track.weight[n : n + 1], track.score[n : n + 1]),
+        *(track.boxes[n], track.landmarks[n].ravel(), track.matrices[n].ravel()),
+    ]
+    # str() of a float32 has the fewest digits that give the same float32 back.
+    words = (str(number) for number in np.concatenate(numbers))
+    return f"[{track.first + n}, {int(track.observed[n])}, {', '.join(words)}]"
+
+
+def _runs(timeline: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """The timeline as (first pts, step, count): a constant rate is one run."""
+    runs: list[tuple[int, int, int]] = []
+    for pts in timeline.tolist():
+        if runs and (runs[-1][2] == 1 or pts == runs[-1][0] + runs[-1][1] * runs[-1][2]):
+            first, step, count = runs[-1]
+            runs[-1] = (first, pts - first if count == 1 else step, count + 1)
+        else:
+            runs.append((pts, 0, 1))
+    return runs
+
+
+def load(path: Path) -> Analysis:
+    """Read what `save` wrote; raises InputError that names the place for anything else."""
+    record = Record.read(path)
+    if record.text("format") != FORMAT or record.whole("version", 0, 1 << 30) != VERSION:
+        raise record.error(f'it is not a file of "format": "{FORMAT}", "version": {VERSION}')
+    film = record.record("film")
+    frames = film.whole("frames", 1, MOST_FRAMES)
+    shots = _shots(record, frames)
+    if record.value("columns") != list(COLUMNS):
+        raise record.error("its columns are not those of this version")
+    tracks = tuple(_track(one, shots) for one in record.records("tracks"))
+    if len({track.id for track in tracks}) != len(tracks):
+        raise record.error("two tracks have the same id")
+    return Analysis(
+        name=film.text("name"),
+        width=film.whole("width", 1, 1 << 16),
+        height=film.whole("height", 1, 1 << 16),
+        time_base=film.fraction("time_base"),
+        timeline=_timeline(record, frames),
+        shots=shots,
+        tracks=tracks,
+    )
+
+
+def _timeline(record: Record, frames: int) -> NDArray[np.int64]:
+    runs = record.wholes("timeline", 3)
+    if any(count < 1 for _, _, count in runs) or sum(count for _, _, count in runs) != frames:
+        raise record.error("its timeline has another number of frames than the film")
+    ends = ((first, first + step * (count - 1)) for first, step, count in runs)
+    if any(abs(end) >= 1 << 62 for pair in ends for end in pair):
+        raise record.error("its timeline holds a time that is out of range")
+    timeline = np.concatenate([first + step * np.arange(count, dtype=np.int64) for first, step, count in runs])
+    if np.any(np.diff(timeline) <= 0):
+        raise record.error("its timeline does not go forward")
+    return timeline
+
+
+def _shots(record: Record, frames: int) -> tuple[tuple[int, int], ...]:
+    shots = tuple((first, stop) for first, stop in record.wholes("shots", 2))
+    bounds = [0, *(stop for _, stop in shots)]
+    if any(first != before or stop <= first for (first, stop), before in zip(shots, bounds, strict=False)):
+        raise record.error("its shots do not follow each other")
+    if bounds[-1] != frames:
+        raise record.error("its shots do not cover the film")
+    return shots
+
+
+def _track(record: Record, shots: tuple[tuple[int, int], ...]) -> Track:
+    number = record.whole("id", 0, 1 << 30)
+    rows = record.numbers("rows", len(COLUMNS))
+    frames = rows[:, 0].tolist()
+    if any(after - before != 1 for before, after in pairwise(frames)):
+        raise record.error("its frames do not follow each other")
+    if not any(first <= frames[0] and frames[-1] < stop for first, stop in shots):
+        raise record.error("it does not lie inside one shot of the film")
+    if frames[0] % 1 or not np.isin(rows[:, 1], (0, 1)).all():
+        raise record.error("a frame or an observed is no whole number, or out of range")
+    if np.any(rows[:, 2:4] < 0) or np.any(rows[:, 2:4] > 1):
+        raise record.error("a weight or a score is not in 0..1")
+    _check_shapes(record, rows)
+    single = rows.astype(np.float32)
+    return Track(
+        id=number,
+        first=int(frames[0]),
+        landmarks=single[:, POINTS].reshape(-1, 5, 2),
+        boxes=single[:, BOX],
+        score=single[:, 3],
+        observed=rows[:, 1] == 1,
+        matrices=single[:, MATRIX].reshape(-1, 2, 3),
+        weight=single[:, 2],
+    )
+
+
+def _check_shapes(record: Record, rows: NDArray[np.float64]) -> None:
+    if np.any(np.abs(rows[:, BOX.start :]) > 1e6):
+        raise record.error("a coordinate is out of range")
+    if np.any(rows[:, 6:8] <= rows[:, 4:6]):
+        raise record.error("a box is empty or upside down")
+    a, b, _, c, d, _ = rows[:, MATRIX].T
+    scale = np.hypot(a, c)
+    if np.any(scale < 1e-6) or np.any(np.hypot(a - d, b + c) > 1e-4 * scale):
+        raise record.error("a matrix is no similarity")

@@ -1,0 +1,341 @@
+"""The command line: options, one call each, and all printing. Importing this loads click and nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from vidsr import __version__, config
+from vidsr.errors import VidsrError
+
+if TYPE_CHECKING:
+    from vidsr.report import Report
+    from vidsr.weights import Model
+
+FAILED, SOME_FAILED, INTERRUPTED = 1, 3, 130
+FILM_SUFFIXES = frozenset(
+    [
+        *(".mp4", ".mkv", ".mov", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts"),
+        *(".m4v", ".gif", ".wmv", ".flv", ".ogv", ".3gp", ".vob"),
+    ]
+)
+
+Settings = TypeVar("Settings")
+Command = Callable[..., None]
+
+CHOICES: dict[str, Sequence[str]] = {
+    "scale": config.SCALES,
+    "codec": config.CODECS,
+    "precision": config.PRECISIONS,
+    "detector": config.DETECTORS,
+}
+RANGES: dict[str, click.ParamType[object]] = {
+    "fidelity": click.FloatRange(0, 1),
+    "batch": click.IntRange(1, 4096),
+    "crf": click.FloatRange(0, 63),
+    "detect_every": click.IntRange(1, 100),
+    "min_face": click.FloatRange(1, 4096),
+    "start": click.FloatRange(0),
+    "end": click.FloatRange(0),
+    "steps": click.IntRange(1),
+}
+HELP = {
+    "detector": "What finds faces.",
+    "detect_every": "Frames from one detection to the next; the points between are followed.",
+    "min_face": "Pass faces by whose box is smaller than this many pixels.",
+    "scale": "Enlarge the picture; auto takes the largest that keeps its short side within 1440.",
+    "model": "A shipped model (see `vidsr models`), a .safetensors file, or plain.",
+    "fidelity": "From 0, sharpest (the GAN), to 1, truest to the input.  [default: the model's own]",
+    "faces": "Which faces: all, largest, or ids from `vidsr analyze`, with commas between.",
+    "device": "auto, cpu, cuda or cuda:N.",
+    "precision": "Numbers of the network; auto is bf16 on CUDA and fp32 on the CPU.",
+    "batch": "Faces of 64 pixels in one call of the network.",
+    "codec": "Encoder of the output's picture.",
+    "crf": "Its quality, lower is better.  [default: 17 libx264, 19 libx265, 24 libsvtav1]",
+    "preset": "Its preset.  [default: the encoder's own]",
+    "start": "Begin at this second.",
+    "end": "End at this second.",
+    "tracks": "Use the faces in this file from `vidsr analyze`.",
+    "overwrite": "Replace an output that exists.",
+    "keep_going": "Of a damaged film, enhance what can be decoded.",
+    "data": "Folder of aligned sharp faces; 'synthetic' needs none.",
+    "validation": "Folder of sharp faces that are not in the data.",
+    "steps": "Steps of training in all.",
+}
+
+
+def _option(field: dataclasses.Field[object]) -> Callable[[Command], Command]:
+    name, default = f"--{field.name.replace('_', '-')}", field.default
+    text = HELP[field.name]
+    if default is False:
+        return click.option(name, is_flag=True, help=text)
+    kind: object = str
+    if field.name in CHOICES:
+        kind = click.Choice(CHOICES[field.name])
+    elif field.name in RANGES:
+        kind = RANGES[field.name]
+    return click.option(name, type=kind, default=default, show_default=default is not None, help=text)
+
+
+def options(kind: type[object], *names: str) -> Callable[[Command], Command]:
+    """Options for these fields of a dataclass of `config`, with its defaults."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+
+    def decorate(command: Command) -> Command:
+        for name in reversed(names):
+            command = _option(fields[name])(command)
+        return command
+
+    return decorate
+
+
+ANALYZE = ("detector", "detect_every", "min_face")
+RENDER = ("scale", "model", "fidelity", "faces", "device", "precision", "batch")
+ENCODE = ("codec", "crf", "preset")
+ENHANCE = ("start", "end", "tracks", "overwrite", "keep_going")
+
+
+def enhance_settings(values: dict[str, object]) -> config.Enhance:
+    """The settings that these options name; what is not named keeps its default."""
+
+    def of(kind: type[Settings], names: Sequence[str]) -> Settings:
+        return kind(**{name: values[name] for name in names if name in values})
+
+    parts = {
+        "analyze": of(config.Analyze, ANALYZE),
+        "render": of(config.Render, RENDER),
+        "encode": of(config.Encode, ENCODE),
+    }
+    rest = {name: values[name] for name in ENHANCE if name in values}
+    return config.Enhance(**parts, **rest)  # type: ignore[arg-type]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="vidsr")
+def cli() -> None:
+    """Restore small and blurred faces in films: tracked, steadied, honest, and nothing else touched."""
+
+
+SOURCE = click.Path(path_type=Path)
+
+
+@cli.command()
+@click.argument("inputs", nargs=-1, required=True, type=SOURCE, metavar="INPUT...")
+@click.option(
+    "-o", "--output", type=SOURCE, help="Output file, or folder.  [default: NAME.enhanced.EXT beside the input]"
+)
+@options(config.Render, *RENDER)
+@options(config.Analyze, *ANALYZE)
+@options(config.Encode, *ENCODE)
+@options(config.Enhance, *ENHANCE)
+@click.option("--report", type=SOURCE, help="Write what happened to every frame and face as JSON.")
+@click.option("--fresh", is_flag=True, help="Drop what an earlier, unfinished run has left.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+def enhance(
+    inputs: tuple[Path, ...], output: Path | None, report: Path | None, fresh: bool, quiet: bool, **values: object
+) -> None:
+    """Restore the faces in films, or in all films of folders.
+
+    The output appears whole or not at all; the same command goes on where an interrupted run stopped.
+    """
+    films = list(_films(inputs))
+    _check_targets(films, output, report)
+    settings = enhance_settings(values)
+    model = _model(settings)
+    failures = []
+    for film in films:
+        try:
+            done = _enhance_one(film, _target(output, film, settings.encode.codec), settings, model, fresh, quiet)
+        except VidsrError as error:
+            _complain(error)
+            failures.append(film)
+            continue
+        if report is not None:
+            done.save(report)
+    if failures and len(films) > 1:
+        names = "\n".join(f"  {film}" for film in failures)
+        click.echo(f"{len(films) - len(failures)} of {len(films)} films done; these failed:\n{names}", err=True)
+        sys.exit(SOME_FAILED)
+    if failures:
+        sys.exit(FAILED)
+
+
+def _model(settings: config.Enhance) -> Model:
+    from vidsr import weights
+
+    return weights.open_model(settings.render.model, settings.render.fidelity)
+
+
+def _enhance_one(
+    film: Path, output: Path | None, settings: config.Enhance, model: Model, fresh: bool, quiet: bool
+) -> Report:
+    from vidsr import jobs
+    from vidsr.progress import Bars
+
+    work = jobs.plan(film, output, settings, model)
+    if fresh:
+        jobs.forget(work)
+    with Bars(film.name, quiet) as bars:
+        done = jobs.enhance(work, bars)
+    if not quiet:
+        for line in jobs.summary(done):
+            click.echo(line)
+    return done
+
+
+def _films(inputs: Sequence[Path]) -> Iterator[Path]:
+    for given in inputs:
+        if not given.is_dir():
+            yield given
+            continue
+        found = sorted(p for p in given.iterdir() if p.suffix.lower() in FILM_SUFFIXES and ".enhanced." not in p.name)
+        if not found:
+            raise click.UsageError(f"the folder {given} holds no films")
+        yield from found
+
+
+def _check_targets(films: Sequence[Path], output: Path | None, report: Path | None) -> None:
+    if len(films) > 1 and output is not None and not output.is_dir():
+        raise click.UsageError(f"-o must name a folder that exists when there are several inputs: {output}")
+    if len(films) > 1 and report is not None:
+        raise click.UsageError("--report takes one input")
+
+
+def _target(output: Path | None, film: Path, codec: str) -> Path | None:
+    if output is None or not output.is_dir():
+        return output
+    from vidsr.jobs import default_output
+    from vidsr.video import probe
+
+    return output / default_output(probe(film), codec).name
+
+
+@cli.command()
+@click.argument("source", type=SOURCE, metavar="INPUT")
+@click.option("-o", "--output", type=SOURCE, required=True, help="The tracks file, JSON.")
+@options(config.Analyze, *ANALYZE)
+@options(config.Render, "device")
+@options(config.Enhance, "overwrite", "keep_going")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+def analyze(source: Path, output: Path, quiet: bool, **values: object) -> None:
+    """Find the shots and faces of a film and write them to a file that `enhance --tracks` takes."""
+    from vidsr import jobs
+    from vidsr.progress import Bars
+
+    with Bars(source.name, quiet) as bars:
+        analysis, damage = jobs.analyze(source, output, enhance_settings(values), bars)
+    if quiet:
+        return
+    click.echo(f"{output}: {analysis.frames} frames, {len(analysis.shots)} shots, {len(analysis.tracks)} faces")
+    for track in analysis.tracks:
+        click.echo(f"  face {track.id}: frames {track.first} to {track.stop - 1}, {track.height:.0f} px high")
+    if damage:
+        click.echo(f"warning: {damage}", err=True)
+
+
+@cli.command()
+@click.argument("source", type=SOURCE, metavar="INPUT")
+@click.option("--frames", required=True, metavar="A:B", help="Frames A to B, B excluded, counted from 0.")
+@click.option("-o", "--output", type=SOURCE, required=True, help="Folder for preview.mp4 and contact.png.")
+@options(config.Render, *RENDER)
+@options(config.Analyze, *ANALYZE)
+@options(config.Enhance, "tracks", "overwrite", "keep_going")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+def preview(source: Path, frames: str, output: Path, quiet: bool, **values: object) -> None:
+    """Render a range of frames by the same path as enhance, beside the plain enlargement."""
+    from vidsr.preview import preview as make
+    from vidsr.progress import Bars
+
+    settings = enhance_settings(values)
+    span = _span(frames)
+    with Bars(source.name, quiet) as bars:
+        made = make(source, output, span, settings, _model(settings), bars)
+    if not quiet:
+        for path in made:
+            click.echo(str(path))
+
+
+def _span(text: str) -> tuple[int, int]:
+    first, _, stop = text.partition(":")
+    if not (first.isdecimal() and stop.isdecimal() and int(first) < int(stop)):
+        raise click.UsageError(f"--frames wants A:B with A below B, as in 100:150, not {text!r}")
+    return int(first), int(stop)
+
+
+@cli.command()
+def models() -> None:
+    """List the shipped models and verify their checksums."""
+    from vidsr import weights
+
+    sound = True
+    for line, intact in weights.inventory():
+        click.echo(line)
+        sound = sound and intact
+    if not sound:
+        raise VidsrError("a model file is damaged; install vidsr again")
+
+
+@cli.command()
+@click.option("--device", default="auto", show_default=True, help=HELP["device"])
+def doctor(device: str) -> None:
+    """Say what works here, and what to do about what does not."""
+    from vidsr.doctor import examine
+
+    fine = True
+    for check in examine(device):
+        click.echo(f"{'ok ' if check.works else 'NO '} {check.name}: {check.found}")
+        if not check.works:
+            click.echo(f"     {check.advice}")
+        fine = fine and (check.works or check.optional)
+    if not fine:
+        sys.exit(FAILED)
+
+
+TRAIN = ("data", "validation", "steps", "batch", "seed", "device")
+
+
+@cli.command()
+@options(config.Train, "data", "validation", "steps", "device")
+@click.option("-o", "--output", type=SOURCE, required=True, help="The model file, .safetensors.")
+def train(output: Path, **values: object) -> None:
+    """Train a model on a folder of sharp, aligned faces; the same command goes on where it stopped."""
+    from vidsr.train import train as run
+
+    run(config.Train(output=str(output), **values), lambda progress: click.echo(str(progress)))  # type: ignore[arg-type]
+    click.echo(str(output))
+
+
+def _complain(error: VidsrError) -> None:
+    click.echo(f"error: {error}", err=True)
+    if error.details:
+        click.echo("\n".join(f"  | {line}" for line in error.details.strip().splitlines()[-5:]), err=True)
+
+
+def main() -> None:
+    """Run the command line; errors that a user can act upon become one sentence and an exit code."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted; the same command goes on from here", err=True)
+        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt:
+        click.echo("interrupted; the same command goes on from here", err=True)
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except VidsrError as error:
+        if os.environ.get("VIDSR_DEBUG") == "1":
+            raise
+        _complain(error)
+        sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

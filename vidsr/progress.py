@@ -1,0 +1,69 @@
+"""How far the work has come: a bar on a terminal, a line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from tqdm import tqdm
+
+EVERY_S = 5.0
+
+
+class Bars:
+    """Draws a stage's progress on stderr: frames, frames a second, time left, faces. A context manager."""
+
+    def __init__(self, name: str, quiet: bool = False) -> None:
+        self._name = name
+        self._quiet = quiet
+        self._bar: tqdm[None] | None = None
+        self._faces = 0
+        self._told = time.monotonic()
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def stage(self, name: str, frames: int | None) -> None:
+        """Begin a stage of so many frames."""
+        self._close()
+        self._faces = 0
+        if not self._quiet:
+            terminal = sys.stderr.isatty()
+            self._bar = tqdm(
+                total=frames,
+                desc=f"{self._name}: {name}",
+                unit=" frames",
+                dynamic_ncols=terminal,
+                mininterval=0.2 if terminal else EVERY_S,
+                ascii=None if terminal else True,
+                file=sys.stderr if terminal else _Lines(),
+                smoothing=0.1,
+            )
+
+    def advance(self, frames: int, faces: int) -> None:
+        """So many frames more are done."""
+        if self._bar is None:
+            return
+        self._faces += faces
+        if faces:
+            self._bar.set_postfix_str(f"{self._faces} faces", refresh=False)
+        self._bar.update(frames)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class _Lines:
+    """Where no terminal is, each state of the bar is a line of its own."""
+
+    def write(self, text: str) -> int:
+        kept = text.strip("\r\n ")
+        return sys.stderr.write(kept + "\n") if kept else 0
+
+    def flush(self) -> None:
+        sys.stderr.flush()
