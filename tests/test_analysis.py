@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vidsr.analysis import Analysis, load, save, select
-from vidsr.errors import InputError
+from vidsr.errors import InputError, OutputError
 from vidsr.frame import Track
 from vidsr.template import from_square
 
@@ -21,13 +21,13 @@ FIELDS = ("landmarks", "boxes", "score", "observed", "matrices", "weight")
 
 def track(number: int, first: int, n: int, height: float = 80.0) -> Track:
     rng = np.random.default_rng(number)
-    corner = rng.uniform(0, 300, (n, 2))
+    corner, size = rng.uniform(0, 300, (n, 2)), np.array([height * 0.8, height])
     centre = rng.uniform(0, 300, n) + 1j * rng.uniform(0, 300, n)
     return Track(
         id=number,
         first=first,
         landmarks=rng.uniform(-5, 400, (n, 5, 2)).astype(np.float32),
-        boxes=np.concatenate([corner, corner + [height * 0.8, height]], axis=1).astype(np.float32),
+        boxes=np.concatenate([corner, corner + size], axis=1).astype(np.float32),
         score=rng.uniform(0, 1, n).astype(np.float32),
         observed=rng.uniform(0, 1, n) > 0.3,
         matrices=from_square(centre, rng.uniform(40, 300, n), rng.uniform(-3, 3, n)),
@@ -183,6 +183,11 @@ def test_a_missing_file_and_a_folder_are_clear_errors(tmp_path: Path) -> None:
             load(path)
 
 
+def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        save(analysis(), tmp_path / "no folder" / "tracks.json")
+
+
 def test_selection_by_id_and_all() -> None:
     tracks = (track(1, 0, 12), track(2, 12, 7), track(5, 14, 17))
     assert select(tracks, "all") == tracks
@@ -196,5 +201,5 @@ def test_an_unknown_id_says_which_there_are(which: str) -> None:
 
 
 def test_the_largest_face_of_each_time_is_selected() -> None:
-    large, small, later, brief = track(1, 0, 12, 90.0), track(2, 0, 12, 50.0), track(3, 12, 9, 40.0), track(4, 0, 3, 99.0)
-    assert [one.id for one in select((large, small, later, brief), "largest")] == [1, 3, 4]
+    tracks = (track(1, 0, 12, 90.0), track(2, 0, 12, 50.0), track(3, 12, 9, 40.0), track(4, 0, 3, 99.0))
+    assert [one.id for one in select(tracks, "largest")] == [1, 3, 4]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vidsr.network import Plain, Vidsr, enlarge, parameters
+from vidsr.network import Critic, Plain, Vidsr, enlarge, parameters
 
 
 @pytest.mark.parametrize("window", [1, 5])
@@ -44,3 +44,14 @@ def test_no_frame_depends_on_another_of_its_batch() -> None:
         whole = network(clips)
         for size in (1, 2, 7):
             assert torch.equal(torch.cat([network(part) for part in clips.split(size)]), whole)
+
+
+def test_the_critic_scores_patches_and_no_picture_depends_on_another() -> None:
+    torch.manual_seed(4)
+    critic = Critic(8).eval()
+    pictures = torch.rand(3, 3, 128, 128)
+    scores = critic(pictures)
+    assert scores.shape == (3, 1, 8, 8)
+    assert torch.allclose(critic(pictures[1:2]), scores[1:2], atol=1e-6)
+    kinds = {type(layer).__name__ for layer in critic.layers}
+    assert kinds == {"ParametrizedConv2d", "LeakyReLU"}  # no pooling, no dense layer, no batch normalisation

@@ -17,9 +17,11 @@ from vidsr.config import Analyze
 from vidsr.detect import Detector, open_detector
 from vidsr.errors import InputError
 from vidsr.frame import Detection, Frame, Track
-from vidsr.picture import Rgb
+from vidsr.link import Linker
+from vidsr.picture import Rgb, reduce, to_rgb
+from vidsr.shots import Look, looks
 from vidsr.template import similarity, to_square
-from vidsr.track import analyse
+from vidsr.track import analyse, detected
 from vidsr.video.probe import Film
 
 CLIPS = Path(__file__).parents[1] / "../shared/data/test/clips"
@@ -186,8 +188,8 @@ def seen(x: float, score: float, size: float = 60.0) -> Detection:
     return Detection(box, points * size + [x, 60], score)
 
 
-def told(*script: Sequence[Detection], settings: Analyze = SETTINGS) -> list[Track]:
-    still = frames(5 * (len(script) - 1) + 1, lambda _: shown([]))
+def told(*script: Sequence[Detection], settings: Analyze = SETTINGS, gray: bool = False) -> list[Track]:
+    still = frames(5 * (len(script) - 1) + 1, lambda _: shown([]) // (255 if gray else 1), 0.0 if gray else 3.0)
     return list(analyse(still, film(), settings, Scripted(script)).tracks)
 
 
@@ -199,6 +201,36 @@ def test_weak_detections_continue_a_track_but_do_not_begin_one() -> None:
     assert told(*[[seen(100, 0.45)]] * 4) == []
     (track,) = told([seen(100, 0.9)], [seen(100, 0.45)], [seen(100, 0.9)], [seen(100, 0.45)])
     assert len(track) == 16
+    (track,) = told([seen(100, 0.45)], [seen(100, 0.9)], [seen(100, 0.9)], [seen(100, 0.9)], gray=True)
+    assert (track.first, track.stop) == (5, 16)
+
+
+def test_where_flow_fails_a_face_detected_in_time_still_counts_as_seen() -> None:
+    (track,) = told(*[[seen(100 + 10 * n, 0.9)] for n in range(4)], gray=True)
+    assert track.observed.all()
+    assert (track.weight == 1).all()
+    assert np.allclose(np.diff(track.landmarks[:, :, 0], axis=0), 2, atol=0.02)
+
+
+def test_the_detector_looks_at_the_ends_of_each_shot_and_every_fifth_frame_between() -> None:
+    source = looks(frames(30, lambda n: shown([], 1 if n < 13 else 2)), film(), 960)
+    seen_at = [
+        look.index for look, found in detected(source, film(), SETTINGS, Scripted([[]] * 9)) if found is not None
+    ]
+    assert seen_at == [0, 5, 10, 12, 13, 18, 23, 28, 29]
+
+
+def test_no_face_is_traced_back_across_a_cut() -> None:
+    linker = Linker(SETTINGS, 25)
+    (still,) = frames(1, lambda _: shown([(Pose(240), head())]))
+    views = [Look(n, n, reduce(still, 8, 960)) for n in range(8)]
+    for view in views[:4]:
+        linker.step(view, None)
+    assert linker.close() == []
+    linker.step(views[4], None)
+    linker.step(views[5], detector()([to_rgb(views[5].small, film())])[0])
+    (path,) = linker.close()
+    assert len(path.head) == 1
 
 
 def test_small_faces_are_left_alone() -> None:

@@ -13,8 +13,8 @@ import torch
 from tests.faces import portrait
 from vidsr import data, train, weights
 from vidsr.config import Train
-from vidsr.errors import InputError, VidsrError
-from vidsr.losses import charbonnier
+from vidsr.errors import InputError, ModelError, VidsrError
+from vidsr.losses import Perceptual, backbone, charbonnier, critic_loss, fooling_loss
 
 SMALL = Train(steps=6, warmup=1, decay=3, batch=4, patch=16, features=8, blocks=1, reels=0, check_every=3)
 
@@ -122,3 +122,73 @@ def test_equal_seeds_give_equal_batches() -> None:
         clips = data.StillClips(faces, 3, 8, 1, np.random.default_rng(5))
         found.append(next(clips.batches(6, 0.34, 0.34)))
     assert torch.equal(found[0].clip, found[1].clip)
+
+
+def squeezenet(folder: Path) -> Path:
+    """A file of random weights for SqueezeNet, as torchvision would save it."""
+    from torchvision.models import squeezenet1_1
+
+    torch.manual_seed(2)
+    path = folder / "squeezenet.pth"
+    torch.save(squeezenet1_1(weights=None, num_classes=7).state_dict(), path)
+    return path
+
+
+def test_the_gan_stage_goes_on_from_a_model(tmp_path: Path) -> None:
+    first = train.train(settings(tmp_path), quiet)
+    folder = tmp_path / "gan"
+    folder.mkdir()
+    run = settings(folder, stage="gan", start=str(first), perceptual=str(squeezenet(tmp_path)), critic_features=4)
+    path = train.train(replace(run, steps=3), quiet)
+    again = train.train(replace(run, steps=5), quiet)
+    assert path == again
+    made = weights.load(str(path))
+    assert made.card.stage == "gan"
+    assert made.card.metrics["steps"] == 5
+    pairs = zip(made.network.parameters(), weights.load(str(first)).network.parameters(), strict=True)
+    distances = [float((a - b).abs().max()) for a, b in pairs]
+    assert 0 < max(distances) < 0.1
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    train.train(settings(tmp_path), quiet)
+    with pytest.raises(VidsrError, match="does not fit"):
+        train.train(settings(tmp_path, features=16, steps=9), quiet)
+
+
+def test_perceptual_weights_that_are_unsafe_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pickle
+    import urllib.error
+
+    from torchvision import models
+
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path(tmp_path / "trapped").write_text, ("x",))
+
+    (tmp_path / "trap.pth").write_bytes(pickle.dumps(Trap()))
+    torch.save({"x": torch.zeros(1)}, tmp_path / "other.pth")
+    for name in ("trap.pth", "other.pth", "none.pth"):
+        with pytest.raises(ModelError, match=name):
+            backbone(str(tmp_path / name))
+    assert not (tmp_path / "trapped").exists()
+
+    def offline(**_: object) -> None:
+        raise urllib.error.URLError("no route")
+
+    monkeypatch.setattr(models, "vgg19", offline)
+    with pytest.raises(ModelError, match="could not be downloaded"):
+        backbone("vgg19")
+
+
+def test_the_hinge_losses() -> None:
+    real, fake = torch.tensor([2.0, 0.5]), torch.tensor([-2.0, 0.5])
+    assert critic_loss(real, fake).item() == pytest.approx((0 + 0.5) / 2 + (0 + 1.5) / 2)
+    assert fooling_loss(fake).item() == pytest.approx(0.75)
+
+
+def test_features_are_compared_by_direction(tmp_path: Path) -> None:
+    distance = Perceptual(str(squeezenet(tmp_path)))
+    a = torch.rand(1, 3, 64, 64)
+    assert distance(a, a).item() == 0
+    assert distance(a, a * 0.9).item() < distance(a, a.flip(-1)).item()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsr.errors import InputError
+from vidsr.errors import InputError, OutputError
 from vidsr.frame import Track
 from vidsr.record import Record
 
@@ -82,30 +82,37 @@ def _is_largest(track: Track, tracks: Sequence[Track]) -> bool:
 
 
 def save(analysis: Analysis, path: Path) -> None:
-    """Write the analysis as JSON, one line a frame of a face; `load` gives back the same numbers, bit for bit."""
+    """Write the analysis as JSON, one line a frame of a face; `load` gives back the same numbers, bit for bit.
+
+    Raises OutputError.
+    """
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(_lines(analysis))
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _lines(analysis: Analysis) -> Iterator[str]:
+    film = {"name": analysis.name, "width": analysis.width, "height": analysis.height}
     head = {
         "format": FORMAT,
         "version": VERSION,
-        "film": {
-            "name": analysis.name,
-            "width": analysis.width,
-            "height": analysis.height,
-            "frames": analysis.frames,
-            "time_base": str(analysis.time_base),
-        },
-        "shots": [list(shot) for shot in analysis.shots],
-        "timeline": [list(run) for run in _runs(analysis.timeline)],
-        "columns": list(COLUMNS),
+        "film": {**film, "frames": analysis.frames, "time_base": str(analysis.time_base)},
+        "shots": analysis.shots,
+        "timeline": _runs(analysis.timeline),
+        "columns": COLUMNS,
     }
-    with path.open("w", encoding="utf-8") as file:
-        file.write("{\n")
-        for key, value in head.items():
-            file.write(f"{json.dumps(key)}: {json.dumps(value)},\n")
-        file.write('"tracks": [')
-        for place, track in enumerate(analysis.tracks):
-            rows = ",\n".join(_row(track, n) for n in range(len(track)))
-            file.write(f'{"," if place else ""}\n{{"id": {track.id}, "rows": [\n{rows}\n]}}')
-        file.write("\n]\n}\n")
+    yield "{\n"
+    for key, value in head.items():
+        yield f"{json.dumps(key)}: {json.dumps(value)},\n"
+    yield '"tracks": ['
+    for place, track in enumerate(analysis.tracks):
+        yield f'{"," if place else ""}\n{{"id": {track.id}, "rows": ['
+        for n in range(len(track)):
+            yield f"{',' if n else ''}\n{_row(track, n)}"
+        yield "\n]}"
+    yield "\n]\n}\n"
 
 
 def _row(track: Track, n: int) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 CODECS = ("libx264", "libx265", "libsvtav1", "ffv1")
 DETECTORS = ("centerface",)
+STAGES = ("fidelity", "gan")
 SCALES = ("auto", "1", "2", "4")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 CROP_SIZES = (32, 48, 64, 96, 128, 192, 256)
@@ -71,6 +72,9 @@ class Train:
     data: str = "synthetic"  # a folder of aligned sharp faces, or "synthetic" for a smoke run
     validation: str | None = None  # a folder of sharp faces that are not in `data`; None: no validation
     output: str = "model.safetensors"
+    stage: str = "fidelity"  # or "gan", which goes on from `start`
+    start: str | None = None  # a model file to begin with
+    perceptual: str = "vgg19"  # the GAN stage's classifier: vgg19, or a file of torchvision's SqueezeNet 1.1
     steps: int = 20_000
     warmup: int = 100  # steps over which the learning rate rises
     decay: int = 6_000  # last steps, over which the learning rate falls to zero as a cosine
@@ -83,6 +87,9 @@ class Train:
     film: float = 0.375  # share of every batch that went through noise, blur and H.264
     moving: float = 0.1875  # share of every batch that moves but is clean
     reels: int = 24  # films of 192 faces each that are held in memory
+    perceptual_weight: float = 0.02  # of the GAN stage's losses, beside a fidelity of 1
+    adversarial_weight: float = 0.01
+    critic_features: int = 48
     average: float = 0.999  # of the weights, over steps (EMA)
     clip_norm: float = 1.0  # longest gradient
     save_s: float = 180.0  # seconds between checkpoints

@@ -280,7 +280,7 @@ def restorable(tracks: tuple[Track, ...], chosen: str) -> tuple[tuple[Track, ...
     wanted = {track.id for track in select(tracks, chosen)}
     reasons = {track.id: "not chosen by --faces" for track in tracks if track.id not in wanted}
     reasons |= {
-        track.id: f"larger than the model helps ({track.window:.0f} px window, limit {MAX_WINDOW:.0f})"
+        track.id: f"its window is wider than the {MAX_WINDOW:.0f} pixels that the model helps"
         for track in tracks
         if track.id in wanted and track.window > MAX_WINDOW
     }
@@ -297,6 +297,8 @@ def render_range(
 ) -> Iterator[Frame]:
     """Frames `first` to `stop` of the film, restored: the one path that films, resumed films and previews share."""
     halo = (max(0, first - job.halo), min(len(timeline), stop + job.halo))
+    near = [track for track in job.tracks if track.first < halo[1] and halo[0] < track.stop]
+    job = dataclasses.replace(job, tracks=near)
     with (
         Reader(
             work.film, first=halo[0], stop=halo[1], timeline=timeline, keep_going=work.settings.keep_going

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from vidsr.config import Analyze
-from vidsr.detect import intersection_over_union
 from vidsr.flow import Follower, Points
 from vidsr.frame import LANDMARKS, Detection
 from vidsr.picture import Gray
@@ -30,8 +29,6 @@ OTHER, UNLIKE = 1.0, 0.75
 DRIFT = 0.25
 """A flow that ends farther than this from the detection, in units of the face's size, followed something else."""
 THUMB = 24
-SAME_FACE = 0.45
-"""Two paths whose boxes overlap by more than this are on one face."""
 NEVER = 1e6
 
 
@@ -155,11 +152,6 @@ class Path:
         self.keys.append(key)
         self.follower, self.missed = Follower(past[-1], key.points), None
 
-    def overlap(self, other: Points) -> float:
-        """Of the face's box where it is now with that of other points `(7, 2)`: 0..1."""
-        mine, theirs = self.follower.points[LANDMARKS:].reshape(1, 4), other[LANDMARKS:].ravel()
-        return float(intersection_over_union(theirs.astype(np.float32), mine.astype(np.float32))[0])
-
 
 def _traced(key: Key, past: Sequence[Gray], frames: int) -> Points:
     """The points `(k, 7, 2)`, k < `frames`, before a detection in the newest frame, as far back as flow sees them."""
@@ -217,10 +209,9 @@ class Linker:
         pairs = [(i, j) for i, j in zip(rows.tolist(), columns.tolist(), strict=True) if cost[i, j] < NEVER]
         for i, j in pairs:
             self._open[i].extend(keys[j], self._past)
-        found = [self._open[i] for i, _ in pairs]
-        self._miss([path for path in self._open if path not in found], found, look.index)
-        new = [key for j, key in enumerate(keys) if j not in {j for _, j in pairs}]
-        self._begin(new)
+        matched, used = {i for i, _ in pairs}, {j for _, j in pairs}
+        self._miss([path for i, path in enumerate(self._open) if i not in matched], look.index)
+        self._begin([key for j, key in enumerate(keys) if j not in used])
 
     def _cost(self, path: Path, key: Key, face: Looks) -> float:
         last = path.keys[-1]
@@ -235,21 +226,16 @@ class Linker:
             return NEVER
         return float(distance + growth + 0.5 * unlike)
 
-    def _miss(self, missed: list[Path], found: list[Path], frame: int) -> None:
+    def _miss(self, missed: list[Path], frame: int) -> None:
         for path in missed:
             path.missed = frame if path.missed is None else path.missed
-            # Where another face is found, flow has gone over to the face in front.
-            if any(path.overlap(other.keys[-1].points) > 0.2 for other in found):
-                path.follower.alive = False
             if frame - path.keys[-1].frame > self._bridge:
                 self._open.remove(path)
                 self._closed.append(path)
 
     def _begin(self, keys: list[Key]) -> None:
         for key in keys:
-            strong = key.score >= self._settings.min_score
-            doubled = any(path.missed is None and path.overlap(key.points) > SAME_FACE for path in self._open)
-            if strong and not doubled:
+            if key.score >= self._settings.min_score:
                 self._open.append(Path.begin(key, self._past))
 
 

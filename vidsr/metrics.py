@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from vidsr.errors import ModelError
+from vidsr.losses import Features
 
 Image = NDArray[np.uint8]
 
@@ -40,3 +46,26 @@ def ssim_y(a: Image, b: Image) -> float:
     vx, vy, cov = mean(x * x) - mx * mx, mean(y * y) - my * my, mean(x * y) - mx * my
     ssim = (2 * mx * my + c1) * (2 * cov + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2))
     return float(ssim.mean())
+
+
+class Lpips:
+    """Learned perceptual distance (Zhang 2018, equation 1) with SqueezeNet 1.1 features and LPIPS v0.1's weights.
+
+    `backbone` and `linear` are files; with a backbone that is not torchvision's own the number is not the official
+    one and must carry another name.
+    """
+
+    def __init__(self, backbone: Path, linear: Path) -> None:
+        self._features = Features(str(backbone))
+        try:
+            weights = torch.load(linear, map_location="cpu", weights_only=True)
+            self._weights = [weights[f"lin{depth}.model.1.weight"] for depth in range(len(self._features.places))]
+        except (OSError, RuntimeError, KeyError) as error:
+            raise ModelError(f"{linear} does not hold LPIPS's linear layers for SqueezeNet", str(error)) from error
+
+    def __call__(self, a: Image, b: Image) -> float:
+        """The distance of two `(h, w, 3)` uint8 RGB pictures; 0 for equal ones."""
+        with torch.inference_mode():
+            x, y = (self._features(torch.from_numpy(p.copy()).permute(2, 0, 1)[None].float() / 255) for p in (a, b))
+            parts = [(w * (p - q) ** 2).sum(1).mean() for w, p, q in zip(self._weights, x, y, strict=True)]
+            return float(torch.stack(parts).sum())

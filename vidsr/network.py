@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 SCALE = 4
 """Every network enlarges by this factor."""
@@ -72,6 +75,26 @@ class Plain(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         return enlarge(clip[:, self.window // 2])
+
+
+class Critic(nn.Module):
+    """Tells restored from true faces, patch by patch: RGB `(B, 3, h, w)` in 0..1 -> scores `(B, 1, h / 16, w / 16)`.
+
+    By DCGAN's rules (Radford 2015, section 3): strided convolutions, no pooling, no dense layer, leaky ReLU; spectral
+    normalisation (Miyato 2018) in the place of batch normalisation, so that one picture's score is its own.
+    """
+
+    def __init__(self, features: int = 48) -> None:
+        super().__init__()
+        widths = [3, features, 2 * features, 4 * features, 8 * features]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [spectral_norm(nn.Conv2d(before, after, 4, 2, 1)), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1)))
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        scores: Tensor = self.layers(2 * rgb - 1)
+        return scores
 
 
 ARCHITECTURES: dict[str, type[Vidsr] | type[Plain]] = {"vidsr": Vidsr, "plain": Plain}

@@ -27,7 +27,7 @@ class Record:
     def read(cls, path: Path) -> Record:
         """Read a file that holds one JSON object; raises InputError."""
         try:
-            values = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+            values = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}") from error
         except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
@@ -116,12 +116,8 @@ class Record:
         return Record(self.path, f"{self.place}.{place}" if self.place else place, value)
 
 
-def _refuse(name: str) -> float:
-    raise ValueError(f"{name} is no number")
-
-
 def _is_number(value: object) -> bool:
-    # Compared, not converted: an integer of a thousand digits cannot become a float.
+    # Compared, not converted: an integer of a thousand digits cannot become a float. NaN compares false.
     return isinstance(value, int | float) and not isinstance(value, bool) and -1e30 < value < 1e30
 
 

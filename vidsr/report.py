@@ -6,12 +6,16 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import pairwise
 from pathlib import Path
+
+import numpy as np
 
 from vidsr.frame import Track
 
 VERSION = 1
+NO_FACE = "no face found"
+HIDDEN = "the face is hidden or lost for the moment"
 TOO_SMALL = 24.0
 """Faces whose box is lower than this many pixels show mostly what the model has learnt, not who was there."""
 
@@ -86,15 +90,30 @@ def _warning(track: Track, passed: Mapping[int, str]) -> str:
 
 def spans(first: int, stop: int, tracks: Sequence[Track], passed: Mapping[int, str]) -> tuple[Span, ...]:
     """The range `first` to `stop` as runs of frames that fared alike."""
-    by_frame: list[tuple[str, str]] = []
-    for index in range(first, stop):
-        here = [track for track in tracks if track.first <= index < track.stop]
-        if any(track.id not in passed and track.weight[index - track.first] > 0 for track in here):
-            by_frame.append(("restored", ""))
+    restored = np.zeros(stop - first, bool)
+    kinds = sorted({*passed.values(), HIDDEN})
+    why = np.zeros((stop - first, len(kinds)), bool)
+    for track in tracks:
+        begin, end = max(track.first, first), min(track.stop, stop)
+        if begin >= end:
+            continue
+        shown = track.weight[begin - track.first : end - track.first] > 0
+        here = slice(begin - first, end - first)
+        if track.id in passed:
+            why[here, kinds.index(passed[track.id])] = True
         else:
-            by_frame.append(
-                ("passed", "; ".join(sorted({passed[t.id] for t in here if t.id in passed})) or "no face found")
-            )
-    runs = groupby(range(first, stop), key=lambda index: by_frame[index - first])
-    found = ((list(members), fate) for fate, members in runs)
-    return tuple(Span(members[0], members[-1] + 1, *fate) for members, fate in found)
+            restored[here] |= shown
+            why[here, kinds.index(HIDDEN)] |= ~shown
+    why[restored] = False
+    states = np.column_stack([restored, why])
+    edges = [0, *(np.flatnonzero((states[1:] != states[:-1]).any(axis=1)) + 1).tolist(), stop - first]
+    return tuple(
+        _span(first + a, first + b, bool(restored[a]), [kind for kind, on in zip(kinds, why[a], strict=True) if on])
+        for a, b in pairwise(edges)
+    )
+
+
+def _span(first: int, stop: int, restored: bool, reasons: Sequence[str]) -> Span:
+    if restored:
+        return Span(first, stop, "restored", "")
+    return Span(first, stop, "passed", "; ".join(reasons) or NO_FACE)

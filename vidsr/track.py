@@ -14,11 +14,14 @@ from vidsr.config import Analyze
 from vidsr.detect import Detector, intersection_over_union
 from vidsr.errors import InputError
 from vidsr.frame import LANDMARKS, Detection, Floats, Frame, Track
-from vidsr.link import SAME_FACE, Linker, Path
+from vidsr.link import Linker, Path
 from vidsr.picture import Colour, to_rgb
 from vidsr.shots import Look, looks
 from vidsr.steady import along, keys_without_noise, steady
 from vidsr.video.probe import Film
+
+SAME_FACE = 0.45
+"""Boxes that overlap by more than this are on one face."""
 
 Seen = tuple[Look, list[Detection] | None]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import pickle
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,41 +18,53 @@ from torch import Tensor, nn
 from vidsr import data, degrade, metrics, weights
 from vidsr.config import Train
 from vidsr.errors import VidsrError
-from vidsr.losses import charbonnier
-from vidsr.network import Vidsr, enlarge
+from vidsr.losses import Perceptual, charbonnier, critic_loss, fooling_loss
+from vidsr.network import Critic, Vidsr, enlarge
+
+
+@dataclass
+class Rival:
+    """The GAN stage's opponents of the network: a critic that learns with it, and a classifier that does not."""
+
+    critic: Critic
+    optimiser: torch.optim.Optimizer
+    perceptual: Perceptual
 
 
 @dataclass
 class State:
-    """Everything that a later run needs to go on: networks, optimiser, and how far it came."""
+    """Everything that a later run needs to go on: networks, optimisers, and how far it came."""
 
     network: Vidsr
     average: Vidsr
     optimiser: torch.optim.Optimizer
+    rival: Rival | None = None
     step: int = 0
+
+    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+        parts = {"network": self.network, "average": self.average, "optimiser": self.optimiser}
+        if self.rival is not None:
+            parts |= {"critic": self.rival.critic, "critic_optimiser": self.rival.optimiser}
+        return parts
 
     def save(self, path: Path) -> None:
         """Write a checkpoint under a temporary name and rename it."""
         partial = path.with_name(path.name + ".partial")
-        torch.save(
-            {
-                "network": self.network.state_dict(),
-                "average": self.average.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "step": self.step,
-            },
-            partial,
-        )
+        states: dict[str, object] = {name: part.state_dict() for name, part in self._parts().items()}
+        torch.save(states | {"step": self.step}, partial)
         partial.replace(path)
 
     def resume(self, path: Path) -> None:
-        """Take up a checkpoint, if there is one."""
-        if path.is_file():
+        """Take up a checkpoint, if there is one; VidsrError if it is of another kind of run."""
+        if not path.is_file():
+            return
+        try:
             saved = torch.load(path, weights_only=True)
-            self.network.load_state_dict(saved["network"])
-            self.average.load_state_dict(saved["average"])
-            self.optimiser.load_state_dict(saved["optimiser"])
+            for name, part in self._parts().items():
+                part.load_state_dict(saved[name])
             self.step = int(saved["step"])
+        except (KeyError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise VidsrError(f"{path} does not fit these settings; remove it to begin anew", str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -89,10 +102,20 @@ def _fresh(settings: Train, device: torch.device) -> State:
         Vidsr(settings.window, settings.features, settings.blocks).to(device).to(memory_format=torch.channels_last)
         for _ in range(2)
     )
+    if settings.start is not None:
+        network.load_state_dict(weights.load(settings.start).network.state_dict())
     average.load_state_dict(network.state_dict())
     average.requires_grad_(False)
-    optimiser = torch.optim.Adam(network.parameters(), lr=settings.rate, betas=(0.9, 0.99))
-    return State(network, average, optimiser)
+    state = State(network, average, _adam(network, settings))
+    if settings.stage == "gan":
+        critic = Critic(settings.critic_features).to(device).to(memory_format=torch.channels_last)
+        perceptual = Perceptual(settings.perceptual).to(device).to(memory_format=torch.channels_last)
+        state.rival = Rival(critic, _adam(critic, settings), perceptual)
+    return state
+
+
+def _adam(network: nn.Module, settings: Train) -> torch.optim.Optimizer:
+    return torch.optim.Adam(network.parameters(), lr=settings.rate, betas=(0.9, 0.99))
 
 
 def _batches(settings: Train, start: int) -> Iterator[data.Batch]:
@@ -129,16 +152,21 @@ def _validate(state: State, settings: Train, device: torch.device) -> tuple[floa
 
 
 def _update(state: State, batch: data.Batch, settings: Train, device: torch.device) -> float:
-    """One step of Adam on one batch; gives the loss, and leaves the weights alone where it is not finite."""
-    loss = charbonnier(state.network(batch.clip.to(device)), batch.truth.to(device))
-    state.optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip_norm)
-    if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+    """One step on one batch; gives the loss, and leaves the weights alone where it is not finite."""
+    clip, truth = batch.clip.to(device), batch.truth.to(device).to(memory_format=torch.channels_last)
+    restored = state.network(clip).to(memory_format=torch.channels_last)
+    loss = charbonnier(restored, truth)
+    if state.rival is not None:
+        state.rival.critic.requires_grad_(False)
+        loss = loss + settings.perceptual_weight * state.rival.perceptual(restored, truth)
+        loss = loss + settings.adversarial_weight * fooling_loss(state.rival.critic(restored))
+    if not _descend(loss, state.network, state.optimiser, state.step, settings):
         return math.nan
-    for group in state.optimiser.param_groups:
-        group["lr"] = settings.rate * rate_factor(state.step, settings)
-    state.optimiser.step()
+    if state.rival is not None:
+        critic = state.rival.critic.requires_grad_(True)
+        doubt = critic_loss(critic(truth), critic(restored.detach()))
+        if not _descend(doubt, critic, state.rival.optimiser, state.step, settings):
+            return math.nan
     keep = min(settings.average, (state.step + 1) / (state.step + 10))
     for slow, fast in zip(state.average.parameters(), state.network.parameters(), strict=True):
         slow.lerp_(fast.detach(), 1 - keep)
@@ -146,8 +174,21 @@ def _update(state: State, batch: data.Batch, settings: Train, device: torch.devi
     return loss.item()
 
 
+def _descend(loss: Tensor, network: nn.Module, optimiser: torch.optim.Optimizer, step: int, settings: Train) -> bool:
+    """One step of Adam; False, and nothing changed, where the loss or its gradient is not finite."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
+    if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+        return False
+    for group in optimiser.param_groups:
+        group["lr"] = settings.rate * rate_factor(step, settings)
+    optimiser.step()
+    return True
+
+
 def train(settings: Train, report: Callable[[Progress], None]) -> Path:
-    """Train a fidelity model and save it as `settings.output`; gives that path.
+    """Train a model and save it as `settings.output`; gives that path.
 
     Beside the output lie `.checkpoint`, from which the same command goes on, and `.csv`, the curve. A loss that is not
     finite stops with a VidsrError and leaves the last good checkpoint.
@@ -194,7 +235,7 @@ def train(settings: Train, report: Callable[[Progress], None]) -> Path:
         settings.window,
         settings.features,
         settings.blocks,
-        "fidelity",
+        settings.stage,
         "non-commercial research",
         settings.data,
         commit(),

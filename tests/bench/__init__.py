@@ -1,0 +1,1 @@
+"""Measurements: programs that print the numbers that the README shows."""
