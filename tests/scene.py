@@ -27,6 +27,7 @@ def head() -> Picture:
     return portrait()[0:240, 100:340]
 
 
+@lru_cache(maxsize=8)
 def backdrop(seed: int, width: int = WIDTH, height: int = HEIGHT) -> Picture:
     """Blurred patches of colour in which no detector sees a face."""
     patches = np.random.default_rng(seed).integers(40, 200, (height // 24, width // 24, 3)).astype(np.uint8)
@@ -68,12 +69,13 @@ def paste(picture: Picture, pose: Pose, face: Picture) -> Picture:
 def frames(count: int, draw: Callable[[int], Picture], noise: float = 3.0) -> list[Frame]:
     """`count` frames of what `draw` gives for each index, with sensor noise; pts in ticks of 1/90000 s."""
     rng = np.random.default_rng(7)
-    return [frame(draw(n), n, rng, noise) for n in range(count)]
+    grain = rng.normal(0, noise, (2 * HEIGHT, 2 * WIDTH, 3)).astype(np.float32)
+    return [frame(draw(n), n, grain[rng.integers(HEIGHT) :, rng.integers(WIDTH) :]) for n in range(count)]
 
 
-def frame(rgb: Picture, index: int, rng: np.random.Generator, noise: float) -> Frame:
-    noisy = np.clip(rgb + rng.normal(0, noise, rgb.shape), 0, 255).astype(np.uint8)
+def frame(rgb: Picture, index: int, grain: NDArray[np.float32]) -> Frame:
     height, width = rgb.shape[:2]
+    noisy = np.clip(rgb + grain[:height, :width], 0, 255).astype(np.uint8)
     planes = cv2.cvtColor(noisy, cv2.COLOR_RGB2YUV_I420)
     chroma = planes[height:].reshape(2, height // 2, width // 2)
     return Frame(index, index * 90000 // FPS, np.asarray(planes[:height], np.uint8), np.asarray(chroma, np.uint8))

@@ -70,6 +70,7 @@ def test_left_is_left_in_the_picture(find: CenterFace) -> None:
 
 
 def test_padding_to_the_networks_stride_moves_nothing(find: CenterFace) -> None:
+    assert detect._padded(portrait()[:355, :384]).shape == (384, 384, 3)
     whole = landmarks(find, portrait()[:384, :384])
     for height, width in ((355, 381), (333, 333), (289, 321)):
         assert np.abs(landmarks(find, portrait()[:height, :width]) - whole).max() < 3

@@ -62,6 +62,9 @@ def test_a_growing_face_is_followed_by_its_size() -> None:
 def test_a_face_that_vanishes_is_lost() -> None:
     pose = Pose(240)
     follower = Follower(gray(pose), face(pose))
+    box = face(pose)[5:].ravel()
+    _, good = follow(gray(pose), gray(Pose(500)), seeds(gray(pose), box), box)
+    assert good.mean() < 0.2
     follower.advance(gray(pose), cv2.cvtColor(backdrop(2), cv2.COLOR_RGB2GRAY).astype(np.uint8))
     follower.advance(gray(pose), gray(pose))
     assert not follower.alive

@@ -31,11 +31,11 @@ class Silent:
         self.done = 0
         self._stop_after = stop_after
 
-    def stage(self, name: str, frames: int | None) -> None:
+    def stage(self, name: str, _: int | None) -> None:
         self.stages.append(name)
         self.done = 0
 
-    def advance(self, frames: int, faces: int) -> None:
+    def advance(self, frames: int, _: int) -> None:
         self.done += frames
         if self.stages[-1] == "render" and self._stop_after is not None and self.done > self._stop_after:
             raise KeyboardInterrupt

@@ -96,6 +96,7 @@ def test_only_the_command_line_prints() -> None:
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
-    code = "import sys, vidsr, vidsr.config, vidsr.errors; print(sorted({'numpy', 'torch', 'cv2', 'click'} & set(sys.modules)))"
+    heavy = "print(sorted({'numpy', 'torch', 'cv2', 'click'} & set(sys.modules)))"
+    code = f"import sys, vidsr, vidsr.config, vidsr.errors; {heavy}"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -138,7 +138,7 @@ def test_the_gan_stage_goes_on_from_a_model(tmp_path: Path) -> None:
     first = train.train(settings(tmp_path), quiet)
     folder = tmp_path / "gan"
     folder.mkdir()
-    run = settings(folder, stage="gan", start=str(first), perceptual=str(squeezenet(tmp_path)), critic_features=4)
+    run = settings(folder, stage="gan", initial=str(first), perceptual=str(squeezenet(tmp_path)), critic_features=4)
     path = train.train(replace(run, steps=3), quiet)
     again = train.train(replace(run, steps=5), quiet)
     assert path == again

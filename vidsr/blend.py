@@ -109,7 +109,7 @@ class _Patch:
 
 
 def _patch(picture: Tensor, to_crop: NDArray[np.float64], side: int, shape: tuple[int, int]) -> _Patch | None:
-    """Bring `picture (C + 1, 4s, 4s)`, whose last channel is the mask, to a plane; `to_crop` maps the plane to crops."""
+    """Bring `picture (C + 1, 4s, 4s)`, whose last channel is the mask, to a plane that `to_crop` maps to crops."""
     box = covered(to_crop, side, shape, 0)
     if box.empty:
         return None

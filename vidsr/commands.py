@@ -34,6 +34,7 @@ CHOICES: dict[str, Sequence[str]] = {
     "codec": config.CODECS,
     "precision": config.PRECISIONS,
     "detector": config.DETECTORS,
+    "stage": config.STAGES,
 }
 RANGES: dict[str, click.ParamType[object]] = {
     "fidelity": click.FloatRange(0, 1),
@@ -44,6 +45,10 @@ RANGES: dict[str, click.ParamType[object]] = {
     "start": click.FloatRange(0),
     "end": click.FloatRange(0),
     "steps": click.IntRange(1),
+    "decay": click.IntRange(1),
+    "rate": click.FloatRange(0, 1, min_open=True),
+    "features": click.IntRange(1, 512),
+    "blocks": click.IntRange(1, 128),
 }
 HELP = {
     "detector": "What finds faces.",
@@ -66,7 +71,14 @@ HELP = {
     "keep_going": "Of a damaged film, enhance what can be decoded.",
     "data": "Folder of aligned sharp faces; 'synthetic' needs none.",
     "validation": "Folder of sharp faces that are not in the data.",
+    "stage": "fidelity, or gan, which goes on from a fidelity model.",
+    "initial": "A model to begin with.",
+    "perceptual": "The GAN stage's classifier: vgg19 (downloaded), or a file of SqueezeNet 1.1.",
     "steps": "Steps of training in all.",
+    "decay": "Last steps, over which the learning rate falls to zero.",
+    "rate": "Learning rate.",
+    "features": "Features of each layer.",
+    "blocks": "Residual blocks.",
 }
 
 
@@ -297,11 +309,52 @@ def doctor(device: str) -> None:
         sys.exit(FAILED)
 
 
-TRAIN = ("data", "validation", "steps", "batch", "seed", "device")
+@cli.group()
+def evaluate() -> None:
+    """Measure models."""
+
+
+@evaluate.command("stills")
+@click.argument("folder", type=SOURCE)
+@click.option("--model", "names", multiple=True, help="A model; may be repeated.  [default: all that are shipped]")
+@click.option(
+    "--lpips", nargs=2, type=SOURCE, metavar="BACKBONE LINEAR", help="Weights of SqueezeNet 1.1 and of LPIPS."
+)
+@click.option("--json", "output", type=SOURCE, help="Write the scores to this file.")
+def evaluate_stills(folder: Path, names: tuple[str, ...], lpips: tuple[Path, Path] | None, output: Path | None) -> None:
+    """Reduce the sharp, aligned 256-pixel faces in FOLDER by 4, restore them, and compare with bicubic."""
+    import json
+
+    from vidsr import evaluate as measures
+    from vidsr import metrics, weights
+
+    models = [weights.load(name) for name in names or weights.shipped()]
+    scores = measures.stills(folder, models, metrics.Lpips(*lpips) if lpips else None)
+    click.echo(f"{'model':24} {'task':10} {'PSNR-Y':>7} {'SSIM-Y':>7} {'LPIPS':>7}")
+    for one in scores:
+        task = f"{one.side // 4} -> {one.side}"
+        click.echo(f"{one.model:24} {task:10} {one.psnr_y:7.2f} {one.ssim_y:7.3f} {one.lpips:7.3f}")
+    if output is not None:
+        output.write_text(json.dumps(measures.rows(scores), indent=1) + "\n")
+
+
+TRAIN = (
+    "data",
+    "validation",
+    "stage",
+    "initial",
+    "perceptual",
+    "steps",
+    "decay",
+    "rate",
+    "features",
+    "blocks",
+    "device",
+)
 
 
 @cli.command()
-@options(config.Train, "data", "validation", "steps", "device")
+@options(config.Train, *TRAIN)
 @click.option("-o", "--output", type=SOURCE, required=True, help="The model file, .safetensors.")
 def train(output: Path, **values: object) -> None:
     """Train a model on a folder of sharp, aligned faces; the same command goes on where it stopped."""

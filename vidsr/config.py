@@ -72,8 +72,8 @@ class Train:
     data: str = "synthetic"  # a folder of aligned sharp faces, or "synthetic" for a smoke run
     validation: str | None = None  # a folder of sharp faces that are not in `data`; None: no validation
     output: str = "model.safetensors"
-    stage: str = "fidelity"  # or "gan", which goes on from `start`
-    start: str | None = None  # a model file to begin with
+    stage: str = "fidelity"  # or "gan", which goes on from `initial`
+    initial: str | None = None  # a model file to begin with
     perceptual: str = "vgg19"  # the GAN stage's classifier: vgg19, or a file of torchvision's SqueezeNet 1.1
     steps: int = 20_000
     warmup: int = 100  # steps over which the learning rate rises

@@ -42,7 +42,11 @@ class State:
     step: int = 0
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
-        parts = {"network": self.network, "average": self.average, "optimiser": self.optimiser}
+        parts: dict[str, nn.Module | torch.optim.Optimizer] = {
+            "network": self.network,
+            "average": self.average,
+            "optimiser": self.optimiser,
+        }
         if self.rival is not None:
             parts |= {"critic": self.rival.critic, "critic_optimiser": self.rival.optimiser}
         return parts
@@ -102,8 +106,8 @@ def _fresh(settings: Train, device: torch.device) -> State:
         Vidsr(settings.window, settings.features, settings.blocks).to(device).to(memory_format=torch.channels_last)
         for _ in range(2)
     )
-    if settings.start is not None:
-        network.load_state_dict(weights.load(settings.start).network.state_dict())
+    if settings.initial is not None:
+        network.load_state_dict(weights.load(settings.initial).network.state_dict())
     average.load_state_dict(network.state_dict())
     average.requires_grad_(False)
     state = State(network, average, _adam(network, settings))

@@ -1,0 +1,83 @@
+"""How good a model is on sharp stills, by the protocol that super-resolution papers use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from vidsr import degrade, metrics
+from vidsr.data import Images, load_stills
+from vidsr.network import SCALE
+from vidsr.weights import Model
+
+SIDES = (256, 128)
+"""Sides of the truth: 64 -> 256 and 32 -> 128 pixels."""
+
+Restore = Callable[[Images], Images]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Means over all faces; `lpips` is NaN where no weights for it were given."""
+
+    model: str
+    side: int
+    faces: int
+    psnr_y: float
+    ssim_y: float
+    lpips: float
+
+
+def _resized(image: Images, side: int) -> Images:
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def bicubic(small: Images) -> Images:
+    """Pillow's bicubic enlargement by 4: what every model is compared with."""
+    return _resized(small, SCALE * small.shape[0])
+
+
+def restorer(model: Model) -> Restore:
+    """The model on a still: the same picture in every frame of its window."""
+
+    def restore(small: Images) -> Images:
+        clip = degrade.as_tensor(small[None, None]).expand(-1, model.window, -1, -1, -1)
+        with torch.inference_mode():
+            restored = model.network(clip)[0].clamp(0, 1)
+        return np.asarray((restored * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
+
+    return restore
+
+
+def score(name: str, restore: Restore, truths: Sequence[Images], lpips: metrics.Lpips | None) -> Score:
+    """Reduce each truth by 4 (Pillow's bicubic), restore it, and measure.
+
+    PSNR and SSIM on BT.601 studio-range luma of the rounded pictures, 4 pixels cut from every edge; LPIPS on RGB.
+    """
+    rows = []
+    for truth in truths:
+        found = restore(_resized(truth, truth.shape[0] // SCALE))
+        distance = lpips(found, truth) if lpips is not None else float("nan")
+        rows.append((metrics.psnr_y(found, truth), metrics.ssim_y(found, truth), distance))
+    return Score(name, truths[0].shape[0], len(truths), *(float(value) for value in np.mean(rows, axis=0)))
+
+
+def stills(folder: Path, models: Sequence[Model], lpips: metrics.Lpips | None = None) -> list[Score]:
+    """Scores of bicubic and of each model on the aligned 256-pixel faces below `folder`, at both sides."""
+    faces, _ = load_stills(folder)
+    found = []
+    for side in SIDES:
+        truths = [face if side == SIDES[0] else _resized(face, side) for face in faces]
+        found.append(score("bicubic", bicubic, truths, lpips))
+        found += [score(model.name, restorer(model), truths, lpips) for model in models]
+    return found
+
+
+def rows(scores: Sequence[Score]) -> list[dict[str, str | int | float]]:
+    """The scores as plain values, for JSON."""
+    return [asdict(one) for one in scores]

@@ -1,0 +1,28 @@
+"""Films in and out: `probe`, `Reader`, `Writer` and `publish`. Every ffmpeg process of the package is started here."""
+
+from __future__ import annotations
+
+from vidsr.video.containers import check_codec, output_suffix, passages
+from vidsr.video.mux import publish
+from vidsr.video.probe import Film, Stream, Tags, probe
+from vidsr.video.process import encoders, require_encoder, tools
+from vidsr.video.reader import Reader
+from vidsr.video.writer import SEGMENT_SUFFIX, Output, Writer
+
+__all__ = [
+    "SEGMENT_SUFFIX",
+    "Film",
+    "Output",
+    "Reader",
+    "Stream",
+    "Tags",
+    "Writer",
+    "check_codec",
+    "encoders",
+    "output_suffix",
+    "passages",
+    "probe",
+    "publish",
+    "require_encoder",
+    "tools",
+]

@@ -1,0 +1,245 @@
+"""What a film is before its first frame is read: `probe(path)` asks ffprobe and believes little of the answer."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from vidsr.errors import InputError
+from vidsr.frame import PixelFormat
+from vidsr.video.answer import Answer, ask
+from vidsr.video.pixels import is_colour, nearest
+from vidsr.video.process import local
+
+DEMUXERS = (
+    "mov,matroska,avi,mpeg,mpegts,mpegvideo,gif,apng,asf,flv,ogg,nut,mxf,dv,ivf,rm,wtv,pva,nsv,nuv,vob,yuv4mpegpipe,"
+    "h264,hevc,m4v,h263,obu,av1,vc1,cavsvideo,dirac,amv,swf,flic,film_cpk,smk,bink,roq,4xm,mjpeg,mp3,aac,flac,wav"
+)
+"""ffmpeg's readers of single files. Playlists and patterns of names, which open other files, are not among them."""
+
+SAFE = {"protocol_whitelist": "file,pipe,fd", "format_whitelist": DEMUXERS}
+"""Options before every input: local files only, and no format that points elsewhere."""
+
+SIDES = range(16, 16385)
+MATRICES = {
+    "bt709": "bt709",
+    "smpte240m": "bt709",  # its coefficients are those of BT.709 to within 0.001
+    "smpte170m": "bt601",
+    "bt470bg": "bt601",
+    "fcc": "bt601",
+    "bt2020nc": "bt2020",
+    "bt2020c": "bt2020",
+}
+SPACES = {"bt709": "bt709", "bt601": "smpte170m", "bt2020": "bt2020nc"}
+STREAM_KINDS = ("video", "audio", "subtitle", "attachment")
+NOT_FILM = ("attached_pic", "timed_thumbnails", "still_image")
+
+
+@dataclass(frozen=True)
+class Tags:
+    """How the file says its colours are meant, in ffmpeg's names; None where it says nothing."""
+
+    range: str | None = None
+    space: str | None = None
+    primaries: str | None = None
+    transfer: str | None = None
+    chroma_location: str | None = None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One stream of the file: `kind` is video, audio, subtitle, attachment or data; it begins at `start_s`."""
+
+    index: int
+    kind: str
+    codec: str
+    language: str | None = None
+    default: bool = False
+    attached_picture: bool = False
+    time_base: Fraction | None = None
+    start_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film and its picture stream, `index`, as `Reader` gives it: upright, in the working format `pixels`.
+
+    `width` and `height` are those after the display matrix, which turns by `rotation` degrees, is applied.
+    `decoded` is ffmpeg's name for the decoder's own format, and `converted` is True where samples must be converted to
+    reach `pixels`. `time_base` is the length of a tick, `rate` the average of frames a second. `matrix` (bt601, bt709,
+    bt2020) and `full_range` hold for the frames that `Reader` gives; `tags` are what to write beside them.
+    """
+
+    path: Path
+    container: str
+    index: int
+    codec: str
+    width: int
+    height: int
+    rotation: float
+    pixels: PixelFormat
+    decoded: str
+    converted: bool
+    time_base: Fraction
+    rate: Fraction
+    sample_aspect: Fraction | None
+    matrix: str
+    full_range: bool
+    tags: Tags
+    start_s: float
+    duration_s: float | None
+    streams: tuple[Stream, ...]
+    chapters: int
+    warnings: tuple[str, ...]
+
+    @property
+    def chroma_location(self) -> str | None:
+        return self.tags.chroma_location
+
+
+def probe(path: Path) -> Film:
+    """Look at a film without decoding it; InputError says what is wrong with a file that is none."""
+    _check_file(path)
+    entries = ["-show_format", "-show_streams", "-show_chapters"]
+    options = [text for name, value in SAFE.items() for text in (f"-{name}", value)]
+    try:
+        answer = ask([*options, *entries, local(path)])
+    except InputError as error:
+        raise InputError(_why_not(path, error.details), error.details) from None
+    streams = answer.many("streams")
+    picture = _picture(path, streams)
+    film = _film(path, answer, picture)
+    if film.width not in SIDES or film.height not in SIDES:
+        raise InputError(f"{path} is {film.width}x{film.height}: sides of {SIDES[0]} to {SIDES[-1]} can be handled.")
+    return film
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise InputError(f"{path} does not exist.")
+    if not path.is_file():
+        raise InputError(f"{path} is not a file.")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path} may not be read: change its permissions.")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty: copy it again.")
+
+
+def _why_not(path: Path, details: str) -> str:
+    with path.open("rb") as file:
+        start = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith((b"#EXTM3U", b"ffconcat", b"<MPD", b"<?xml", b"[playlist]")):
+        return f"{path} is a playlist, which only points to films: give the film itself."
+    if "moov atom not found" in details and start[4:8] in (b"ftyp", b"mdat", b"wide", b"free"):
+        return f"{path} is cut off: the index that an mp4 or mov has at its end is missing; copy it again."
+    return f"{path} is not a film that ffmpeg can read."
+
+
+def _picture(path: Path, streams: list[Answer]) -> Answer:
+    """The default picture stream, else the first; covers and thumbnails are none."""
+    pictures = [
+        stream
+        for stream in streams
+        if stream.text("codec_type") == "video" and not any(stream.one("disposition").flag(kind) for kind in NOT_FILM)
+    ]
+    if not pictures:
+        what = "sound but no moving picture" if any(s.text("codec_type") == "audio" for s in streams) else "no picture"
+        raise InputError(f"{path} has {what}: give a film.")
+    return next((stream for stream in pictures if stream.one("disposition").flag("default")), pictures[0])
+
+
+def _film(path: Path, answer: Answer, picture: Answer) -> Film:
+    decoded, index = picture.text("pix_fmt"), picture.integer("index")
+    width, height = picture.integer("width"), picture.integer("height")
+    codec = picture.text("codec_name")
+    if decoded is None or index is None or not width or not height or codec is None:
+        raise InputError(f"{path} has a picture that this ffmpeg cannot decode ({codec or 'an unknown codec'}).")
+    rotation = next((r for d in picture.many("side_data_list") if (r := d.number("rotation")) is not None), 0.0)
+    if _turned(rotation):
+        width, height = height, width
+    pixels, converted = nearest(decoded)
+    matrix, full_range, tags = _colour(picture, decoded, converted, height)
+    rate = _rate(picture)
+    aspect = picture.fraction("sample_aspect_ratio")
+    about = answer.one("format")
+    return Film(
+        path=path,
+        container=about.text("format_name") or "",
+        index=index,
+        codec=codec,
+        width=width,
+        height=height,
+        rotation=rotation,
+        pixels=pixels,
+        decoded=decoded,
+        converted=converted,
+        time_base=picture.fraction("time_base") or 1 / rate,
+        rate=rate,
+        sample_aspect=1 / aspect if aspect and _turned(rotation) else aspect,
+        matrix=matrix,
+        full_range=full_range,
+        tags=tags,
+        start_s=about.number("start_time") or 0.0,
+        duration_s=next((d for a in (picture, about) if (d := a.number("duration")) is not None and d > 0), None),
+        streams=tuple(_stream(place, stream) for place, stream in enumerate(answer.many("streams"))),
+        chapters=len(answer.many("chapters")),
+        warnings=tuple(_losses(picture)),
+    )
+
+
+def _turned(rotation: float) -> bool:
+    """Whether ffmpeg's autorotation transposes the picture: it does within a degree of a quarter turn."""
+    return abs(rotation % 180 - 90) < 1
+
+
+def _rate(picture: Answer) -> Fraction:
+    rates = (picture.fraction("avg_frame_rate"), picture.fraction("r_frame_rate"))
+    return next((rate for rate in rates if rate is not None and rate <= 1000), Fraction(25))
+
+
+def _colour(picture: Answer, decoded: str, converted: bool, height: int) -> tuple[str, bool, Tags]:
+    """Matrix, full range and tags of the working frames."""
+    space, reach = picture.text("color_space"), picture.text("color_range")
+    full_range = reach == "pc" or decoded.startswith("yuvj")
+    matrix = MATRICES.get(space or "", "bt709" if height >= 720 else "bt601")
+    if converted and is_colour(decoded):
+        space, reach, full_range = SPACES[matrix], "tv", False
+    location = picture.text("chroma_location")
+    primaries, transfer = picture.text("color_primaries"), picture.text("color_transfer")
+    return matrix, full_range, Tags("pc" if full_range else reach, space, primaries, transfer, location)
+
+
+def _stream(place: int, stream: Answer) -> Stream:
+    index, kind, about = stream.integer("index"), stream.text("codec_type"), stream.one("disposition")
+    return Stream(
+        index=place if index is None else index,
+        kind=kind if kind in STREAM_KINDS else "data",
+        codec=stream.text("codec_name") or "unknown",
+        language=stream.one("tags").text("language"),
+        default=about.flag("default"),
+        attached_picture=any(about.flag(name) for name in NOT_FILM),
+        time_base=stream.fraction("time_base"),
+        start_s=stream.number("start_time"),
+    )
+
+
+def _losses(picture: Answer) -> list[str]:
+    """What the picture stream carries that is lost when it is coded again."""
+    kinds = {kind for data in picture.many("side_data_list") if (kind := data.text("side_data_type"))}
+    losses = [f"{kind} of the picture stream is not kept." for kind in sorted(kinds) if kind in LOST_SIDE_DATA]
+    if picture.flag("closed_captions"):
+        losses.append("Closed captions inside the picture stream are not kept.")
+    if (picture.text("field_order") or "progressive") != "progressive":
+        losses.append("The film is interlaced: it is handled, and written, as progressive.")
+    return losses
+
+
+LOST_SIDE_DATA = (
+    "Content light level metadata",
+    "DOVI configuration record",
+    "Mastering display metadata",
+    "Spherical Mapping",
+    "Stereo 3D",
+)

@@ -1,0 +1,277 @@
+"""Start and stop ffmpeg: argument lists, watched pipes, and no process that outlives the one that started it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+
+from vidsr.errors import ToolError, VidsrError
+
+GLOBAL = ("-nostdin", "-hide_banner", "-nostats", "-y")
+KEPT_LINES = 20
+LINE_CHARACTERS = 500
+PIPE_BYTES = 1 << 20
+
+
+def local(path: Path) -> str:
+    """Name a file so that ffmpeg cannot take it for an option, a protocol, a pattern or another folder's file."""
+    return f"file:{path.absolute()}"
+
+
+def tool(name: str) -> str:
+    """Full path of `ffmpeg` or `ffprobe`; ToolError where it is not on the PATH."""
+    found = shutil.which(name)
+    if found is None:
+        raise ToolError(f"{name} is not on the PATH: install ffmpeg 5.1 or newer, which brings it.")
+    return found
+
+
+class Pipe:
+    """A pipe that ffmpeg writes text to beside its stdout; `name` is what goes into its arguments."""
+
+    def __init__(self) -> None:
+        self.read_end, self.write_end = os.pipe()
+        self.name = f"pipe:{self.write_end}"
+        self._rest = b""
+
+    def take_line(self) -> str | None:
+        """The next whole line received, without its end; None when more must be read first."""
+        line, end, rest = self._rest.partition(b"\n")
+        if not end:
+            return None
+        self._rest = rest
+        return line.decode("ascii", "replace")
+
+    def fill(self) -> bool:
+        """Read what has come; False at the end."""
+        data = os.read(self.read_end, 65536)
+        self._rest += data
+        return bool(data)
+
+
+class Process:
+    """A running ffmpeg or ffprobe: leaving the block kills it if it still runs, and waits for its end.
+
+    `feed` opens its stdin for `write`, `pipes` are what it writes beside stdout, `on_line` is called with each line of
+    its stderr, in the thread that drains it. ToolError when it gives or takes nothing for `patience_s`.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        feed: bool = False,
+        pipes: Sequence[Pipe] = (),
+        patience_s: float = 60.0,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
+        self._command = command
+        self._feed = feed
+        self._pipes = pipes
+        self._patience_s = patience_s
+        self._on_line = on_line
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+
+    def __enter__(self) -> Process:
+        leash, self._leash = os.pipe()
+        try:
+            self._child = self._spawn(leash)
+        except ToolError:
+            _close(self._leash, *(pipe.read_end for pipe in self._pipes))
+            raise
+        finally:
+            _close(leash, *(pipe.write_end for pipe in self._pipes))
+        assert self._child.stdout is not None
+        self._output = self._child.stdout.fileno()
+        _enlarge(self._output)
+        if self._child.stdin is not None:
+            _enlarge(self._child.stdin.fileno())
+            os.set_blocking(self._child.stdin.fileno(), False)
+        # A tool whose stderr nobody reads stops when that pipe is full.
+        self._drain = threading.Thread(target=self._read_errors, name="vidsr-stderr", daemon=True)
+        self._drain.start()
+        return self
+
+    def _spawn(self, leash: int) -> subprocess.Popen[bytes]:
+        try:
+            child = subprocess.Popen(
+                [tool(self._command[0]), *self._command[1:]],
+                stdin=subprocess.PIPE if self._feed else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=(leash, *(pipe.write_end for pipe in self._pipes)),
+                start_new_session=True,  # Ctrl-C is ours to handle: ffmpeg would take it as "finish the file"
+            )
+        except OSError as error:
+            raise ToolError(f"{self._command[0]} could not be started: {error}.") from error
+        _tie(leash, child.pid)
+        return child
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill `buffer` (bytes) from stdout; returns how many came, fewer only at its end."""
+        done = 0
+        while done < len(buffer):
+            self._wait(self._output, select.POLLIN)
+            came = os.readv(self._output, [buffer[done:]])
+            if came == 0:
+                break
+            done += came
+        return done
+
+    def read_line(self, pipe: Pipe) -> str | None:
+        """The next line of one of `pipes`; None at its end."""
+        while (line := pipe.take_line()) is None:
+            self._wait(pipe.read_end, select.POLLIN)
+            if not pipe.fill():
+                return None
+        return line
+
+    def write(self, data: memoryview) -> None:
+        """Hand `data` (bytes) to stdin; ToolError if the process has ended."""
+        assert self._child.stdin is not None
+        target = self._child.stdin.fileno()
+        done = 0
+        while done < len(data):
+            self._wait(target, select.POLLOUT)
+            try:
+                done += os.write(target, data[done : done + PIPE_BYTES])
+            except BlockingIOError:
+                continue
+            except BrokenPipeError:
+                raise self.failure("stopped before it had all of the picture") from None
+
+    def finish(self, patience_s: float = 600.0) -> int:
+        """Close stdin and wait for the end; returns the exit status."""
+        if self._child.stdin is not None:
+            self._child.stdin.close()
+        try:
+            status = self._child.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            raise self.failure(f"did not end within {patience_s:.0f} s") from None
+        self._drain.join()
+        return status
+
+    def kill(self) -> None:
+        """End the process now; from any thread: a read that waits in another one comes to its end."""
+        self._child.kill()
+        self._child.wait()
+
+    def stop(self) -> None:
+        """Kill the process if it still runs and close every pipe; a second call does nothing."""
+        if self._leash < 0:
+            return
+        self.kill()
+        self._drain.join()
+        _close(self._leash, *(pipe.read_end for pipe in self._pipes))
+        self._leash = -1
+        for stream in (self._child.stdin, self._child.stdout, self._child.stderr):
+            if stream is not None:
+                stream.close()
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def last_lines(self) -> str:
+        """What the tool last wrote to stderr."""
+        return "\n".join(self._lines)
+
+    def failure(self, what: str, kind: type[VidsrError] = ToolError) -> VidsrError:
+        """The error to raise: the tool's name, `what` it did, and its last lines as details."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(1)  # its last words may still be on their way
+            self._drain.join()
+        return kind(f"{self._command[0]} {what}.", self.last_lines)
+
+    def _wait(self, descriptor: int, event: int) -> None:
+        poll = select.poll()
+        poll.register(descriptor, event)
+        if not poll.poll(self._patience_s * 1000):
+            raise self.failure(f"made no progress in {self._patience_s:.0f} s")
+
+    def _read_errors(self) -> None:
+        assert self._child.stderr is not None
+        while data := self._child.stderr.readline(LINE_CHARACTERS):
+            line = data.decode("utf-8", "replace").rstrip()
+            self._lines.append(line)
+            if self._on_line is not None:
+                self._on_line(line)
+
+
+def run(command: Sequence[str], patience_s: float = 60.0) -> tuple[int, bytes, str]:
+    """Run a tool to its end; returns its exit status, its stdout and the last lines of its stderr."""
+    output = bytearray()
+    with Process(command, patience_s=patience_s) as process:
+        block = memoryview(bytearray(65536))
+        while count := process.read_into(block):
+            output += block[:count]
+        return process.finish(), bytes(output), process.last_lines
+
+
+@lru_cache(maxsize=1)
+def encoders() -> frozenset[str]:
+    """Names of the video encoders that this ffmpeg was built with."""
+    _, output, _ = run(["ffmpeg", *GLOBAL, "-loglevel", "error", "-encoders"])
+    return frozenset(re.findall(r"^ V[.FSXBD]{5} (\S+)", output.decode("utf-8", "replace"), re.MULTILINE)) - {"="}
+
+
+def require_encoder(codec: str) -> None:
+    """ToolError where this ffmpeg was built without the encoder `codec`."""
+    if codec not in encoders():
+        raise ToolError(f"This ffmpeg has no encoder {codec}: install a build that has it, or choose another --codec.")
+
+
+def tools() -> dict[str, str]:
+    """Versions of `ffmpeg` and `ffprobe` as they name themselves; ToolError where one is not on the PATH."""
+    versions = {}
+    for name in ("ffmpeg", "ffprobe"):
+        _, output, _ = run([name, "-hide_banner", "-version"])
+        found = re.match(rb"\S+ version (\S+)", output)
+        versions[name] = found[1].decode("ascii", "replace") if found else "unknown"
+    return versions
+
+
+def _tie(leash: int, pid: int) -> None:
+    """Let the kernel kill process `pid` when the other end of the pipe `leash`, which it holds, is closed.
+
+    The other end is ours (and that of copies we fork), so it closes when we end, however we end. PR_SET_PDEATHSIG
+    would fire when the thread that started the child ends, and must be set between fork and exec, which is unsafe in
+    a process with threads. Elsewhere than on Linux, ffmpeg still ends by itself when the pipes that it reads or writes
+    break.
+    """
+    if not hasattr(fcntl, "F_SETSIG"):
+        return
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(leash, fcntl.F_SETOWN, pid)
+        fcntl.fcntl(leash, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(leash, fcntl.F_SETFL, fcntl.fcntl(leash, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def _enlarge(pipe: int) -> None:
+    # A frame in few system calls; where it is not allowed, the pipe stays as it is.
+    with contextlib.suppress(OSError, AttributeError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

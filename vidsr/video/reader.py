@@ -1,0 +1,232 @@
+"""Frames of a film, each with the exact time stamp of the file, from any frame on."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidsr.errors import InputError
+from vidsr.frame import Frame
+from vidsr.video.decode import Decode
+from vidsr.video.probe import Film
+
+SEEK_MARGINS_S = (0, 1, 5, 30)
+"""How far before the first frame to seek, one after the other, until the time stamps agree with the timeline."""
+
+WITHOUT_STAMPS = ("h264", "hevc", "m4v", "mpegvideo", "h263", "obu", "vc1", "cavsvideo", "dirac", "mjpeg")
+"""Bare streams: their time stamps are counted from where reading began, so that a seek proves nothing."""
+
+WITH_CLOCK_JUMPS = ("mpegts", "mpeg")
+CLOCK_TOLERANCE_S = 0.25
+"""In these the duration is measured on the clock of the file, so that a clock that was set back shows."""
+
+SMALL_DISORDER = 8
+"""Frames by which a pts may be out of order and still count as such, not as a clock that was set back."""
+
+
+class _Disagreement(Exception):
+    """What a seek brought is not what the timeline says."""
+
+
+class Reader:
+    """Iterate the `Frame`s of `film` in presentation order, from `first` to before `stop`; a context manager.
+
+    The planes are views of one buffer a frame, and `pts` is the file's own, in ticks of `film.time_base`. Where a frame
+    has no pts, or one that does not increase, it is repaired (see `repair`) and counted in `repaired`.
+
+    `timeline` holds the pts of all frames of the film, int64, as an earlier whole read gave them. With it, a range is
+    reached by seeking and the pts of each frame is compared; where they differ, the seek is made earlier, and at last
+    the film is decoded from its start. Without it, a range is always decoded from the start.
+
+    Damage raises InputError after the last frame that could be decoded; with `keep_going` it is only told in `damage`.
+    With a `timeline` it is not looked for again. A read that brings nothing for `patience_s` raises ToolError.
+    """
+
+    def __init__(
+        self,
+        film: Film,
+        *,
+        first: int = 0,
+        stop: int | None = None,
+        timeline: NDArray[np.int64] | None = None,
+        keep_going: bool = False,
+        patience_s: float = 60.0,
+    ) -> None:
+        self.film = film
+        self.damage: str | None = None
+        self.repaired = 0
+        self._first = first
+        self._stop = stop
+        self._timeline = timeline
+        self._keep_going = keep_going
+        self._patience_s = patience_s
+        self._closed = False
+        self._run: Decode | None = None
+        self._frames: Generator[Frame, None, None] | None = None
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End ffmpeg, from any thread; frames already given stay valid, and an iteration under way ends."""
+        self._closed = True
+        if self._run is not None:
+            self._run.process.kill()
+        if self._frames is not None:
+            # Where another thread is inside it, it ends there by itself: its pipes have just broken.
+            with suppress(ValueError):
+                self._frames.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        self._frames = self._whole() if self._timeline is None else self._along(self._timeline)
+        return self._frames
+
+    @contextmanager
+    def _decode(self, begin: int | None, seek_s: Fraction | None) -> Iterator[Decode]:
+        run = Decode(self.film, begin, seek_s, self._patience_s)
+        with run.process:
+            self._run = run
+            if self._closed:
+                run.process.kill()
+            yield run
+
+    def _whole(self) -> Generator[Frame, None, None]:
+        """Decode from the start; what is found there is the timeline."""
+        previous, count = None, 0
+        with self._decode(None, None) as run:
+            for index, raw in enumerate(run.stamps()):
+                if index == self._stop:
+                    return
+                pts = repair(raw, previous, self.film)
+                self._check_begin(index, pts)
+                frame = run.picture(index, pts)
+                if frame is None:
+                    break
+                self.repaired += pts != raw
+                previous, count = pts, index + 1
+                if index >= self._first:
+                    yield frame
+            if not self._closed:
+                self._judge(run, count)
+
+    def _check_begin(self, index: int, pts: int) -> None:
+        if index == 0 and pts < 0:
+            raise InputError(
+                f"{self.film.path} shows its first frame before time 0, which segments cannot hold: "
+                "copy it with `ffmpeg -i FILM -c copy -avoid_negative_ts make_zero COPY.mkv` first."
+            )
+
+    def _judge(self, run: Decode, count: int) -> None:
+        """At the end of the film: raise or note what ffmpeg complained of."""
+        status = run.process.finish()
+        path = self.film.path
+        worst = run.complaints.worst or (f"ffmpeg ended with status {status}" if status else None)
+        if count == 0:
+            raise InputError(f"{path} has no frame that can be decoded.", run.process.last_lines)
+        if worst is None:
+            return
+        self.damage = f"{path} is damaged or cut off: {count} frames of it can be decoded ({worst})."
+        if not self._keep_going:
+            raise InputError(self.damage, run.process.last_lines)
+
+    def _along(self, timeline: NDArray[np.int64]) -> Generator[Frame, None, None]:
+        """Take the range from the latest place that agrees with the timeline."""
+        index = self._first
+        for seek_s in self._places(timeline):
+            if self._closed:
+                return
+            with suppress(_Disagreement):
+                for frame in self._attempt(timeline, index, seek_s):
+                    index = frame.index + 1
+                    yield frame
+                return
+        raise InputError(f"{self.film.path} is not what it was when it was analysed: analyse it again.")
+
+    def _places(self, timeline: NDArray[np.int64]) -> Iterator[Fraction | None]:
+        """Where to begin decoding, seconds; None is the start of the film."""
+        film = self.film
+        if self._first < len(timeline) and _seekable(film, timeline):
+            start_s, first_s = (int(timeline[index]) * film.time_base for index in (0, self._first))
+            yield from (first_s - margin_s for margin_s in SEEK_MARGINS_S if first_s - margin_s > start_s)
+        yield None
+
+    def _attempt(self, timeline: NDArray[np.int64], first: int, seek_s: Fraction | None) -> Iterator[Frame]:
+        """Frames from `first` on; _Disagreement where what is decoded is not what the timeline says."""
+        stop = len(timeline) if self._stop is None else min(self._stop, len(timeline))
+        if first >= stop:
+            return
+        begin = None if seek_s is None else int(timeline[first])
+        with self._decode(begin, seek_s) as run:
+            landed = None if begin is None else _landed(run, begin)
+            for index, raw in self._verified(run.stamps(), timeline, landed):
+                sent = begin is None or (raw is not None and raw >= begin)
+                if begin is not None and sent != (index >= first):
+                    raise _Disagreement
+                if sent:
+                    frame = run.picture(index, int(timeline[index]))
+                    if frame is None:
+                        raise _Disagreement
+                    if index >= first:
+                        yield frame
+                if index + 1 == stop:
+                    return
+
+    def _verified(
+        self, stamps: Iterator[int | None], timeline: NDArray[np.int64], landed: int | None
+    ) -> Iterator[tuple[int, int | None]]:
+        """The index and raw pts of each decoded frame, from the start or from `landed` on, while they agree."""
+        index = 0 if landed is None else -1
+        for raw in stamps:
+            if index < 0:
+                if raw is None or (landed is not None and raw < landed):
+                    continue
+                index = int(np.searchsorted(timeline, raw))
+            previous = int(timeline[index - 1]) if index else None
+            if index == len(timeline) or repair(raw, previous, self.film) != timeline[index]:
+                raise _Disagreement
+            yield index, raw
+            index += 1
+        raise _Disagreement
+
+
+def repair(raw: int | None, previous: int | None, film: Film) -> int:
+    """The pts to use for a frame that the decoder gives as `raw`, after one that was given `previous`.
+
+    A pts that increases is taken as it is. One that is only a little out of order becomes the tick after `previous`, so
+    that the frames behind it keep theirs; a missing one, or one that jumps back, continues at the nominal rate.
+    """
+    step = max(1, round(1 / (film.rate * film.time_base)))
+    if previous is None:
+        return 0 if raw is None else raw
+    if raw is not None and raw > previous:
+        return raw
+    near = raw is not None and previous - raw < SMALL_DISORDER * step
+    return previous + (1 if near else step)
+
+
+def _landed(run: Decode, wanted: int) -> int:
+    landed = run.landing()
+    if landed is None or landed > wanted:
+        raise _Disagreement
+    return landed
+
+
+def _seekable(film: Film, timeline: NDArray[np.int64]) -> bool:
+    """Whether a pts names one frame only: not in bare streams, nor where a clock jumped back within the film."""
+    if film.container in WITHOUT_STAMPS:
+        return False
+    if film.container not in WITH_CLOCK_JUMPS or film.duration_s is None:
+        return True
+    start_s = next((s.start_s for s in film.streams if s.index == film.index and s.start_s is not None), film.start_s)
+    end_s = float(int(timeline[-1]) * film.time_base + 1 / film.rate)
+    return abs(end_s - start_s - film.duration_s) < CLOCK_TOLERANCE_S

@@ -1,0 +1,202 @@
+"""Encode one segment of a film so that every frame carries the time stamp that was promised for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from vidsr.config import Encode
+from vidsr.errors import OutputError
+from vidsr.frame import Frame, PixelFormat, Samples
+from vidsr.video.decode import SCALER
+from vidsr.video.pixels import storable
+from vidsr.video.probe import Film, Tags
+from vidsr.video.process import GLOBAL, Process, local, require_encoder
+from vidsr.video.timing import pts_expression
+
+SEGMENT_SUFFIX = ".nut"
+"""NUT keeps every time base, codec and pts exactly, and NUT files joined byte by byte are one stream."""
+
+CRF = {"libx264": 17.0, "libx265": 19.0, "libsvtav1": 24.0}
+THREADS = 8
+"""What x264 gives depends on its number of threads, and must not depend on the machine."""
+
+ENCODER_OPTIONS: dict[str, dict[str, str | int]] = {
+    "libx264": {"threads": THREADS},
+    "libx265": {"x265-params": "log-level=error:frame-threads=3"},
+    "libsvtav1": {},
+    "ffv1": {"level": 3, "slicecrc": 1, "g": 1, "threads": THREADS},
+}
+
+
+@dataclass(frozen=True)
+class Output:
+    """The picture stream to write: frames of `width` x `height` in `pixels`, time in ticks of `time_base`."""
+
+    width: int
+    height: int
+    pixels: PixelFormat
+    time_base: Fraction
+    rate: Fraction
+    sample_aspect: Fraction | None
+    tags: Tags
+    encode: Encode
+
+    @classmethod
+    def of(cls, film: Film, encode: Encode, scale: int = 1) -> Output:
+        """The picture stream that keeps everything of `film`'s but its size, which is multiplied by `scale`."""
+        return cls(
+            width=film.width * scale,
+            height=film.height * scale,
+            pixels=film.pixels,
+            time_base=film.time_base,
+            rate=film.rate,
+            sample_aspect=film.sample_aspect,
+            tags=film.tags,
+            encode=encode,
+        )
+
+    @property
+    def stored(self) -> PixelFormat:
+        """What the encoder stores: `pixels`, or the nearest that it can hold."""
+        return storable(self.pixels, self.encode.codec)
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height as stored: odd sides grow by a pixel where subsampled chroma needs even ones."""
+        if self.encode.codec == "ffv1":
+            return self.width, self.height
+        across, down = 1 << self.stored.shift_x, 1 << self.stored.shift_y
+        return -(-self.width // across) * across, -(-self.height // down) * down
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the encoder cannot keep of the samples."""
+        codec, (width, height) = self.encode.codec, self.stored_size
+        losses = []
+        if self.stored != self.pixels:
+            losses.append(f"{codec} cannot hold {self.pixels.name}: the picture is stored as {self.stored.name}.")
+        if (width, height) != (self.width, self.height):
+            losses.append(f"{codec} needs even sides: the picture is stored as {width}x{height}, its edge repeated.")
+        return losses
+
+
+class Writer:
+    """Encodes the frames of one segment into the file `path`; a context manager.
+
+    `pts` (n,) int64 are the time stamps of its frames, in ticks of `output.time_base`; exactly those frames must be
+    written, in that order: ValueError otherwise. Equal frames give an equal file. If the block raises, or ffmpeg fails
+    (OutputError with its last lines), no file is left.
+    """
+
+    def __init__(self, path: Path, output: Output, pts: NDArray[np.int64], *, patience_s: float = 600.0) -> None:
+        require_encoder(output.encode.codec)
+        self.path = path
+        self.output = output
+        self.count = 0
+        self._pts = pts
+        self._process = Process(_command(path, output, pts), feed=True, patience_s=patience_s)
+
+    def __enter__(self) -> Writer:
+        self._process.__enter__()
+        return self
+
+    def write(self, frame: Frame) -> None:
+        """Encode the next frame."""
+        if self.count >= len(self._pts) or frame.pts != self._pts[self.count]:
+            raise ValueError(f"{frame} is not frame {self.count} of {len(self._pts)} of the segment {self.path.name}")
+        output, (width, height) = self.output, self.output.stored_size
+        self._hand(frame.luma, (output.height, output.width), (height, width))
+        chroma = output.pixels.chroma_shape(output.height, output.width)
+        self._hand(frame.chroma, (2, *chroma), (2, *output.pixels.chroma_shape(height, width)))
+        self.count += 1
+
+    def _hand(self, plane: Samples, shape: tuple[int, ...], stored: tuple[int, ...]) -> None:
+        dtype = self.output.pixels.dtype
+        if plane.shape != shape or plane.dtype != dtype:
+            raise ValueError(f"a plane must be {shape} {dtype.__name__}, not {plane.shape} {plane.dtype}")
+        wider = [(0, there - here) for there, here in zip(stored, shape, strict=True)]
+        samples = np.ascontiguousarray(plane if stored == shape else np.pad(plane, wider, "edge"))
+        self._process.write(samples.data.cast("B"))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        finished = False
+        try:
+            if kind is None:
+                self._finish()
+                finished = True
+        finally:
+            self._process.stop()
+            if not finished:
+                self.path.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        if self.count != len(self._pts):
+            raise ValueError(f"{self.path.name} got {self.count} frames of {len(self._pts)}")
+        if self._process.finish() != 0 or not self.path.exists():
+            raise self._process.failure(f"could not encode {self.path}", OutputError)
+
+
+def _command(path: Path, output: Output, pts: NDArray[np.int64]) -> list[str]:
+    frames = ffmpeg.input(
+        "pipe:0",
+        f="rawvideo",
+        pixel_format=output.pixels.name,
+        video_size=output.stored_size,
+        framerate=str(output.rate),
+        protocol_whitelist="pipe,fd",
+    )
+    for name, arguments, options in _filters(output, pts):
+        frames = frames.filter(name, *arguments, **options)
+    run = ffmpeg.output(frames, local(path), f="nut", write_index=0, fps_mode="passthrough", **_coding(output))
+    return [str(word) for word in run.global_args(*GLOBAL, "-loglevel", "error").compile()]
+
+
+def _filters(output: Output, pts: NDArray[np.int64]) -> list[tuple[str, tuple[str, ...], dict[str, str]]]:
+    tags = output.tags
+    # FFV1 has no place for the range: newer versions would convert to limited range; its container is told by publish.
+    reach = None if output.encode.codec == "ffv1" else tags.range
+    names = {"range": reach, "color_primaries": tags.primaries, "color_trc": tags.transfer}
+    names |= {"colorspace": tags.space}
+    told = {name: value for name, value in names.items() if value}
+    filters: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
+        ("settb", (str(output.time_base),), {}),
+        ("setpts", (pts_expression(pts),), {}),
+    ]
+    if told:
+        # Tags on the frames themselves: as options of the output, newer versions take them as orders to convert.
+        filters.append(("setparams", (), told))
+    if output.sample_aspect:
+        filters.append(("setsar", (), {"sar": str(output.sample_aspect), "max": "65535"}))
+    if output.stored != output.pixels:
+        reach = tags.range or "tv"
+        filters.append(("scale", (), {"in_range": reach, "out_range": reach, "flags": SCALER}))
+    return filters
+
+
+def _coding(output: Output) -> dict[str, str | int | float]:
+    encode = output.encode
+    options: dict[str, str | int | float] = {
+        "c:v": encode.codec,
+        "pix_fmt": output.stored.name,
+        "enc_time_base": f"{output.time_base.numerator}:{output.time_base.denominator}",
+        "avoid_negative_ts": "disabled",  # it would shift a segment that begins at 0 and has B-frames
+        "fflags": "+bitexact",
+        "flags:v": "+bitexact",
+        **ENCODER_OPTIONS[encode.codec],
+    }
+    if encode.codec in CRF:
+        options["crf"] = CRF[encode.codec] if encode.crf is None else encode.crf
+        if encode.preset is not None:
+            options["preset"] = encode.preset
+    if output.tags.chroma_location:
+        options["chroma_sample_location"] = output.tags.chroma_location
+    return options
