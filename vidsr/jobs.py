@@ -23,7 +23,7 @@ from vidsr.align import Planes
 from vidsr.analysis import Analysis, load, save, select
 from vidsr.color import Color
 from vidsr.config import Enhance
-from vidsr.detect import CenterFace
+from vidsr.detect import open_detector
 from vidsr.errors import InputError, OutputError
 from vidsr.frame import Frame, Track
 from vidsr.render import MAX_WINDOW, Job, render
@@ -223,7 +223,7 @@ def _counted(frames: Iterator[Frame], watch: Watch) -> Iterator[Frame]:
 
 def analyse_film(film: Film, settings: Enhance, watch: Watch) -> tuple[Analysis, str]:
     """The first pass over a whole film; also what is damaged in it, '' if nothing is."""
-    finder = CenterFace(settings.analyze.min_score, str(pick_device(settings.render.device)))
+    finder = open_detector(settings.analyze, str(pick_device(settings.render.device)))
     watch.stage("analyse", round(film.duration_s * film.rate) if film.duration_s else None)
     with (
         Reader(film, keep_going=settings.keep_going) as reader,
