@@ -48,10 +48,12 @@ def publish(
     span = frames if frames is not None else range(len(timeline))
     part = timeline[span.start : span.stop]
     cut: list[str] = []
+    moved: list[str] = []
     if span != range(len(timeline)):
         end_s = int(timeline[span.stop]) * film.time_base if span.stop < len(timeline) else None
-        cut = _cut(int(part[0]) * film.time_base, end_s)
-    order = _Order(film, kept, destination, container_of(suffix).muxer, cut, _codec_of(segments[0]))
+        begin_s = int(part[0]) * film.time_base
+        cut, moved = _cut(begin_s, end_s), _moved(begin_s)
+    order = _Order(film, kept, destination, container_of(suffix).muxer, cut, moved, _codec_of(segments[0]))
     try:
         _write(_command(order, {}), segments, destination)
         # Matroska's muxer before ffmpeg 6 takes the delay of a codec, such as Opus's 6.5 ms, off its time stamps twice.
@@ -72,13 +74,15 @@ def _codec_of(segment: Path) -> str:
 
 @dataclass(frozen=True)
 class _Order:
-    """What is to be written: `cut` are the options that cut the source, `coded` is the codec of the segments."""
+    """What is to be written: `cut` are the options that cut the source, and `moved` those that bring the picture to 0;
+    `coded` is the codec of the segments."""
 
     film: Film
     kept: Sequence[Passage]
     destination: Path
     muxer: str
     cut: Sequence[str]
+    moved: Sequence[str]
     coded: str
 
 
@@ -113,7 +117,7 @@ def _command(order: _Order, shifts: Mapping[int, int]) -> list[str]:
     """One word after the other, as ffmpeg-python would order inputs and options in its own way."""
     film, cut = order.film, order.cut
     words = ["ffmpeg", *GLOBAL, "-loglevel", "error", *([] if cut else ["-copyts"])]
-    words += ["-protocol_whitelist", "pipe,fd", "-f", "nut", "-i", "pipe:0"]
+    words += ["-protocol_whitelist", "pipe,fd", *order.moved, "-f", "nut", "-i", "pipe:0"]
     words += [*(word for name, value in SAFE.items() for word in (f"-{name}", value)), *cut, "-i", local(film.path)]
     words += ["-map_metadata", "1", "-map_chapters", "1", "-c", "copy", *(["-copypriorss", "0"] if cut else [])]
     for place, passage in enumerate(order.kept):
@@ -131,6 +135,12 @@ def _command(order: _Order, shifts: Mapping[int, int]) -> list[str]:
 def _cut(begin_s: Fraction, end_s: Fraction | None) -> list[str]:
     words = ["-seek_timestamp", "1", "-ss", f"{float(begin_s):.6f}"]
     return words if end_s is None else [*words, "-t", f"{float(end_s - begin_s):.6f}"]
+
+
+def _moved(begin_s: Fraction) -> list[str]:
+    # ffmpeg takes an input's start off by itself only where it knows it, and of a NUT stream of few packets it does
+    # not; -seek_timestamp keeps it from trying.
+    return ["-seek_timestamp", "1", "-itsoffset", f"{-float(begin_s):.6f}"]
 
 
 def _picture_options(order: _Order, passage: Passage, place: int) -> list[str]:
