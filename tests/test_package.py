@@ -85,7 +85,9 @@ def test_threads_and_processes_have_their_rooms() -> None:
             assert "threading" not in names, name
         if name not in ("video/process.py", "train.py"):  # the latter asks git for the commit
             assert "subprocess" not in names, name
-        assert not names & {"pickle", "facexlib", "basicsr"}, name
+        if name != "weights.py":  # the one place that opens what torch.save wrote, and only tensors
+            assert "pickle" not in names, name
+        assert not names & {"facexlib", "basicsr"}, name
 
 
 def test_only_the_command_line_prints() -> None:

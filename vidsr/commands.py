@@ -51,7 +51,7 @@ RANGES: dict[str, click.ParamType[object]] = {
     "blocks": click.IntRange(1, 128),
 }
 HELP = {
-    "detector": "What finds faces.",
+    "detector": "What finds faces; all but centerface are downloaded at first use.",
     "detect_every": "Frames from one detection to the next; the points between are followed.",
     "min_face": "Pass faces by whose box is smaller than this many pixels.",
     "scale": "Enlarge the picture; auto takes the largest that keeps its short side within 1440.",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 CODECS = ("libx264", "libx265", "libsvtav1", "ffv1")
-DETECTORS = ("centerface",)
+DETECTORS = ("centerface", "sfd", "blazeface", "retinaface", "scrfd", "yunet")
+"""The first comes with the install; the others are face-alignment's and are downloaded at first use."""
 STAGES = ("fidelity", "gan")
 SCALES = ("auto", "1", "2", "4")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")

@@ -42,7 +42,11 @@ class Detector(Protocol):
 
 def open_detector(settings: Analyze, device: str = "cpu") -> Detector:
     """The detector that `settings` names, on a device of torch ("cpu", "cuda", "cuda:1"); raises ModelError."""
-    return CenterFace(settings.min_score, device)
+    if settings.detector == "centerface":
+        return CenterFace(settings.min_score, device)
+    from vidsr.points68 import FaceAlignment
+
+    return FaceAlignment(settings.detector, settings.min_score, device)
 
 
 def centerface_file() -> Path:

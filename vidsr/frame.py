@@ -107,7 +107,7 @@ class Track:
     the unit square of the crop template (0..1 in x and y; FFHQ's alignment), so that multiplying its rows by the
     crop's side gives pixels. `boxes (n, 4)`; `score (n,)`; `observed (n,)` is False where the face was bridged, not
     seen; `weight (n,)` in 0..1 is how much of the effect is shown: it fades where the track begins and ends inside a
-    shot.
+    shot, and where the face is hidden for a while.
     """
 
     id: int

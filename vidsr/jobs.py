@@ -392,7 +392,7 @@ def _enhance(work: Plan, folder: Path, watch: Watch) -> Report:
     with partial.open("rb") as file:
         os.fsync(file.fileno())
     partial.replace(work.output)
-    notes = ([damage] if damage else []) + warnings
+    notes = [*([damage] if damage else []), *work.film.warnings, *output_spec(work).warnings, *warnings]
     return Report(
         VERSION,
         input=str(work.film.path),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import urllib.error
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidsr.errors import ModelError
+from vidsr.weights import tensors
 
 EPSILON = 1e-3
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -56,11 +56,8 @@ def backbone(source: str) -> tuple[nn.Sequential, tuple[int, ...]]:
 
 
 def _state(path: Path) -> dict[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{path} is no file of weights that can be loaded safely", str(error)) from error
-    if not isinstance(state, dict) or "features.0.weight" not in state or "classifier.1.weight" not in state:
+    state = tensors(path)
+    if "features.0.weight" not in state or "classifier.1.weight" not in state:
         raise ModelError(f"{path} does not hold the weights of torchvision's SqueezeNet 1.1")
     return state
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vidsr.errors import ModelError
 from vidsr.losses import Features
+from vidsr.weights import tensors
 
 Image = NDArray[np.uint8]
 
@@ -58,9 +59,9 @@ class Lpips:
     def __init__(self, backbone: Path, linear: Path) -> None:
         self._features = Features(str(backbone))
         try:
-            weights = torch.load(linear, map_location="cpu", weights_only=True)
+            weights = tensors(linear)
             self._weights = [weights[f"lin{depth}.model.1.weight"] for depth in range(len(self._features.places))]
-        except (OSError, RuntimeError, KeyError) as error:
+        except KeyError as error:
             raise ModelError(f"{linear} does not hold LPIPS's linear layers for SqueezeNet", str(error)) from error
 
     def __call__(self, a: Image, b: Image) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import pickle
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -63,11 +62,11 @@ class State:
         if not path.is_file():
             return
         try:
-            saved = torch.load(path, weights_only=True)
+            saved = weights.tensors(path)
             for name, part in self._parts().items():
                 part.load_state_dict(saved[name])
             self.step = int(saved["step"])
-        except (KeyError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        except (KeyError, ValueError, RuntimeError) as error:
             raise VidsrError(f"{path} does not fit these settings; remove it to begin anew", str(error)) from error
 
 

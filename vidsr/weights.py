@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -107,6 +109,17 @@ def find(name: str) -> Path:
     raise ModelError(
         f"there is no model {name!r}; shipped are: {', '.join([*known, 'plain'])}; or give a .safetensors file"
     )
+
+
+def tensors(path: Path) -> dict[str, Any]:
+    """What `torch.save` wrote of tensors and plain values; anything that would run code raises ModelError."""
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
+        raise ModelError(f"{path} is no file of weights that can be loaded safely", str(error)) from error
+    if not isinstance(found, dict):
+        raise ModelError(f"{path} holds no named tensors")
+    return found
 
 
 def read_card(path: Path) -> Card:

@@ -1,6 +1,6 @@
 """Make docs/portrait.png: one frame of the sample film, enlarged plainly and restored, side by side.
 
-    python -m tests.bench.picture
+python -m tests.bench.picture
 """
 
 from __future__ import annotations
@@ -31,7 +31,17 @@ def main() -> None:
     sample, size = ROOT / "tests/samples/portrait.mp4", (960, 720)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "out.mp4")
-        command = [sys.executable, str(ROOT / "cli.py"), "enhance", str(sample), "-o", str(output), "--scale", "4", "-q"]
+        command = [
+            sys.executable,
+            str(ROOT / "cli.py"),
+            "enhance",
+            str(sample),
+            "-o",
+            str(output),
+            "--scale",
+            "4",
+            "-q",
+        ]
         subprocess.run(command, check=True)
         pair = [picture(film, size)[ROWS, COLUMNS] for film in (sample, output)]
     target = ROOT / "docs/portrait.png"
