@@ -2,8 +2,8 @@
 
     python -m tests.bench.memory [SECONDS ...]
 
-The film is the sample at 12 frames a second with a border, one face in every frame; what is printed is the largest resident set of
-the program itself (ffmpeg's processes are not in it) and how much larger the long film's is.
+The film is the sample at 12 frames a second with a border, one face in every frame. What is printed is the largest
+resident set of the program itself (ffmpeg's processes are not in it), and how much larger the long film's is.
 """
 
 from __future__ import annotations
