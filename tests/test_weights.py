@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from vidsr import weights
+from vidsr.config import BALANCE
 from vidsr.errors import ModelError
 from vidsr.network import Vidsr
 from vidsr.weights import Card
@@ -43,11 +44,12 @@ def test_fidelity_lies_between_two_models(tmp_path: Path, monkeypatch: pytest.Mo
         weights.save(tmp_path / f"pair_{stage}.safetensors", network(seed), CARD)
     sums = (f"{weights.sha256(path)}  {path.name}\n" for path in tmp_path.glob("*.safetensors"))
     (tmp_path / "SHA256SUMS").write_text("".join(sums))
-    sharp, true, half = (weights.open_model("pair", f) for f in (None, 1.0, 0.5))
+    sharp, true, half = (weights.open_model("pair", f) for f in (0.0, 1.0, 0.5))
     assert sharp.name == "pair_gan" and true.name == "pair_fidelity"
     ends = zip(sharp.network.parameters(), true.network.parameters(), half.network.parameters(), strict=True)
     assert all(torch.allclose((a + b) / 2, c) for a, b, c in ends)
     assert len({sharp.sha256, true.sha256, half.sha256}) == 3
+    assert weights.open_model("pair", None).sha256 == weights.open_model("pair", BALANCE).sha256
     (tmp_path / "pair_gan.safetensors").unlink()
     assert weights.open_model("pair", None).name == "pair_fidelity"
     for fidelity in (0.0, 0.5):

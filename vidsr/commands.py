@@ -56,7 +56,7 @@ HELP = {
     "min_face": "Pass faces by whose box is smaller than this many pixels.",
     "scale": "Enlarge the picture; auto takes the largest that keeps its short side within 1440.",
     "model": "A shipped model (see `vidsr models`), a .safetensors file, or plain.",
-    "fidelity": "From 0, sharpest (the GAN), to 1, truest to the input.  [default: the model's own]",
+    "fidelity": f"From 0, sharpest (the GAN), to 1, truest to the input.  [default: {config.BALANCE}]",
     "faces": "Which faces: all, largest, or ids from `vidsr analyze`, with commas between.",
     "device": "auto, cpu, cuda or cuda:N.",
     "precision": "Numbers of the network; auto is bf16 on CUDA and fp32 on the CPU.",
@@ -328,7 +328,7 @@ def evaluate_stills(folder: Path, names: tuple[str, ...], lpips: tuple[Path, Pat
     from vidsr import evaluate as measures
     from vidsr import metrics, weights
 
-    models = [weights.load(name) for name in names or weights.shipped()]
+    models = [weights.open_model(name, None) for name in names or [*weights.shipped(), config.Render.model]]
     scores = measures.stills(folder, models, metrics.Lpips(*lpips) if lpips else None)
     click.echo(f"{'model':24} {'task':10} {'PSNR-Y':>7} {'SSIM-Y':>7} {'LPIPS':>7}")
     for one in scores:

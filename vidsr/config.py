@@ -7,6 +7,8 @@ from dataclasses import dataclass
 CODECS = ("libx264", "libx265", "libsvtav1", "ffv1")
 DETECTORS = ("centerface", "sfd", "blazeface", "retinaface", "scrfd", "yunet")
 """The first comes with the install; the others are face-alignment's and are downloaded at first use."""
+BALANCE = 0.4
+"""The fidelity of a family of models where none is asked for: below it, this GAN weaves a texture into hair."""
 STAGES = ("fidelity", "gan")
 SCALES = ("auto", "1", "2", "4")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -44,7 +46,7 @@ class Render:
 
     scale: str = "auto"  # of the picture; auto: the largest of 1, 2, 4 whose short side stays within 1440
     model: str = "vidsr_x4"  # a shipped model, a .safetensors file, or "plain"
-    fidelity: float | None = None  # 0: the GAN, 1: true to the input; None: the model's own balance
+    fidelity: float | None = None  # 0: the GAN, 1: true to the input; None: BALANCE
     faces: str = "all"  # all, largest, or track ids separated by commas
     device: str = "auto"
     precision: str = "auto"

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from vidsr.config import BALANCE
 from vidsr.errors import ModelError
 from vidsr.network import ARCHITECTURES, SCALE, Vidsr
 
@@ -209,8 +210,8 @@ def interpolated(sharp: Model, true: Model, fidelity: float) -> Model:
 def open_model(name: str, fidelity: float | None) -> Model:
     """What `--model` and `--fidelity` mean: a family of a fidelity and a GAN model, or one file.
 
-    A family NAME is shipped as NAME_fidelity and NAME_gan; `fidelity` lies between them, and None is the sharpest that
-    is shipped. A single model takes no `fidelity`. Raises ModelError.
+    A family NAME is shipped as NAME_fidelity and NAME_gan; `fidelity` lies between them, and None is BALANCE, or the one
+    that is shipped. A single model takes no `fidelity`. Raises ModelError.
     """
     ends = [f"{name}_{stage}" for stage in ("gan", "fidelity")]
     known = [end for end in ends if end in shipped()]
@@ -218,6 +219,8 @@ def open_model(name: str, fidelity: float | None) -> Model:
         if fidelity is not None:
             raise ModelError(f"--fidelity needs a family of models such as vidsr_x4; {name!r} is not one")
         return load(name)
+    if fidelity is None and len(known) == 2:
+        fidelity = BALANCE
     if fidelity is None or fidelity in (0.0, 1.0):
         wanted = known[0] if fidelity is None else ends[int(fidelity)]
         if wanted not in known:
