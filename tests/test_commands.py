@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -234,6 +235,34 @@ def test_preview_shows_a_range(film: Path) -> None:
     assert names(folder) == ["contact.png", "preview.mp4"]
     refused(vidsr("preview", film, "--frames", "2:60", "-o", folder, "--overwrite"), 1, "12 frames")
     assert vidsr("preview", film, "--frames", "6:2", "-o", folder).returncode == 2
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_the_run_and_the_same_command_goes_on(tmp_path: Path, sign: signal.Signals, code: int) -> None:
+    film = tmp_path / "film.mp4"
+    shutil.copy(SAMPLE, film)
+    words = [sys.executable, "-m", "vidsr", "enhance", str(film), "--scale", "1", "--preset", "ultrafast"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+
+    def default_signals() -> None:  # a shell's background jobs ignore SIGINT, and so would this one
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    run = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=default_signals)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "film.enhanced.mp4.vidsr/tracks.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run.send_signal(sign)
+    _, said = run.communicate(timeout=10)
+    assert run.returncode == code, said
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+    found = subprocess.run(["pgrep", "-f", str(film)], capture_output=True, text=True, check=False)
+    assert found.stdout == ""
+    assert not (tmp_path / "film.enhanced.mp4").exists()
+    again = vidsr(*words[3:], "--model", "vidsr_x4")
+    assert again.returncode == 0, again.stderr
+    assert "analyse" not in again.stderr
+    assert names(tmp_path) == ["film.enhanced.mp4", "film.mp4"]
 
 
 def test_models_and_doctor_find_the_install_whole() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from vidsr.report import Report
     from vidsr.weights import Model
 
-FAILED, SOME_FAILED, INTERRUPTED = 1, 3, 130
+FAILED, SOME_FAILED, INTERRUPTED, TERMINATED = 1, 3, 130, 143
 FILM_SUFFIXES = frozenset(
     [
         *(".mp4", ".mkv", ".mov", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts"),
@@ -370,16 +371,29 @@ def _complain(error: VidsrError) -> None:
         click.echo("\n".join(f"  | {line}" for line in error.details.strip().splitlines()[-5:]), err=True)
 
 
+class _Terminated(BaseException):
+    """SIGTERM, on its way out through every block that has something to close."""
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
+
+
+def _say_how_to_go_on() -> None:
+    click.echo("stopped; the same command goes on from here", err=True)
+
+
 def main() -> None:
     """Run the command line; errors that a user can act upon become one sentence and an exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         cli(standalone_mode=False)
-    except click.exceptions.Abort:
-        click.echo("interrupted; the same command goes on from here", err=True)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _say_how_to_go_on()
         sys.exit(INTERRUPTED)
-    except KeyboardInterrupt:
-        click.echo("interrupted; the same command goes on from here", err=True)
-        sys.exit(INTERRUPTED)
+    except _Terminated:
+        _say_how_to_go_on()
+        sys.exit(TERMINATED)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -210,8 +210,8 @@ def interpolated(sharp: Model, true: Model, fidelity: float) -> Model:
 def open_model(name: str, fidelity: float | None) -> Model:
     """What `--model` and `--fidelity` mean: a family of a fidelity and a GAN model, or one file.
 
-    A family NAME is shipped as NAME_fidelity and NAME_gan; `fidelity` lies between them, and None is BALANCE, or the one
-    that is shipped. A single model takes no `fidelity`. Raises ModelError.
+    A family NAME is shipped as NAME_fidelity and NAME_gan; `fidelity` lies between them, and None is BALANCE, or the
+    one that is shipped. A single model takes no `fidelity`. Raises ModelError.
     """
     ends = [f"{name}_{stage}" for stage in ("gan", "fidelity")]
     known = [end for end in ends if end in shipped()]
