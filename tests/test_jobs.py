@@ -179,10 +179,23 @@ def test_a_manifest_cut_in_half_starts_the_work_again(film: Path, tmp_path: Path
     assert output.exists()
 
 
+def test_a_folder_that_only_has_the_name_is_left_alone(film: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out.mp4.vidsr"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("precious")
+    work = jobs.plan(film, tmp_path / "out.mp4", settings(), weights.load("plain"))
+    for action in (lambda: jobs.enhance(work, Silent()), lambda: jobs.forget(work)):
+        with pytest.raises(OutputError, match=r"thesis\.txt"):
+            action()
+    assert (folder / "thesis.txt").read_text() == "precious"
+
+
 def test_two_runs_do_not_share_a_work_folder(film: Path, tmp_path: Path) -> None:
     work = jobs.plan(film, tmp_path / "out.mp4", settings(), weights.load("plain"))
-    with jobs._opened(work), pytest.raises(OutputError, match="working on"):
-        jobs.enhance(work, Silent())
+    with jobs._opened(work) as folder:
+        with pytest.raises(OutputError, match="working on"):
+            jobs.enhance(work, Silent())
+        assert (folder / "manifest.json").exists()  # the one that came first still has its folder
 
 
 def test_the_report_covers_every_frame_once(film: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,8 @@ from vidsr.video import (
 AHEAD = 4  # frames that the decoder may be ahead of the network, and the network of the encoder
 SHORT_SIDE = 1440  # of the output, at most, where `--scale auto` enlarges
 MANIFEST = 1
+OWN = re.compile(r"(lock|damage|manifest\.json|tracks\.json|whole\.\w+|\d+-\d+\.(nut|sha256))(\.partial)?")
+"""Names in a work folder."""
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG)
 """What a disk may answer that a user can do something about."""
 
@@ -178,6 +181,8 @@ def _opened(work: Plan) -> Iterator[Path]:
     """The work folder, locked: a new one, or the one of an earlier run of the same job."""
     folder = work.folder
     wanted = json.loads(json.dumps(manifest(work)))
+    if folder.is_dir():
+        _refuse_foreign(folder)
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
@@ -193,6 +198,13 @@ def _opened(work: Plan) -> Iterator[Path]:
         lock.flush()
         _match(folder / "manifest.json", wanted, work)
         yield folder
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """A folder that only happens to have the work folder's name is nobody's to empty: OutputError."""
+    foreign = [path.name for path in folder.iterdir() if not OWN.fullmatch(path.name) or not path.is_file()]
+    if foreign:
+        raise OutputError(f"{folder} holds files that are not this program's, such as {foreign[0]!r}; move it away")
 
 
 def _match(path: Path, wanted: dict[str, object], work: Plan) -> None:
@@ -351,22 +363,28 @@ def enhance(work: Plan, watch: Watch) -> Report:
     A run that was stopped goes on from its last whole segment. Raises VidsrError; the work folder then stays for the
     next try if it holds finished work, and is removed if it does not.
     """
-    useless = False
     try:
         with _opened(work) as folder:
-            report = _enhance(work, folder, watch)
-            useless = True
-            return report
-    except InputError:  # the next try would end in the same way
-        useless = True
-        raise
+            return _finished(work, folder, watch)
     except OSError as error:
         if error.errno not in STORAGE:
             raise
         raise OutputError(f"{work.output} could not be written: {error.strerror}; the same command goes on") from error
+
+
+def _finished(work: Plan, folder: Path, watch: Watch) -> Report:
+    """Do the work; leave the folder only where the next try can use it."""
+    useful = True
+    try:
+        report = _enhance(work, folder, watch)
+        useful = False
+        return report
+    except InputError:  # the next try would end in the same way
+        useful = False
+        raise
     finally:
-        if useless or not _worth_keeping(work.folder):
-            shutil.rmtree(work.folder, ignore_errors=True)
+        if not (useful and _worth_keeping(folder)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _worth_keeping(folder: Path) -> bool:
@@ -408,7 +426,9 @@ def _enhance(work: Plan, folder: Path, watch: Watch) -> Report:
 
 
 def forget(work: Plan) -> None:
-    """Drop what an earlier run of this output has left."""
+    """Drop what an earlier run of this output has left; OutputError where the folder holds anything else."""
+    if work.folder.is_dir():
+        _refuse_foreign(work.folder)
     shutil.rmtree(work.folder, ignore_errors=True)
 
 
