@@ -6,6 +6,8 @@ import dataclasses
 import json
 import re
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,6 +140,37 @@ def test_a_stopped_run_goes_on_and_ends_alike(film: Path, tmp_path: Path, stop_a
     watch = Silent()
     run(film, output, settings(), watch)
     assert watch.stages == ["render", "publish"]  # the analysis is not made again
+    assert packets(output) == packets(unbroken)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "unbroken.mp4"]
+
+
+def processes(folder: Path) -> str:
+    """Command lines that name a folder."""
+    found = subprocess.run(["pgrep", "-fa", str(folder)], capture_output=True, text=True, check=False)
+    return found.stdout
+
+
+@pytest.mark.parametrize("sight", ["manifest.json", "tracks.json", "*.nut.partial", "*.sha256"])
+def test_a_run_that_was_killed_goes_on_and_ends_alike(film: Path, tmp_path: Path, sight: str) -> None:
+    """Kill -9 when a file is seen in the work folder: no process is left, and the next run ends as if unbroken."""
+    unbroken, output = tmp_path / "unbroken.mp4", tmp_path / "out.mp4"
+    run(film, unbroken, settings())
+    code = (
+        "from pathlib import Path\nfrom tests.test_jobs import run, settings\n"
+        f"run(Path({str(film)!r}), Path({str(output)!r}), settings())"
+    )
+    victim = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    folder = tmp_path / "out.mp4.vidsr"
+    while not (folder.is_dir() and any(folder.glob(sight))) and victim.poll() is None:
+        time.sleep(0.002)
+    victim.kill()
+    assert victim.wait() == -9
+    deadline = time.monotonic() + 3
+    while (left := processes(tmp_path)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left == ""
+    assert not output.exists()
+    run(film, output, settings())
     assert packets(output) == packets(unbroken)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "unbroken.mp4"]
 
