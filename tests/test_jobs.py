@@ -19,6 +19,9 @@ from vidsr import jobs, weights
 from vidsr.config import Encode, Enhance, Render
 from vidsr.errors import OutputError
 from vidsr.frame import Frame
+from vidsr.plan import auto_scale, plan
+from vidsr.report import Report
+from vidsr.workfolder import forget, opened
 
 SAMPLE = ROOT / "tests/samples/portrait.mp4"
 CLIPS = ROOT.parent / "shared/data/test/clips"
@@ -69,9 +72,9 @@ def settings(**changes: object) -> Enhance:
     return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
 
 
-def run(film: Path, output: Path, what: Enhance, watch: jobs.Watch | None = None) -> jobs.Report:
+def run(film: Path, output: Path, what: Enhance, watch: jobs.Watch | None = None) -> Report:
     model = weights.open_model(what.render.model, what.render.fidelity)
-    return jobs.enhance(jobs.plan(film, output, what, model), watch or Silent())
+    return jobs.enhance(plan(film, output, what, model), watch or Silent())
 
 
 @pytest.fixture(scope="module")
@@ -194,8 +197,8 @@ def test_other_settings_are_named_and_not_mixed_in(film: Path, tmp_path: Path) -
         run(film, output, settings(), Silent(25))
     with pytest.raises(OutputError, match=r"settings\.encode\.crf.*--fresh"):
         run(film, output, settings(encode=Encode(crf=30, preset="ultrafast")))
-    work = jobs.plan(film, output, settings(encode=Encode(crf=30, preset="ultrafast")), weights.load("plain"))
-    jobs.forget(work)
+    work = plan(film, output, settings(encode=Encode(crf=30, preset="ultrafast")), weights.load("plain"))
+    forget(work)
     jobs.enhance(work, Silent())
     assert output.exists()
 
@@ -216,16 +219,16 @@ def test_a_folder_that_only_has_the_name_is_left_alone(film: Path, tmp_path: Pat
     folder = tmp_path / "out.mp4.vidsr"
     folder.mkdir()
     (folder / "thesis.txt").write_text("precious")
-    work = jobs.plan(film, tmp_path / "out.mp4", settings(), weights.load("plain"))
-    for action in (lambda: jobs.enhance(work, Silent()), lambda: jobs.forget(work)):
+    work = plan(film, tmp_path / "out.mp4", settings(), weights.load("plain"))
+    for action in (lambda: jobs.enhance(work, Silent()), lambda: forget(work)):
         with pytest.raises(OutputError, match=r"thesis\.txt"):
             action()
     assert (folder / "thesis.txt").read_text() == "precious"
 
 
 def test_two_runs_do_not_share_a_work_folder(film: Path, tmp_path: Path) -> None:
-    work = jobs.plan(film, tmp_path / "out.mp4", settings(), weights.load("plain"))
-    with jobs._opened(work) as folder:
+    work = plan(film, tmp_path / "out.mp4", settings(), weights.load("plain"))
+    with opened(work) as folder:
         with pytest.raises(OutputError, match="working on"):
             jobs.enhance(work, Silent())
         assert (folder / "manifest.json").exists()  # the one that came first still has its folder
@@ -290,4 +293,4 @@ def test_a_film_without_faces_reaches_the_encoder_untouched(tmp_path: Path) -> N
 
 def test_scale_auto_stays_within_its_short_side() -> None:
     sizes = [(240, 180), (640, 360), (640, 480), (1280, 720), (1920, 1080), (360, 640), (3840, 2160)]
-    assert [jobs.auto_scale(*size) for size in sizes] == [4, 4, 2, 2, 1, 4, 1]
+    assert [auto_scale(*size) for size in sizes] == [4, 4, 2, 2, 1, 4, 1]

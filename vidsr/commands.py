@@ -189,15 +189,18 @@ def _enhance_one(
     film: Path, output: Path | None, settings: config.Enhance, model: Model, fresh: bool, quiet: bool
 ) -> Report:
     from vidsr import jobs
+    from vidsr.plan import plan
     from vidsr.progress import Bars
+    from vidsr.report import summary
+    from vidsr.workfolder import forget
 
-    work = jobs.plan(film, output, settings, model)
+    work = plan(film, output, settings, model)
     if fresh:
-        jobs.forget(work)
+        forget(work)
     with Bars(film.name, quiet) as bars:
         done = jobs.enhance(work, bars)
     if not quiet:
-        for line in jobs.summary(done):
+        for line in summary(done):
             click.echo(line)
     return done
 
@@ -223,7 +226,7 @@ def _check_targets(films: Sequence[Path], output: Path | None, report: Path | No
 def _target(output: Path | None, film: Path, codec: str) -> Path | None:
     if output is None or not output.is_dir():
         return output
-    from vidsr.jobs import default_output
+    from vidsr.plan import default_output
     from vidsr.video import probe
 
     return output / default_output(probe(film), codec).name

@@ -17,6 +17,7 @@ from vidsr.config import Enhance
 from vidsr.errors import InputError, OutputError
 from vidsr.frame import Frame, Track
 from vidsr.picture import Rgb, small_rgb
+from vidsr.plan import Plan, plan
 from vidsr.render import Job
 from vidsr.stream import drained
 from vidsr.video import Film, Output, Reader, Writer, publish
@@ -42,7 +43,7 @@ def _side_by_side(pair: _Pair) -> Frame:
 
 
 def _pairs(
-    work: jobs.Plan, job: Job, timeline: NDArray[np.int64], span: tuple[int, int], watch: jobs.Watch
+    work: Plan, job: Job, timeline: NDArray[np.int64], span: tuple[int, int], watch: jobs.Watch
 ) -> Iterator[_Pair]:
     restored = jobs.render_range(work, job, timeline, *span, watch)
     with Reader(work.film, first=span[0], stop=span[1], timeline=timeline) as sources:
@@ -93,7 +94,7 @@ def preview(
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "preview.mp4"
-    work = jobs.plan(source, target, settings, model)
+    work = plan(source, target, settings, model)
     analysis, _ = jobs.analysis_of(work, watch)
     if span[1] > analysis.frames:
         raise InputError(f"{source} has {analysis.frames} frames; --frames {span[0]}:{span[1]} goes beyond")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -117,3 +117,16 @@ def _span(first: int, stop: int, restored: bool, reasons: Sequence[str]) -> Span
     if restored:
         return Span(first, stop, "restored", "")
     return Span(first, stop, "passed", "; ".join(reasons) or NO_FACE)
+
+
+def summary(report: Report) -> Iterator[str]:
+    """What a user wants to read at the end of a film."""
+    total = report.stop - report.first
+    yield f"{report.output}: {total} frames at x{report.scale}, faces restored in {report.restored}"
+    for fate in report.tracks:
+        if fate.warning:
+            yield f"  face {fate.id}: {fate.warning}"
+        if fate.state == "passed":
+            yield f"  face {fate.id}: passed through, {fate.reason}"
+    for warning in report.warnings:
+        yield f"  warning: {warning}"
