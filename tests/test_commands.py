@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from vidsr import commands, config
+from vidsr import commands, config, options
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "tests/samples/portrait.mp4"
@@ -74,7 +74,7 @@ def test_every_command_explains_itself(command: list[str]) -> None:
 
 
 def test_options_are_named_and_preset_as_the_settings() -> None:
-    groups = ((config.Render, commands.RENDER), (config.Analyze, commands.ANALYZE), (config.Encode, commands.ENCODE))
+    groups = ((config.Render, options.RENDER), (config.Analyze, options.ANALYZE), (config.Encode, options.ENCODE))
     given = {option.name: option for option in commands.cli.commands["enhance"].params}
     for kind, wanted in groups:
         fields = {field.name: field.default for field in dataclasses.fields(kind)}

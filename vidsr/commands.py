@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from vidsr import __version__, config
 from vidsr.errors import VidsrError
+from vidsr.options import ANALYZE, ENCODE, ENHANCE, HELP, RENDER, TRAIN, enhance_settings, options
 
 if TYPE_CHECKING:
     from vidsr.report import Report
@@ -26,107 +26,6 @@ FILM_SUFFIXES = frozenset(
         *(".m4v", ".gif", ".wmv", ".flv", ".ogv", ".3gp", ".vob"),
     ]
 )
-
-Settings = TypeVar("Settings")
-Command = Callable[..., None]
-
-CHOICES: dict[str, Sequence[str]] = {
-    "scale": config.SCALES,
-    "codec": config.CODECS,
-    "precision": config.PRECISIONS,
-    "detector": config.DETECTORS,
-    "stage": config.STAGES,
-}
-RANGES: dict[str, click.ParamType[object]] = {
-    "fidelity": click.FloatRange(0, 1),
-    "batch": click.IntRange(1, 4096),
-    "crf": click.FloatRange(0, 63),
-    "detect_every": click.IntRange(1, 100),
-    "min_face": click.FloatRange(1, 4096),
-    "start": click.FloatRange(0),
-    "end": click.FloatRange(0),
-    "steps": click.IntRange(1),
-    "decay": click.IntRange(1),
-    "rate": click.FloatRange(0, 1, min_open=True),
-    "features": click.IntRange(1, 512),
-    "blocks": click.IntRange(1, 128),
-}
-HELP = {
-    "detector": "What finds faces; all but centerface are downloaded at first use.",
-    "detect_every": "Frames from one detection to the next; the points between are followed.",
-    "min_face": "Pass faces by whose box is smaller than this many pixels.",
-    "scale": "Enlarge the picture; auto takes the largest that keeps its short side within 1440.",
-    "model": "A shipped model (see `vidsr models`), a .safetensors file, or plain.",
-    "fidelity": f"From 0, sharpest (the GAN), to 1, truest to the input.  [default: {config.BALANCE}]",
-    "faces": "Which faces: all, largest, or ids from `vidsr analyze`, with commas between.",
-    "device": "auto, cpu, cuda or cuda:N.",
-    "precision": "Numbers of the network; auto is bf16 on CUDA and fp32 on the CPU.",
-    "batch": "Faces of 64 pixels in one call of the network.",
-    "codec": "Encoder of the output's picture.",
-    "crf": "Its quality, lower is better.  [default: 17 libx264, 19 libx265, 24 libsvtav1]",
-    "preset": "Its preset.  [default: the encoder's own]",
-    "start": "Begin at this second.",
-    "end": "End at this second.",
-    "tracks": "Use the faces in this file from `vidsr analyze`.",
-    "overwrite": "Replace an output that exists.",
-    "keep_going": "Of a damaged film, enhance what can be decoded.",
-    "data": "Folder of aligned sharp faces; 'synthetic' needs none.",
-    "validation": "Folder of sharp faces that are not in the data.",
-    "stage": "fidelity, or gan, which goes on from a fidelity model.",
-    "initial": "A model to begin with.",
-    "perceptual": "The GAN stage's classifier: vgg19 (downloaded), or a file of SqueezeNet 1.1.",
-    "steps": "Steps of training in all.",
-    "decay": "Last steps, over which the learning rate falls to zero.",
-    "rate": "Learning rate.",
-    "features": "Features of each layer.",
-    "blocks": "Residual blocks.",
-}
-
-
-def _option(field: dataclasses.Field[object]) -> Callable[[Command], Command]:
-    name, default = f"--{field.name.replace('_', '-')}", field.default
-    text = HELP[field.name]
-    if default is False:
-        return click.option(name, is_flag=True, help=text)
-    kind: object = str
-    if field.name in CHOICES:
-        kind = click.Choice(CHOICES[field.name])
-    elif field.name in RANGES:
-        kind = RANGES[field.name]
-    return click.option(name, type=kind, default=default, show_default=default is not None, help=text)
-
-
-def options(kind: type[object], *names: str) -> Callable[[Command], Command]:
-    """Options for these fields of a dataclass of `config`, with its defaults."""
-    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-
-    def decorate(command: Command) -> Command:
-        for name in reversed(names):
-            command = _option(fields[name])(command)
-        return command
-
-    return decorate
-
-
-ANALYZE = ("detector", "detect_every", "min_face")
-RENDER = ("scale", "model", "fidelity", "faces", "device", "precision", "batch")
-ENCODE = ("codec", "crf", "preset")
-ENHANCE = ("start", "end", "tracks", "overwrite", "keep_going")
-
-
-def enhance_settings(values: dict[str, object]) -> config.Enhance:
-    """The settings that these options name; what is not named keeps its default."""
-
-    def of(kind: type[Settings], names: Sequence[str]) -> Settings:
-        return kind(**{name: values[name] for name in names if name in values})
-
-    parts = {
-        "analyze": of(config.Analyze, ANALYZE),
-        "render": of(config.Render, RENDER),
-        "encode": of(config.Encode, ENCODE),
-    }
-    rest = {name: values[name] for name in ENHANCE if name in values}
-    return config.Enhance(**parts, **rest)  # type: ignore[arg-type]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -340,21 +239,6 @@ def evaluate_stills(folder: Path, names: tuple[str, ...], lpips: tuple[Path, Pat
         click.echo(f"{one.model:24} {task:10} {one.psnr_y:7.2f} {one.ssim_y:7.3f} {one.lpips:7.3f}")
     if output is not None:
         output.write_text(json.dumps(measures.rows(scores), indent=1) + "\n")
-
-
-TRAIN = (
-    "data",
-    "validation",
-    "stage",
-    "initial",
-    "perceptual",
-    "steps",
-    "decay",
-    "rate",
-    "features",
-    "blocks",
-    "device",
-)
 
 
 @cli.command()

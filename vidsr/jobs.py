@@ -60,7 +60,8 @@ def analyse_film(film: Film, settings: Enhance, watch: Watch) -> tuple[Analysis,
         prefetch(reader, AHEAD) as frames,
     ):
         analysis = analyse(_counted(frames, watch), film, settings.analyze, finder)
-        return analysis, reader.damage or ""
+        repaired = f"{reader.repaired} frames without a usable time stamp got one" if reader.repaired else ""
+        return analysis, " ".join(filter(None, (reader.damage, repaired)))
 
 
 def _fitting(path: Path, film: Film) -> Analysis:

@@ -97,9 +97,6 @@ class Critic(nn.Module):
         return scores
 
 
-ARCHITECTURES: dict[str, type[Vidsr] | type[Plain]] = {"vidsr": Vidsr, "plain": Plain}
-
-
 def parameters(network: nn.Module) -> int:
     """How many numbers the network holds."""
     return sum(p.numel() for p in network.parameters())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 
 from tqdm import tqdm
 
@@ -18,7 +17,6 @@ class Bars:
         self._quiet = quiet
         self._bar: tqdm[None] | None = None
         self._faces = 0
-        self._told = time.monotonic()
 
     def __enter__(self) -> Bars:
         return self

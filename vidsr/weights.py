@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from vidsr.config import BALANCE
 from vidsr.errors import ModelError
-from vidsr.network import ARCHITECTURES, SCALE, Vidsr
+from vidsr.network import SCALE, Plain, Vidsr
 
 FORMAT = "vidsr-1"
 MAX_FILE_MIB = 512
@@ -174,7 +174,7 @@ def load(name: str) -> Model:
     A shipped file whose SHA-256 differs from `SHA256SUMS` raises ModelError, as does one that holds NaN.
     """
     if name == "plain":
-        return Model("plain", ARCHITECTURES["plain"](), Card("plain", 1, 0, 0, "none", "MIT", "none", "", {}), "")
+        return Model("plain", Plain(), Card("plain", 1, 0, 0, "none", "MIT", "none", "", {}), "")
     path = find(name)
     digest = sha256(path)
     if path.parent == models_folder() and checksums().get(path.name) != digest:
