@@ -72,8 +72,8 @@ def compare(made: np.ndarray, truth: np.ndarray, boxes: np.ndarray, lpips: Lpips
 def main() -> None:
     """Measure every clip with every model."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--frames", type=int, default=50)
-    parser.add_argument("--model", nargs="*", default=["plain", "vidsr_x4_fidelity", "vidsr_x4_gan"])
+    parser.add_argument("--frames", type=int, default=30)
+    parser.add_argument("--model", nargs="*", default=["plain", "vidsr_x4_fidelity", "vidsr_x4", "vidsr_x4_gan"])
     given = parser.parse_args()
     lpips = Lpips(SHARED / "weights/squeezenet1_1_ft.pth", SHARED / "weights/lpips_squeeze_lin.pth")
     total: dict[str, list[Row]] = {name: [] for name in given.model}
