@@ -63,7 +63,7 @@ def enhance(
     failures = []
     for film in films:
         try:
-            done = _enhance_one(film, _target(output, film, settings.encode.codec), settings, model, fresh, quiet)
+            done = _enhance_one(film, output, settings, model, fresh, quiet)
         except VidsrError as error:
             _complain(error)
             failures.append(film)
@@ -120,15 +120,6 @@ def _check_targets(films: Sequence[Path], output: Path | None, report: Path | No
         raise click.UsageError(f"-o must name a folder that exists when there are several inputs: {output}")
     if len(films) > 1 and report is not None:
         raise click.UsageError("--report takes one input")
-
-
-def _target(output: Path | None, film: Path, codec: str) -> Path | None:
-    if output is None or not output.is_dir():
-        return output
-    from vidsr.plan import default_output
-    from vidsr.video import probe
-
-    return output / default_output(probe(film), codec).name
 
 
 @cli.command()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import os
 import shutil
 from collections.abc import Iterator
 from itertools import pairwise
@@ -28,7 +27,7 @@ from vidsr.track import analyse
 from vidsr.upscale import Restorer, pick_device, pick_dtype
 from vidsr.video import Film, Reader, Writer, probe, publish
 from vidsr.weights import sha256
-from vidsr.workfolder import durable, opened, whole, worth_keeping
+from vidsr.workfolder import durable, opened, settle, whole, worth_keeping
 
 AHEAD = 4  # frames that the decoder may be ahead of the network, and the network of the encoder
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG)
@@ -146,9 +145,7 @@ def _segment(
     with Writer(partial, spec, timeline[span[0] : span[1]]) as writer, drained(writer.write, AHEAD) as sink:
         for frame in render_range(work, job, timeline, *span, watch):
             sink.put(frame)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    settle(partial, path)
     durable(path.with_suffix(".sha256"), sha256(path))
 
 
@@ -211,9 +208,7 @@ def _enhance(work: Plan, folder: Path, watch: Watch) -> Report:
     watch.stage("publish", None)
     partial = folder / f"whole{work.output.suffix}"
     warnings = publish(work.film, paths, analysis.timeline, partial, frames=_part(first, stop, analysis))
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(work.output)
+    settle(partial, work.output)
     notes = [*([damage] if damage else []), *work.film.warnings, *output_spec(work).warnings, *warnings]
     return Report(
         VERSION,

@@ -64,12 +64,17 @@ def checked_output(output: Path, film: Film, settings: Enhance) -> Path:
 
 
 def plan(source: Path, output: Path | None, settings: Enhance, model: Model) -> Plan:
-    """Probe the film and settle every choice; writes nothing. Raises InputError or OutputError."""
+    """Probe the film and settle every choice; writes nothing. Raises InputError or OutputError.
+
+    `output` is a file, a folder that gets the default name, or None for that name beside the input.
+    """
     film = probe(source)
     wanted = settings.render.scale
     scale = auto_scale(film.width, film.height) if wanted == "auto" else int(wanted)
     codec = settings.encode.codec
-    target = checked_output(output or default_output(film, codec), film, settings)
+    usual = default_output(film, codec)
+    named = output / usual.name if output is not None and output.is_dir() else output
+    target = checked_output(named or usual, film, settings)
     check_codec(codec, target.suffix)
     passages(film, target.suffix)  # an output that cannot hold the sound is better known now than in the morning
     require_encoder(codec)

@@ -17,10 +17,10 @@ from vidsr.config import Enhance
 from vidsr.errors import InputError, OutputError
 from vidsr.frame import Frame, Track
 from vidsr.picture import Rgb, small_rgb
-from vidsr.plan import Plan, plan
+from vidsr.plan import Plan, output_spec, plan
 from vidsr.render import Job
 from vidsr.stream import drained
-from vidsr.video import Film, Output, Reader, Writer, publish
+from vidsr.video import Film, Reader, Writer, publish
 from vidsr.weights import Model
 
 TILE = 256  # side of a picture on the contact sheet, pixels
@@ -105,11 +105,14 @@ def preview(
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     try:
-        spec = Output.of(work.film, settings.encode, work.scale)
+        spec = output_spec(work)
         spec = replace(spec, width=2 * spec.width)
         segment = scratch / "0.nut"
         watch.stage("render", span[1] - span[0])
-        with Writer(segment, spec, analysis.timeline[span[0] : span[1]]) as writer, drained(writer.write, 4) as sink:
+        with (
+            Writer(segment, spec, analysis.timeline[span[0] : span[1]]) as writer,
+            drained(writer.write, jobs.AHEAD) as sink,
+        ):
             for pair in _pairs(work, job, analysis.timeline, span, watch):
                 sink.put(_side_by_side(pair))
                 rows += [_row(pair, track, work.film, work.scale) for track in moments.get(pair.source.index, [])]

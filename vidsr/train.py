@@ -19,6 +19,7 @@ from vidsr.config import Train
 from vidsr.errors import VidsrError
 from vidsr.losses import Perceptual, charbonnier, critic_loss, fooling_loss
 from vidsr.network import Critic, Vidsr, enlarge
+from vidsr.upscale import pick_device
 
 
 @dataclass
@@ -200,13 +201,7 @@ def train(settings: Train, report: Callable[[Progress], None]) -> Path:
     checkpoint, log = output.with_suffix(".checkpoint"), output.with_suffix(".csv")
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    device = torch.device(
-        "cuda"
-        if settings.device == "auto" and torch.cuda.is_available()
-        else "cpu"
-        if settings.device == "auto"
-        else settings.device
-    )
+    device = pick_device(settings.device)
     state = _fresh(settings, device)
     state.resume(checkpoint)
     started = saved = time.monotonic()

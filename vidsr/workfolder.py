@@ -23,14 +23,18 @@ OWN = re.compile(r"(lock|damage|manifest\.json|tracks\.json|whole\.\w+|\d+-\d+\.
 """Names in a work folder."""
 
 
+def settle(partial: Path, path: Path) -> None:
+    """Bring a finished file to the disk, then give it its name."""
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
 def durable(path: Path, text: str) -> None:
     """Write under a temporary name, bring it to the disk, rename."""
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    partial.write_text(text)
+    settle(partial, path)
 
 
 def _identity(path: Path) -> dict[str, str | int]:
@@ -51,8 +55,7 @@ def _identity(path: Path) -> dict[str, str | int]:
 def manifest(work: Plan) -> dict[str, object]:
     """Everything that changes a pixel of the output; a run is resumed only where all of it is equal."""
     settings = dataclasses.asdict(work.settings)
-    for indifferent in ("overwrite",):
-        settings.pop(indifferent)
+    settings.pop("overwrite")  # it changes no pixel
     return {
         "format": FORMAT,
         "vidsr": __version__,
