@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from PIL import Image
@@ -32,12 +34,53 @@ def test_the_camera_is_home_in_the_middle_frame() -> None:
 
 
 def test_one_seed_one_film() -> None:
-    image = face()
-    a, b = (degrade.filmed(image, 5, np.random.default_rng(9)) for _ in range(2))
-    c = degrade.filmed(image, 5, np.random.default_rng(10))
+    clip = degrade.moved(face(), 5, 4, np.random.default_rng(1))
+
+    def shot(seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        return degrade.filmed(clip, degrade.draw_film(rng, 256), rng)
+
+    a, b, c = shot(9), shot(9), shot(10)
     assert a.shape == (5, 64, 64, 3)
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)
+
+
+def test_a_clear_film_is_pillows_bicubic() -> None:
+    film = degrade.Film((0.0, 0.0), 0.0, 0.0, "bicubic", 0.0, 0, None)
+    theirs = np.asarray(Image.fromarray(face()).resize((64, 64), Image.Resampling.BICUBIC))
+    assert np.array_equal(degrade.filmed(face()[None], film, np.random.default_rng(1))[0], theirs)
+
+
+def test_the_cameras_place_is_undone() -> None:
+    rng = np.random.default_rng(2)
+    image = face()
+    plain = degrade.Film((0.0, 0.0), 0.0, 0.0, "area", 0.0, 0, None)
+    for _ in range(5):
+        pose = next(p for p in iter(lambda: degrade.draw_film(rng, 256).pose, 0) if p is not None)
+        film = replace(plain, pose=pose)
+        shot = degrade.filmed(image[None], film, rng)
+        back, straight = degrade.upright(shot, film)[0], degrade.filmed(image[None], plain, rng)[0]
+        inside = np.s_[8:-8, 8:-8]
+        error = np.abs(back[inside].astype(int) - straight[inside]).mean()
+        assert error < 0.5 * np.abs(np.roll(straight, 1, 1)[inside].astype(int) - straight[inside]).mean()
+
+
+def test_blur_smears_along_its_angle() -> None:
+    dot = np.zeros((1, 64, 64, 3), np.uint8)
+    dot[0, 32, 32] = 255
+    film = degrade.Film((0.0, 0.0), 8.0, 0.0, "area", 0.0, 0, None)  # angle 0: along the rows
+    shot = degrade.filmed(np.repeat(dot, 1, 0), film, np.random.default_rng(1))[0, ..., 0]
+    assert (shot > 0).any(0).sum() > (shot > 0).any(1).sum()
+
+
+def test_drifting_faces_are_whole_pixels_of_themselves() -> None:
+    clip = degrade.moved(face(), 5, 4, np.random.default_rng(3))
+    assert np.array_equal(clip[2], face())
+    wide = np.pad(face(), ((4, 4), (4, 4), (0, 0)), "reflect")
+    places = [(dy, dx) for dy in range(9) for dx in range(9)]
+    for frame in clip:
+        assert any(np.array_equal(frame, wide[dy : dy + 256, dx : dx + 256]) for dy, dx in places)
 
 
 def test_a_mosaic_comes_apart_again() -> None:

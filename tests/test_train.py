@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
 
-from tests.faces import portrait
-from vidsr import data, train, weights
+from vidsr import train, weights
 from vidsr.config import Train
-from vidsr.errors import InputError, ModelError, VidsrError
+from vidsr.errors import ModelError, VidsrError
 from vidsr.losses import Perceptual, backbone, charbonnier, critic_loss, fooling_loss
 
 SMALL = Train(steps=6, warmup=1, decay=3, batch=4, patch=16, features=8, blocks=1, reels=0, check_every=3)
@@ -25,10 +22,6 @@ def settings(folder: Path, **changes: object) -> Train:
 
 def quiet(_: train.Progress) -> None:
     pass
-
-
-def still(folder: Path, name: str, side: int = 256) -> None:
-    cv2.imwrite(str(folder / name), cv2.resize(portrait()[20:276, 90:346], (side, side))[..., ::-1])
 
 
 def test_a_smoke_run_makes_a_model_that_loads(tmp_path: Path) -> None:
@@ -80,48 +73,6 @@ def test_charbonnier_is_nearly_the_mean_distance() -> None:
     a, b = torch.zeros(2, 3), torch.full((2, 3), 0.5)
     assert charbonnier(a, b).item() == pytest.approx(0.5, abs=1e-4)
     assert charbonnier(a, a).item() == pytest.approx(1e-3)
-
-
-def test_stills_that_cannot_be_read_are_counted_and_skipped(tmp_path: Path) -> None:
-    still(tmp_path, "a.png")
-    (tmp_path / "below").mkdir()
-    still(tmp_path / "below", "b.jpg", 300)
-    still(tmp_path, "small.png", 100)
-    (tmp_path / "empty.jpg").write_bytes(b"")
-    (tmp_path / "text.png").write_text("no picture")
-    (tmp_path / ".DS_Store").write_bytes(b"x")
-    faces, skipped = data.load_stills(tmp_path)
-    assert faces.shape == (2, 256, 256, 3)
-    assert {one.path.name for one in skipped} == {"small.png", "empty.jpg", "text.png"}
-
-
-def test_a_folder_without_faces_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no face pictures"):
-        data.load_stills(tmp_path)
-
-
-def test_batches_have_their_shapes_and_the_truth_fits() -> None:
-    rng = np.random.default_rng(1)
-    faces = np.repeat(portrait()[20:276, 90:346][None], 3, 0)
-    clips = data.StillClips(faces, window=5, patch=16, reels=1, rng=rng)
-    batch = next(clips.batches(8, film_share=0.25, move_share=0.25))
-    assert batch.clip.shape == (8, 5, 3, 16, 16)
-    assert batch.truth.shape == (8, 3, 64, 64)
-    assert float(batch.clip.min()) >= 0 and float(batch.clip.max()) <= 1
-    still_ones = batch.clip[:4]
-    assert torch.equal(still_ones[:, 0], still_ones[:, 4])
-    reduced = torch.nn.functional.avg_pool2d(batch.truth, 4)
-    errors = (reduced - batch.clip[:, 2]).abs().mean((1, 2, 3))
-    assert float(errors.max()) < 0.08  # the middle frame shows the truth, whatever was done to it
-
-
-def test_equal_seeds_give_equal_batches() -> None:
-    faces = data.synthetic(np.random.default_rng(2), 4)
-    found = []
-    for _ in range(2):
-        clips = data.StillClips(faces, 3, 8, 1, np.random.default_rng(5))
-        found.append(next(clips.batches(6, 0.34, 0.34)))
-    assert torch.equal(found[0].clip, found[1].clip)
 
 
 def squeezenet(folder: Path) -> Path:

@@ -73,6 +73,7 @@ class Train:
     """How a model is trained."""
 
     data: str = "synthetic"  # a folder of aligned sharp faces, or "synthetic" for a smoke run
+    films: str | None = None  # a folder of sharp films, whose faces are filmed once more beside the stills
     validation: str | None = None  # a folder of sharp faces that are not in `data`; None: no validation
     output: str = "model.safetensors"
     stage: str = "fidelity"  # or "gan", which goes on from `initial`

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from vidsr.network import SCALE
@@ -33,60 +34,117 @@ def camera_path(rng: Rng, frames: int, reach: float) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Film:
-    """Strengths drawn for one clip: one lens, one sensor, one codec."""
+    """Strengths drawn for one clip: one lens, one exposure, one sensor, one place of the camera."""
 
     blur: tuple[float, float]  # standard deviations along two axes, pixels of the truth
-    turn: float  # angle of the blur, radians
+    smear: float  # length of the motion blur, pixels of the truth
+    turn: float  # angle of both, radians
+    reduction: str  # a key of REDUCTIONS
     noise: float  # of the luma, 0..1
-    kind: int  # OpenCV's resampling for the reduction
+    jpeg: int  # quality of each frame, 0 for none
+    pose: NDArray[np.float32] | None  # (2, 3): the camera's place; undone after the codec, as the crop does
 
 
-def draw_film(rng: Rng) -> Film:
-    """Draw the strengths of one clip; a third of all clips has no blur, a third no noise."""
-    wide = rng.uniform(0.4, 2.4) if rng.random() < 0.67 else 0.0
+REDUCTIONS = {"bicubic": 0.5, "area": 0.2, "lanczos": 0.15, "linear": 0.15}
+"""How pictures are made smaller, and how often; all but area and linear as Pillow does, with a filter of full width."""
+
+
+def draw_film(rng: Rng, side: int) -> Film:
+    """Draw the strengths of one clip of `side` pixels; half of all clips are sharp, half without noise."""
+    wide = float(rng.uniform(0.4, 2.2)) if rng.random() < 0.4 else 0.0
     return Film(
-        blur=(wide, wide * rng.uniform(0.5, 1.0)),
+        blur=(wide, wide * float(rng.uniform(0.4, 1.0))),
+        smear=float(rng.uniform(2, 9)) if rng.random() < 0.1 else 0.0,
         turn=float(rng.uniform(0, np.pi)),
-        noise=float(rng.uniform(0.0, 0.03)) if rng.random() < 0.67 else 0.0,
-        kind=int(rng.choice([cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC])),
+        reduction=str(rng.choice(list(REDUCTIONS), p=list(REDUCTIONS.values()))),
+        noise=float(rng.uniform(0.0, 0.03)) if rng.random() < 0.4 else 0.0,
+        jpeg=int(rng.integers(40, 95)) if rng.random() < 0.1 else 0,
+        pose=_pose(rng, side) if rng.random() < 0.5 else None,
     )
 
 
-def _blurred(image: Images, film: Film) -> Images:
-    if film.blur[0] == 0:
-        return image
-    radius = 7
-    grid = np.mgrid[-radius : radius + 1, -radius : radius + 1].astype(np.float32)
+def _pose(rng: Rng, side: int) -> NDArray[np.float32]:
+    turn = cv2.getRotationMatrix2D((side / 2, side / 2), float(rng.uniform(-8, 8)), float(rng.uniform(0.82, 1.0)))
+    shift = np.column_stack([np.zeros((2, 2)), rng.uniform(-SCALE, SCALE, 2)])
+    return np.asarray(turn + shift, np.float32)
+
+
+def _kernel(film: Film) -> NDArray[np.float32]:
+    """The lens and the exposure as one kernel of 15 x 15 that sums to 1."""
+    y, x = np.mgrid[-7:8, -7:8].astype(np.float32)
     cos, sin = np.cos(film.turn), np.sin(film.turn)
-    along, across = cos * grid[1] + sin * grid[0], cos * grid[0] - sin * grid[1]
-    kernel = np.exp(-0.5 * ((along / film.blur[0]) ** 2 + (across / film.blur[1]) ** 2))
-    return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT), np.uint8)
+    along, across = cos * x + sin * y, cos * y - sin * x
+    long, wide = max(film.blur[0], 0.3), max(film.blur[1], 0.3)
+    beyond = np.maximum(np.abs(along) - film.smear / 2, 0)
+    kernel = np.exp(-0.5 * ((beyond / long) ** 2 + (across / wide) ** 2))
+    return np.asarray(kernel / kernel.sum(), np.float32)
 
 
-def _reduced(image: Images, film: Film, shift: NDArray[np.float32], rng: Rng) -> Images:
+def _reduced(image: Images, reduction: str) -> Images:
+    """One frame `(4h, 4w, 3)` made smaller by 4."""
     height, width = image.shape[0] // SCALE, image.shape[1] // SCALE
-    move = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
-    moved = cv2.warpAffine(image, move, image.shape[1::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    if film.kind == cv2.INTER_AREA:
-        small = cv2.resize(moved, (width, height), interpolation=film.kind)
-    else:  # these look at few neighbours only: the lens must have filtered before
-        small = cv2.resize(cv2.GaussianBlur(moved, (0, 0), 1.2), (width, height), interpolation=film.kind)
+    if reduction == "area":
+        return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    if reduction == "linear":  # looks at two neighbours only: the lens must have filtered before
+        soft = cv2.GaussianBlur(image, (0, 0), 1.2)
+        return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    kind = Image.Resampling.BICUBIC if reduction == "bicubic" else Image.Resampling.LANCZOS
+    return np.asarray(Image.fromarray(image).resize((width, height), kind))
+
+
+def _sensed(image: Images, film: Film, rng: Rng) -> Images:
+    """Sensor noise, fresh in every frame, and JPEG."""
     if film.noise:
-        gray = rng.normal(0, film.noise * 255, (height, width, 1))
-        colour = rng.normal(0, film.noise * 128, (height, width, 3))
-        return np.clip(np.rint(small + gray + colour), 0, 255).astype(np.uint8)
-    return np.asarray(small, np.uint8)
+        gray = rng.normal(0, film.noise * 255, (*image.shape[:2], 1))
+        colour = rng.normal(0, film.noise * 128, image.shape)
+        image = np.clip(np.rint(image + gray + colour), 0, 255).astype(np.uint8)
+    if film.jpeg:
+        coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, film.jpeg])[1]
+        image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+    return image
 
 
-def filmed(image: Images, frames: int, rng: Rng) -> Images:
-    """Film one sharp face `(4h, 4w, 3)` with a moving, noisy camera: `(frames, h, w, 3)` uint8, before any codec.
+def filmed(clip: Images, film: Film, rng: Rng) -> Images:
+    """Film a sharp clip `(T, 4h, 4w, 3)` uint8: `(T, h, w, 3)`, before any codec; each frame has noise of its own."""
+    kernel = _kernel(film) if film.blur[0] or film.smear else None
+    frames = []
+    for image in clip:
+        if film.pose is not None:
+            image = cv2.warpAffine(
+                image, film.pose, image.shape[1::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+            )
+        if kernel is not None:
+            image = cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REFLECT)
+        frames.append(_sensed(_reduced(np.asarray(image, np.uint8), film.reduction), film, rng))
+    return np.stack(frames)
 
-    The middle frame shows the face at its place; each frame has noise of its own.
+
+def upright(clip: Images, film: Film) -> Images:
+    """Undo the camera's place in a filmed clip `(T, h, w, 3)`, by bicubic sampling as the crops of a film are made."""
+    if film.pose is None:
+        return clip
+    half = 0.5 / SCALE - 0.5  # centres of pixels lie at .5 in both grids
+    small = film.pose.astype(np.float64).copy()
+    small[:, 2] = small[:, 2] / SCALE + half - small[:, :2] @ np.array([half, half])
+    height, width = clip.shape[1:3]
+    back = cv2.invertAffineTransform(small)
+    turned = [
+        cv2.warpAffine(f, back, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT) for f in clip
+    ]
+    return np.stack(turned).astype(np.uint8)
+
+
+def moved(face: Images, frames: int, reach: int, rng: Rng) -> Images:
+    """Let a sharp face `(s, s, 3)` drift by whole pixels, up to `reach`: `(frames, s, s, 3)`, nothing resampled.
+
+    It is at its own place in the middle frame; beyond its edges it is mirrored.
     """
-    film = draw_film(rng)
-    path = camera_path(rng, frames, SCALE * float(rng.choice([0.0, 0.5, 1.0])))
-    soft = _blurred(image, film)
-    return np.stack([_reduced(soft, film, shift, rng) for shift in path])
+    if reach == 0:
+        return np.repeat(face[None], frames, axis=0)
+    side = face.shape[0]
+    padded = np.pad(face, ((reach, reach), (reach, reach), (0, 0)), "reflect")
+    path = np.rint(camera_path(rng, frames, reach)).astype(int) + reach
+    return np.stack([padded[dy : dy + side, dx : dx + side] for dx, dy in path])
 
 
 def mosaic(tiles: Images, columns: int) -> Images:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from vidsr import degrade, metrics
-from vidsr.data import Images, load_stills
+from vidsr.data.stills import Images, load_stills
 from vidsr.network import SCALE
 from vidsr.weights import Model
 

@@ -14,8 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vidsr import data, degrade, metrics, weights
+from vidsr import degrade, metrics, weights
 from vidsr.config import Train
+from vidsr.data.clips import Batch, Clips, Mix
+from vidsr.data.films import FilmFaces
+from vidsr.data.stills import Images, Pictures, load_stills, synthetic
 from vidsr.errors import VidsrError
 from vidsr.losses import Perceptual, charbonnier, critic_loss, fooling_loss
 from vidsr.network import Critic, Vidsr, enlarge
@@ -122,18 +125,17 @@ def _adam(network: nn.Module, settings: Train) -> torch.optim.Optimizer:
     return torch.optim.Adam(network.parameters(), lr=settings.rate, betas=(0.9, 0.99))
 
 
-def _batches(settings: Train, start: int) -> Iterator[data.Batch]:
-    # A resumed run draws other samples than the ones it has seen; the seed and the step say which.
-    rng = np.random.default_rng([settings.seed, start])
+def _batches(settings: Train, start: int) -> Iterator[Batch]:
+    mix = Mix(settings.batch, settings.film, settings.moving, settings.patch, settings.window, settings.reels)
     if settings.data == "synthetic":
-        faces = data.synthetic(rng)
+        faces = synthetic(np.random.default_rng(settings.seed))
     else:
-        faces, _ = data.load_stills(Path(settings.data))
-    clips = data.StillClips(faces, settings.window, settings.patch, settings.reels, rng)
-    return clips.batches(settings.batch, settings.film, settings.moving)
+        faces, _ = load_stills(Path(settings.data))
+    films = FilmFaces(Path(settings.films), Path(settings.output).parent / "faces") if settings.films else None
+    return Clips(Pictures(faces), films, mix, settings.seed).batches(start)
 
 
-def stills_psnr(restore: Callable[[Tensor], Tensor], faces: data.Images, window: int) -> float:
+def stills_psnr(restore: Callable[[Tensor], Tensor], faces: Images, window: int) -> float:
     """Mean PSNR-Y of `(N, 4h, 4w, 3)` faces reduced by 4 (Pillow's bicubic) and restored, a still in every window."""
     total = 0.0
     for face in faces:
@@ -147,7 +149,7 @@ def stills_psnr(restore: Callable[[Tensor], Tensor], faces: data.Images, window:
 def _validate(state: State, settings: Train, device: torch.device) -> tuple[float | None, float | None]:
     if settings.validation is None:
         return None, None
-    faces, _ = data.load_stills(Path(settings.validation))
+    faces, _ = load_stills(Path(settings.validation))
     window = settings.window
     with torch.inference_mode():
         ours = stills_psnr(lambda clip: state.average(clip.to(device)), faces, window)
@@ -155,7 +157,7 @@ def _validate(state: State, settings: Train, device: torch.device) -> tuple[floa
     return ours, plain
 
 
-def _update(state: State, batch: data.Batch, settings: Train, device: torch.device) -> float:
+def _update(state: State, batch: Batch, settings: Train, device: torch.device) -> float:
     """One step on one batch; gives the loss, and leaves the weights alone where it is not finite."""
     clip, truth = batch.clip.to(device), batch.truth.to(device).to(memory_format=torch.channels_last)
     restored = state.network(clip).to(memory_format=torch.channels_last)

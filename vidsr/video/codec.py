@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from vidsr.errors import ToolError
 
 
-def h264(frames: NDArray[np.uint8], crf: int) -> NDArray[np.uint8]:
-    """Code `(T, H, W, 3)` RGB as H.264 4:2:0 at quality `crf` and decode it again; H and W even."""
+def h264(frames: NDArray[np.uint8], crf: int, preset: str) -> NDArray[np.uint8]:
+    """Code `(T, H, W, 3)` RGB as H.264 4:2:0 at quality `crf` and x264's `preset`, and decode it again; H, W even."""
     _, height, width, _ = frames.shape
     raw = {"format": "rawvideo", "pix_fmt": "rgb24", "video_size": (width, height), "framerate": 25}
-    coded = {"format": "nut", "vcodec": "libx264", "crf": crf, "preset": "veryfast", "pix_fmt": "yuv420p"}
+    coded = {"format": "nut", "vcodec": "libx264", "crf": crf, "preset": preset, "pix_fmt": "yuv420p"}
     plain = {"format": "rawvideo", "pix_fmt": "rgb24", "sws_flags": "bicubic+accurate_rnd+full_chroma_int"}
     stream = _run(ffmpeg.input("pipe:", **raw).output("pipe:", **coded), np.ascontiguousarray(frames).tobytes())
     decoded = _run(ffmpeg.input("pipe:", format="nut").output("pipe:", **plain), stream)

@@ -1,0 +1,102 @@
+"""Training data: what is skipped is counted, samples show their truth, and batch k is batch k."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from tests.faces import portrait
+from vidsr.data.clips import FRAMES, FRESH, TILES, Clips, Mix, shoot
+from vidsr.data.films import LENGTH, FilmFaces
+from vidsr.data.stills import Pictures, load_stills, synthetic
+from vidsr.errors import InputError
+
+SHARED = Path(__file__).parents[2] / "shared/data"
+MIX = Mix(8, film=0.25, moving=0.25, patch=16, window=5, reels=2)
+
+
+def still(folder: Path, name: str, side: int = 256) -> None:
+    cv2.imwrite(str(folder / name), cv2.resize(portrait()[20:276, 90:346], (side, side))[..., ::-1])
+
+
+def face() -> np.ndarray:
+    return portrait()[20:276, 90:346].copy()
+
+
+def test_stills_that_cannot_be_read_are_counted_and_skipped(tmp_path: Path) -> None:
+    still(tmp_path, "a.png")
+    (tmp_path / "below").mkdir()
+    still(tmp_path / "below", "b.jpg", 300)
+    still(tmp_path, "small.png", 100)
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / ".DS_Store").write_bytes(b"x")
+    faces, skipped = load_stills(tmp_path)
+    assert faces.shape == (2, 256, 256, 3)
+    assert {one.path.name for one in skipped} == {"small.png", "empty.jpg", "text.png"}
+
+
+def test_a_folder_without_faces_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no face pictures"):
+        load_stills(tmp_path)
+
+
+def test_batches_have_their_shapes_and_the_truth_fits() -> None:
+    faces = Pictures(np.repeat(face()[None], 3, 0))
+    batch = next(Clips(faces, None, MIX, 1).batches(0))
+    assert batch.clip.shape == (8, 5, 3, 16, 16)
+    assert batch.truth.shape == (8, 3, 64, 64)
+    assert float(batch.clip.min()) >= 0 and float(batch.clip.max()) <= 1
+    still_ones = batch.clip[:4]
+    assert torch.equal(still_ones[:, 0], still_ones[:, 4])
+    reduced = torch.nn.functional.avg_pool2d(batch.truth, 4)
+    errors = (reduced - batch.clip[:, 2]).abs().mean((1, 2, 3))
+    assert float(errors.max()) < 0.08  # the middle frame shows the truth, whatever was done to it
+
+
+def test_every_frame_of_a_reel_shows_its_truth() -> None:
+    side = 128
+    reel = shoot([face()[None]] * TILES, side, np.random.default_rng(3))
+    assert reel.clips.shape == (TILES, FRAMES, side // 4, side // 4, 3)
+    assert reel.truths.shape == (TILES, FRAMES, side, side, 3)
+    small = np.stack([[cv2.resize(t, (side // 4,) * 2, interpolation=cv2.INTER_AREA) for t in c] for c in reel.truths])
+    inside = np.s_[:, :, 4:-4, 4:-4]
+    right = np.abs(small[inside].astype(int) - reel.clips[inside]).mean()
+    wrong = np.abs(np.roll(small, 1, axis=3)[inside].astype(int) - reel.clips[inside]).mean()
+    assert right < 0.75 * wrong
+
+
+def test_batch_number_k_is_the_same_wherever_the_run_began() -> None:
+    faces = Pictures(synthetic(np.random.default_rng(2), 4))
+    through = list(itertools.islice(Clips(faces, None, MIX, 5).batches(0), FRESH + 2))
+    late = next(Clips(faces, None, MIX, 5).batches(FRESH + 1))
+    assert torch.equal(through[-1].clip, late.clip)
+    assert torch.equal(through[-1].truth, late.truth)
+    assert not torch.equal(through[0].clip, late.clip)
+    assert not torch.equal(next(Clips(faces, None, MIX, 6).batches(0)).clip, through[0].clip)
+
+
+def test_faces_are_cut_out_of_films_once_and_kept(tmp_path: Path) -> None:
+    films, cache = tmp_path / "films", tmp_path / "cache"
+    films.mkdir()
+    (films / "grid.mpg").symlink_to(SHARED / "train/clips/grid_pwij3p.mpg")
+    (films / "broken.mp4").write_bytes(b"no film")
+    found = FilmFaces(films, cache)
+    assert found.read(0).shape == (LENGTH, 192, 192, 3)
+    assert [one.path.name for one in found.skipped] == ["broken.mp4"]
+    kept = next(cache.glob("*.npz"))
+    before = kept.stat().st_mtime_ns
+    again = FilmFaces(films, cache)
+    assert kept.stat().st_mtime_ns == before
+    assert np.array_equal(again.read(0), found.read(0))
+
+
+def test_films_without_a_face_are_said(tmp_path: Path) -> None:
+    (tmp_path / "bottles.mp4").symlink_to(SHARED / "test/clips/noface_bottles.mp4")
+    with pytest.raises(InputError, match="large and long enough"):
+        FilmFaces(tmp_path, tmp_path / "cache")

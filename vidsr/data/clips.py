@@ -1,0 +1,159 @@
+"""Training samples: sharp faces become short clips that a camera might have taken, and a codec has coded.
+
+Batch number k depends on the seed and on k alone: a run that was stopped goes on with the batches it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidsr import degrade
+from vidsr.data.stills import SIDES, Faces, Images, Rng, resized
+from vidsr.network import SCALE
+
+COLUMNS = 4  # of a reel's picture
+TILES = COLUMNS * COLUMNS  # faces in a reel
+FRAMES = 16  # of a reel
+REACH = SCALE  # of the camera's motion between the frames of a window, pixels of the truth
+FRESH = 16  # batches after which the oldest reel gives way to a new one
+SIDE_SHARES = (0.5, 0.2, 0.3)
+CRF = (17, 34)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`clip (B, T, 3, h, w)` and its sharp middle frame `truth (B, 3, 4h, 4w)`, float32 in 0..1."""
+
+    clip: Tensor
+    truth: Tensor
+
+    def __post_init__(self) -> None:
+        b, _, c, h, w = self.clip.shape
+        if self.truth.shape != (b, c, SCALE * h, SCALE * w):
+            raise ValueError(f"a truth of {tuple(self.truth.shape)} does not fit a clip of {tuple(self.clip.shape)}")
+
+
+@dataclass(frozen=True)
+class Reel:
+    """Faces that were filmed and coded together: `clips (N, T, h, w, 3)`, `truths (N, T, 4h, 4w, 3)`."""
+
+    clips: Images
+    truths: Images
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What a batch is made of: its size, and the shares of coded film and of clean moving clips; the rest is clean and
+    still, reduced as the benchmarks do. `patch` is the side of the low-resolution patches."""
+
+    size: int
+    film: float
+    moving: float
+    patch: int
+    window: int
+    reels: int  # films held in memory
+    real: float = 0.5  # of the faces in coded film, those that come from real film, where there is some
+
+
+class Clips:
+    """Batches without end from sharp stills, and from sharp films where there are some."""
+
+    def __init__(self, stills: Faces, films: Faces | None, mix: Mix, seed: int) -> None:
+        self._stills = stills
+        self._films = films
+        self._mix = mix
+        self._seed = seed
+
+    def batches(self, start: int) -> Iterator[Batch]:
+        """Batch number `start` and those after it."""
+        reels: deque[tuple[int, Reel]] = deque()
+        number = start
+        while True:
+            oldest = number // FRESH
+            while reels and reels[0][0] < oldest:
+                reels.popleft()
+            for missing in range(oldest + len(reels), oldest + self._mix.reels):
+                reels.append((missing, self._reel(missing)))
+            yield self._batch(np.random.default_rng([self._seed, 0, number]), [reel for _, reel in reels])
+            number += 1
+
+    def _reel(self, number: int) -> Reel:
+        rng = np.random.default_rng([self._seed, 1, number])
+        side = int(rng.choice(SIDES, p=SIDE_SHARES))
+        real = round(TILES * self._mix.real) if self._films is not None else 0
+        clips = [sharp(self._films, side, FRAMES, rng) for _ in range(real) if self._films is not None]
+        clips += [sharp(self._stills, side, FRAMES, rng) for _ in range(TILES - real)]
+        return shoot(clips, side, rng)
+
+    def _batch(self, rng: Rng, reels: list[Reel]) -> Batch:
+        mix = self._mix
+        film = round(mix.size * mix.film) if reels else 0
+        moving = round(mix.size * mix.moving)
+        pairs = [self._clean(rng, 0) for _ in range(mix.size - film - moving)]
+        pairs += [self._clean(rng, REACH) for _ in range(moving)]
+        pairs += [self._filmed(rng, reels) for _ in range(film)]
+        batch = Batch(torch.stack([clip for clip, _ in pairs]), torch.stack([truth for _, truth in pairs]))
+        return Batch(batch.clip.flip(-1), batch.truth.flip(-1)) if rng.random() < 0.5 else batch
+
+    def _clean(self, rng: Rng, reach: int) -> tuple[Tensor, Tensor]:
+        """A patch of one face, reduced by Pillow's bicubic only."""
+        side = int(rng.choice(SIDES, p=SIDE_SHARES))
+        face = resized(sharp(self._stills, side, 1, rng), side)[0]
+        patch = min(self._mix.patch * SCALE, side)
+        y, x = (SCALE * int(rng.integers(0, (side - patch) // SCALE + 1)) for _ in range(2))
+        frames = degrade.moved(face, self._mix.window if reach else 1, reach, rng)
+        small = degrade.bicubic(degrade.as_tensor(frames[:, y : y + patch, x : x + patch]))
+        clip = small if reach else small.expand(self._mix.window, -1, -1, -1)
+        return clip, degrade.as_tensor(face[y : y + patch, x : x + patch])
+
+    def _filmed(self, rng: Rng, reels: list[Reel]) -> tuple[Tensor, Tensor]:
+        """A patch of one coded clip."""
+        reel = reels[int(rng.integers(len(reels)))]
+        count, frames, height = reel.clips.shape[:3]
+        patch, window = min(self._mix.patch, height), self._mix.window
+        n, t = int(rng.integers(count)), int(rng.integers(frames - window + 1))
+        y, x = (int(rng.integers(0, height - patch + 1)) for _ in range(2))
+        clip = reel.clips[n, t : t + window, y : y + patch, x : x + patch]
+        truth = reel.truths[n, t + window // 2]
+        y, x, patch = y * SCALE, x * SCALE, patch * SCALE
+        return degrade.as_tensor(clip), degrade.as_tensor(truth[y : y + patch, x : x + patch])
+
+
+def sharp(faces: Faces, side: int, frames: int, rng: Rng) -> Images:
+    """Up to `frames` neighbouring frames of a random face, `(n, s, s, 3)` with s at least `side` where there is one."""
+    found = faces.read(int(rng.integers(len(faces))))
+    for _ in range(8):
+        if found.shape[1] >= side:
+            break
+        found = faces.read(int(rng.integers(len(faces))))
+    start = int(rng.integers(max(1, len(found) - frames + 1)))
+    return found[start : start + frames]
+
+
+def shoot(clips: Sequence[Images], side: int, rng: Rng) -> Reel:
+    """Film `TILES` sharp clips `(n, s, s, 3)` side by side and send them through H.264 as one picture.
+
+    Where n is less than FRAMES, the first frame drifts before the camera; real film moves by itself.
+    """
+    from vidsr.video.codec import h264
+
+    truths, smalls, films = [], [], []
+    for source in clips:
+        clip = resized(source, side)
+        if len(clip) < FRAMES:
+            clip = degrade.moved(clip[0], FRAMES, int(rng.choice([0, 1, 2, 4])) * REACH, rng)
+        film = degrade.draw_film(rng, side)
+        truths.append(clip)
+        smalls.append(degrade.filmed(clip, film, rng))
+        films.append(film)
+    small = side // SCALE
+    sheets = np.stack([degrade.mosaic(tiles, COLUMNS) for tiles in np.stack(smalls, axis=1)])
+    coded = h264(sheets, int(rng.integers(*CRF)), str(rng.choice(["veryfast", "medium"])))
+    back = np.stack([degrade.unmosaic(sheet, COLUMNS, small, small) for sheet in coded], axis=1)
+    return Reel(np.stack([degrade.upright(b, film) for b, film in zip(back, films, strict=True)]), np.stack(truths))

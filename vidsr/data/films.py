@@ -1,0 +1,131 @@
+"""Sharp faces from sharp films: found by the project's own analysis, cut out at their own pixels, and kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vidsr.config import Analyze
+from vidsr.data.stills import SIDES, Images, Skipped
+from vidsr.detect import open_detector
+from vidsr.errors import InputError, VidsrError
+from vidsr.frame import Track
+from vidsr.picture import small_rgb
+from vidsr.track import analyse
+from vidsr.video import Film, Reader, probe
+
+SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".mpg", ".mpeg", ".webm", ".m4v", ".ts", ".wmv")
+
+LENGTH = 24  # frames of a clip
+CLIPS = 12  # of one film at most, spread over it
+MARGIN = 1.5  # side of the window over the face's
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square that stands still while a face moves in it: left, top and side in pixels, and the first frame."""
+
+    x: int
+    y: int
+    side: int
+    first: int
+
+
+def windows(track: Track, width: int, height: int) -> list[Window]:
+    """Where clips of `LENGTH` frames can be cut from a track without leaving the frame or enlarging the face."""
+    found = []
+    for first in range(track.first, track.stop - LENGTH + 1, LENGTH):
+        boxes = track.boxes[first - track.first : first - track.first + LENGTH]
+        x0, y0 = boxes[:, :2].min(0)
+        x1, y1 = boxes[:, 2:].max(0)
+        side = int(min(MARGIN * max(x1 - x0, y1 - y0), width, height))
+        if side < SIDES[-1]:
+            continue
+        x = int(np.clip((x0 + x1 - side) / 2, 0, width - side))
+        y = int(np.clip((y0 + y1 - side) / 2, 0, height - side))
+        found.append(Window(x, y, side, first))
+    return found
+
+
+def cut(frame: Images, window: Window) -> Images:
+    """The window of one frame `(H, W, 3)`, reduced to the largest of SIDES that does not enlarge it."""
+    piece = frame[window.y : window.y + window.side, window.x : window.x + window.side]
+    side = next(side for side in SIDES if side <= window.side)
+    return np.asarray(cv2.resize(piece, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _clips(film: Film, found: Sequence[Window]) -> list[Images]:
+    """Read a film once and cut `(LENGTH, s, s, 3)` out of it for every window."""
+    pieces: list[list[Images]] = [[] for _ in found]
+    with Reader(film, keep_going=True) as frames:
+        for frame in frames:
+            wanted = [i for i, window in enumerate(found) if window.first <= frame.index < window.first + LENGTH]
+            if not wanted:
+                continue
+            picture = small_rgb(frame, film, max(film.width, film.height))
+            for i in wanted:
+                pieces[i].append(cut(picture, found[i]))
+    return [np.stack(clip) for clip in pieces if len(clip) == LENGTH]
+
+
+def _spread(found: list[Window]) -> list[Window]:
+    """At most CLIPS windows, evenly over the film."""
+    if len(found) <= CLIPS:
+        return found
+    return [found[round(i)] for i in np.linspace(0, len(found) - 1, CLIPS)]
+
+
+def face_clips(path: Path) -> list[Images]:
+    """Every usable face of one film, `(LENGTH, s, s, 3)` RGB each, s of SIDES; raises InputError for no film."""
+    film = probe(path)
+    settings = Analyze()
+    with Reader(film, keep_going=True) as frames:
+        analysis = analyse(frames, film, settings, open_detector(settings, "cpu"))
+    found = [window for track in analysis.tracks for window in windows(track, film.width, film.height)]
+    return _clips(film, _spread(found))
+
+
+def _kept(path: Path, cache: Path) -> list[Images]:
+    """The clips of one film, from an earlier run where the film is the same."""
+    stat = path.stat()
+    name = hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {LENGTH} {CLIPS}".encode()).hexdigest()
+    place = cache / f"{name[:16]}.npz"
+    if place.exists():
+        with np.load(place, allow_pickle=False) as file:
+            return [file[key] for key in sorted(file.files)]
+    clips = face_clips(path)
+    cache.mkdir(parents=True, exist_ok=True)
+    partial = place.with_suffix(".partial.npz")
+    np.savez(partial, *[np.asarray(c) for c in clips])
+    partial.replace(place)
+    return clips
+
+
+class FilmFaces:
+    """Clips of the faces in every film below a folder; cut out once and kept in `cache`."""
+
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self.skipped: list[Skipped] = []
+        self._clips: list[Images] = []
+        for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+            try:
+                clips = _kept(path, cache)
+            except VidsrError as error:
+                self.skipped.append(Skipped(path, str(error)))
+                continue
+            if not clips:
+                self.skipped.append(Skipped(path, f"no face of {SIDES[-1]} pixels in {LENGTH} frames on end"))
+            self._clips += clips
+        if not self._clips:
+            raise InputError(f"no film below {folder} shows a face that is large and long enough")
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def read(self, index: int) -> Images:
+        return self._clips[index]
