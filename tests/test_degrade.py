@@ -57,8 +57,7 @@ def test_the_cameras_place_is_undone() -> None:
     image = face()
     plain = degrade.Film((0.0, 0.0), 0.0, 0.0, "area", 0.0, 0, None)
     for _ in range(5):
-        pose = next(p for p in iter(lambda: degrade.draw_film(rng, 256).pose, 0) if p is not None)
-        film = replace(plain, pose=pose)
+        film = replace(plain, pose=degrade.draw_pose(rng, 256))
         shot = degrade.filmed(image[None], film, rng)
         back, straight = degrade.upright(shot, film)[0], degrade.filmed(image[None], plain, rng)[0]
         inside = np.s_[8:-8, 8:-8]

@@ -41,7 +41,7 @@ def test_the_shipped_model_beats_bicubic_by_what_its_card_says() -> None:
 
 @pytest.mark.skipif(not FILES.is_dir(), reason="the weights for metrics are not here")
 def test_lpips_of_bicubic_is_the_known_one() -> None:
-    from vidsr.data import load_stills
+    from vidsr.data.stills import load_stills
     from vidsr.metrics import Lpips
 
     lpips = Lpips(FILES / "squeezenet1_1_ft.pth", FILES / "lpips_squeeze_lin.pth")

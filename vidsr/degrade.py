@@ -59,11 +59,12 @@ def draw_film(rng: Rng, side: int) -> Film:
         reduction=str(rng.choice(list(REDUCTIONS), p=list(REDUCTIONS.values()))),
         noise=float(rng.uniform(0.0, 0.03)) if rng.random() < 0.4 else 0.0,
         jpeg=int(rng.integers(40, 95)) if rng.random() < 0.1 else 0,
-        pose=_pose(rng, side) if rng.random() < 0.5 else None,
+        pose=draw_pose(rng, side) if rng.random() < 0.5 else None,
     )
 
 
-def _pose(rng: Rng, side: int) -> NDArray[np.float32]:
+def draw_pose(rng: Rng, side: int) -> NDArray[np.float32]:
+    """A place of the camera `(2, 3)`: turned a little, up to a fifth farther away."""
     turn = cv2.getRotationMatrix2D((side / 2, side / 2), float(rng.uniform(-8, 8)), float(rng.uniform(0.82, 1.0)))
     shift = np.column_stack([np.zeros((2, 2)), rng.uniform(-SCALE, SCALE, 2)])
     return np.asarray(turn + shift, np.float32)
