@@ -81,6 +81,23 @@ def test_batch_number_k_is_the_same_wherever_the_run_began() -> None:
     assert not torch.equal(next(Clips(faces, None, MIX, 6).batches(0)).clip, through[0].clip)
 
 
+def test_two_processes_share_a_batch() -> None:
+    faces = Pictures(synthetic(np.random.default_rng(2), 4))
+    whole = next(Clips(faces, None, MIX, 5).batches(3))
+    parts = [next(Clips(faces, None, MIX, 5, rank, 2).batches(3)) for rank in (0, 1)]
+    assert whole.pairs == 1 == sum(part.pairs for part in parts)
+    found = torch.cat([part.truth for part in parts])
+    assert sorted(t.sum().item() for t in found) == sorted(t.sum().item() for t in whole.truth)
+
+
+def test_pairs_are_neighbours_of_one_film() -> None:
+    faces = Pictures(np.repeat(face()[None], 3, 0))
+    batch = next(Clips(faces, None, Mix(8, film=0.5, moving=0.0, patch=16, window=5, reels=1), 4).batches(0))
+    assert batch.pairs == 2
+    for now, then in ((4, 5), (6, 7)):
+        assert torch.equal(batch.clip[now, 1:], batch.clip[then, :-1])
+
+
 def test_faces_are_cut_out_of_films_once_and_kept(tmp_path: Path) -> None:
     films, cache = tmp_path / "films", tmp_path / "cache"
     films.mkdir()

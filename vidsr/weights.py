@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -17,10 +17,13 @@ from torch import Tensor, nn
 
 from vidsr.config import BALANCE
 from vidsr.errors import ModelError
+from vidsr.lineage import Srgan, Vdsr
 from vidsr.network import SCALE, Plain, Vidsr
 
 FORMAT = "vidsr-1"
 MAX_FILE_MIB = 512
+ARCHITECTURES: dict[str, Callable[[int, int, int], nn.Module]] = {"vidsr": Vidsr, "srgan": Srgan, "vdsr": Vdsr}
+"""Networks by name; each is made from its window, features and blocks."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def checksums() -> dict[str, str]:
     return {name: digest for digest, name in (line.split() for line in listing.read_text().splitlines() if line)}
 
 
-def save(path: Path, network: Vidsr, card: Card) -> None:
+def save(path: Path, network: nn.Module, card: Card) -> None:
     """Write a model file under a temporary name and rename it."""
     header = {
         "format": FORMAT,
@@ -146,14 +149,15 @@ def _checked_card(path: Path, header: Mapping[str, str]) -> Card:
         metrics = {str(k): float(v) for k, v in json.loads(header.get("metrics", "{}")).items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"the header of {path} is damaged", str(error)) from error
-    if header.get("architecture") != "vidsr":
-        raise ModelError(f"{path} asks for the architecture {header.get('architecture')!r}, which this version lacks")
+    architecture = header.get("architecture", "")
+    if architecture not in ARCHITECTURES:
+        raise ModelError(f"{path} asks for the architecture {architecture!r}, which this version lacks")
     if not (1 <= window <= 15 and window % 2 and 1 <= features <= 512 and 1 <= blocks <= 128):
         raise ModelError(
             f"{path} asks for a network of an unlikely size: window {window}, {features} features, {blocks} blocks"
         )
     text = {key: header.get(key, "unknown") for key in ("stage", "licence", "data", "commit")}
-    return Card("vidsr", window, features, blocks, metrics=metrics, **text)
+    return Card(architecture, window, features, blocks, metrics=metrics, **text)
 
 
 def _weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
@@ -163,7 +167,8 @@ def _weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
             if found != wanted:
                 raise ModelError(f"the weights in {path} do not fit the network that its header names")
-            return {name: file.get_tensor(name).float() for name in wanted}
+            tensors = {name: file.get_tensor(name) for name in wanted}
+            return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} is damaged; fetch it again", str(error)) from error
 
@@ -183,7 +188,7 @@ def load(name: str) -> Model:
         )
     card = read_card(path)
     with torch.device("meta"):  # nothing is allocated before the shapes have been compared with the file's
-        network = Vidsr(card.window, card.features, card.blocks)
+        network = build(card)
     weights = _weights(path, network)
     if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
         raise ModelError(f"{path} holds numbers that are not finite; train or fetch it again")
@@ -191,16 +196,18 @@ def load(name: str) -> Model:
     return Model(path.stem, network.eval().requires_grad_(False), card, digest)
 
 
+def build(card: Card) -> nn.Module:
+    """A fresh network as the card describes it."""
+    return ARCHITECTURES[card.architecture](card.window, card.features, card.blocks)
+
+
 def interpolated(sharp: Model, true: Model, fidelity: float) -> Model:
     """The network between two of one architecture: 0 is `sharp`, 1 is `true` (Wang 2018, ESRGAN, section 3.4)."""
-    if (sharp.card.window, sharp.card.features, sharp.card.blocks) != (
-        true.card.window,
-        true.card.features,
-        true.card.blocks,
-    ):
+    wanted = {name: value.shape for name, value in sharp.network.state_dict().items()}
+    if wanted != {name: value.shape for name, value in true.network.state_dict().items()}:
         raise ModelError(f"{sharp.name} and {true.name} differ in size: nothing lies between them")
     ends = sharp.network.state_dict(), true.network.state_dict()
-    network = Vidsr(sharp.card.window, sharp.card.features, sharp.card.blocks)
+    network = build(sharp.card)
     network.load_state_dict({name: torch.lerp(ends[0][name], ends[1][name], fidelity) for name in ends[0]})
     name = f"{sharp.name}+{true.name}@{fidelity:g}"
     digest = hashlib.sha256(f"{sharp.sha256}{true.sha256}{fidelity!r}".encode()).hexdigest()

@@ -1,13 +1,16 @@
 """Training samples: sharp faces become short clips that a camera might have taken, and a codec has coded.
 
-Batch number k depends on the seed and on k alone: a run that was stopped goes on with the batches it would have seen.
+Sample j of batch k depends on the seed, on j and on k alone: a run that was stopped goes on with the batches it would
+have seen, and several processes can each make their own part of one batch.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 
 import numpy as np
 import torch
@@ -16,6 +19,9 @@ from torch import Tensor
 from vidsr import degrade
 from vidsr.data.stills import SIDES, Faces, Images, Rng, resized
 from vidsr.network import SCALE
+
+Sample = tuple[Tensor, Tensor]
+"""A clip and its truth."""
 
 COLUMNS = 4  # of a reel's picture
 TILES = COLUMNS * COLUMNS  # faces in a reel
@@ -28,15 +34,21 @@ CRF = (17, 34)
 
 @dataclass(frozen=True)
 class Batch:
-    """`clip (B, T, 3, h, w)` and its sharp middle frame `truth (B, 3, 4h, 4w)`, float32 in 0..1."""
+    """`clip (B, T, 3, h, w)` and its sharp middle frame `truth (B, 3, 4h, 4w)`, float32 in 0..1.
+
+    The last 2 * `pairs` samples are pairs of neighbouring frames of one film.
+    """
 
     clip: Tensor
     truth: Tensor
+    pairs: int = 0
 
     def __post_init__(self) -> None:
         b, _, c, h, w = self.clip.shape
         if self.truth.shape != (b, c, SCALE * h, SCALE * w):
             raise ValueError(f"a truth of {tuple(self.truth.shape)} does not fit a clip of {tuple(self.clip.shape)}")
+        if 2 * self.pairs > b:
+            raise ValueError(f"{self.pairs} pairs do not fit into a batch of {b}")
 
 
 @dataclass(frozen=True)
@@ -62,26 +74,28 @@ class Mix:
 
 
 class Clips:
-    """Batches without end from sharp stills, and from sharp films where there are some."""
+    """Batches without end from sharp stills, and from sharp films where there are some.
 
-    def __init__(self, stills: Faces, films: Faces | None, mix: Mix, seed: int) -> None:
+    Of several processes number `rank` makes its part of every batch.
+    """
+
+    def __init__(self, stills: Faces, films: Faces | None, mix: Mix, seed: int, rank: int = 0, ranks: int = 1) -> None:
         self._stills = stills
         self._films = films
         self._mix = mix
         self._seed = seed
+        self._part = slice(rank, None, ranks)
 
     def batches(self, start: int) -> Iterator[Batch]:
         """Batch number `start` and those after it."""
         reels: deque[tuple[int, Reel]] = deque()
-        number = start
-        while True:
+        for number in count(start):
             oldest = number // FRESH
             while reels and reels[0][0] < oldest:
                 reels.popleft()
             for missing in range(oldest + len(reels), oldest + self._mix.reels):
                 reels.append((missing, self._reel(missing)))
-            yield self._batch(np.random.default_rng([self._seed, 0, number]), [reel for _, reel in reels])
-            number += 1
+            yield self._batch(number, [reel for _, reel in reels])
 
     def _reel(self, number: int) -> Reel:
         rng = np.random.default_rng([self._seed, 1, number])
@@ -91,17 +105,25 @@ class Clips:
         clips += [sharp(self._stills, side, FRAMES, rng) for _ in range(TILES - real)]
         return shoot(clips, side, rng)
 
-    def _batch(self, rng: Rng, reels: list[Reel]) -> Batch:
+    def _batch(self, number: int, reels: list[Reel]) -> Batch:
         mix = self._mix
-        film = round(mix.size * mix.film) if reels else 0
+        pairs = round(mix.size * mix.film / 2) if reels else 0
         moving = round(mix.size * mix.moving)
-        pairs = [self._clean(rng, 0) for _ in range(mix.size - film - moving)]
-        pairs += [self._clean(rng, REACH) for _ in range(moving)]
-        pairs += [self._filmed(rng, reels) for _ in range(film)]
-        batch = Batch(torch.stack([clip for clip, _ in pairs]), torch.stack([truth for _, truth in pairs]))
-        return Batch(batch.clip.flip(-1), batch.truth.flip(-1)) if rng.random() < 0.5 else batch
+        kinds = [0] * (mix.size - 2 * pairs - moving) + [REACH] * moving
+        draws: list[Callable[[Rng], list[Sample]]] = [partial(self._clean, reach) for reach in kinds]
+        draws += [partial(self._filmed, reels)] * pairs
+        mine = list(enumerate(draws))[self._part]
+        found = [self._flipped(draw, np.random.default_rng([self._seed, 0, number, j])) for j, draw in mine]
+        samples = [sample for drawn in found for sample in drawn]
+        clips, truths = zip(*samples, strict=True)
+        return Batch(torch.stack(clips), torch.stack(truths), sum(len(drawn) == 2 for drawn in found))
 
-    def _clean(self, rng: Rng, reach: int) -> tuple[Tensor, Tensor]:
+    @staticmethod
+    def _flipped(draw: Callable[[Rng], list[Sample]], rng: Rng) -> list[Sample]:
+        drawn = draw(rng)
+        return [(clip.flip(-1), truth.flip(-1)) for clip, truth in drawn] if rng.random() < 0.5 else drawn
+
+    def _clean(self, reach: int, rng: Rng) -> list[Sample]:
         """A patch of one face, reduced by Pillow's bicubic only."""
         side = int(rng.choice(SIDES, p=SIDE_SHARES))
         face = resized(sharp(self._stills, side, 1, rng), side)[0]
@@ -110,19 +132,22 @@ class Clips:
         frames = degrade.moved(face, self._mix.window if reach else 1, reach, rng)
         small = degrade.bicubic(degrade.as_tensor(frames[:, y : y + patch, x : x + patch]))
         clip = small if reach else small.expand(self._mix.window, -1, -1, -1)
-        return clip, degrade.as_tensor(face[y : y + patch, x : x + patch])
+        return [(clip, degrade.as_tensor(face[y : y + patch, x : x + patch]))]
 
-    def _filmed(self, rng: Rng, reels: list[Reel]) -> tuple[Tensor, Tensor]:
-        """A patch of one coded clip."""
+    def _filmed(self, reels: list[Reel], rng: Rng) -> list[Sample]:
+        """Two neighbouring windows of one coded clip, at one place."""
         reel = reels[int(rng.integers(len(reels)))]
-        count, frames, height = reel.clips.shape[:3]
+        faces, frames, height = reel.clips.shape[:3]
         patch, window = min(self._mix.patch, height), self._mix.window
-        n, t = int(rng.integers(count)), int(rng.integers(frames - window + 1))
+        n, first = int(rng.integers(faces)), int(rng.integers(frames - window))
         y, x = (int(rng.integers(0, height - patch + 1)) for _ in range(2))
-        clip = reel.clips[n, t : t + window, y : y + patch, x : x + patch]
-        truth = reel.truths[n, t + window // 2]
+        clips = reel.clips[n, :, y : y + patch, x : x + patch]
         y, x, patch = y * SCALE, x * SCALE, patch * SCALE
-        return degrade.as_tensor(clip), degrade.as_tensor(truth[y : y + patch, x : x + patch])
+        truths = reel.truths[n, :, y : y + patch, x : x + patch]
+        return [
+            (degrade.as_tensor(clips[t : t + window]), degrade.as_tensor(truths[t + window // 2]))
+            for t in (first, first + 1)
+        ]
 
 
 def sharp(faces: Faces, side: int, frames: int, rng: Rng) -> Images:
