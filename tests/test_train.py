@@ -167,7 +167,7 @@ def test_the_temporal_loss_is_blind_to_what_does_not_change() -> None:
     "changes", [{}, {"stage": "gan", "critic_features": 4}, {"architecture": "srgan", "window": 1}]
 )
 def test_a_stopped_run_goes_on_the_same_curve(tmp_path: Path, changes: dict[str, object]) -> None:
-    run = settings(tmp_path, steps=20, decay=8, film=0.5, moving=0.25, reels=1, perceptual=str(squeezenet(tmp_path)))
+    run = settings(tmp_path, steps=20, decay=8, film=0.5, moving=0.25, reels=2, perceptual=str(squeezenet(tmp_path)))
     run = replace(run, temporal_weight=0.5, **changes)  # type: ignore[arg-type]
     through = weights.load(str(train.train(run, quiet))).network.state_dict()
     broken = replace(run, output=str(tmp_path / "broken.safetensors"), check_every=1)
