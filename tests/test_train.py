@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 
+from tests.faces import portrait
 from vidsr import train, weights
 from vidsr.config import Train
 from vidsr.errors import ModelError, VidsrError
-from vidsr.losses import Perceptual, backbone, charbonnier, critic_loss, fooling_loss
+from vidsr.losses import RIVALRIES, Perceptual, backbone, charbonnier, temporal
 
+ROOT = Path(__file__).parents[1]
 SMALL = Train(steps=6, warmup=1, decay=3, batch=4, patch=16, features=8, blocks=1, reels=0, check_every=3)
 
 
@@ -134,8 +141,113 @@ def test_perceptual_weights_that_are_unsafe_or_absent(tmp_path: Path, monkeypatc
 
 def test_the_hinge_losses() -> None:
     real, fake = torch.tensor([2.0, 0.5]), torch.tensor([-2.0, 0.5])
-    assert critic_loss(real, fake).item() == pytest.approx((0 + 0.5) / 2 + (0 + 1.5) / 2)
-    assert fooling_loss(fake).item() == pytest.approx(0.75)
+    hinge = RIVALRIES["hinge"]
+    assert hinge.critic(real, fake).item() == pytest.approx((0 + 0.5) / 2 + (0 + 1.5) / 2)
+    assert hinge.network(real, fake).item() == pytest.approx(0.75)
+
+
+def test_the_relativistic_loss_looks_at_the_distance_only() -> None:
+    rivalry = RIVALRIES["relativistic"]
+    real, fake = torch.tensor([1.0, 3.0]), torch.tensor([-1.0, 0.0])
+    assert rivalry.critic(real, fake).item() == pytest.approx(rivalry.critic(real + 5, fake + 5).item())
+    assert rivalry.critic(real, fake).item() == pytest.approx(rivalry.network(fake, real).item())
+    above, below = real - fake.mean(), fake - real.mean()
+    wanted = -(torch.sigmoid(above).log().mean() + (1 - torch.sigmoid(below)).log().mean()) / 2
+    assert rivalry.critic(real, fake).item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
+def test_the_temporal_loss_is_blind_to_what_does_not_change() -> None:
+    truth = torch.rand(4, 3, 8, 8)
+    shift = torch.rand(2, 3, 8, 8).repeat_interleave(2, 0)  # the same error in both frames of a pair
+    assert temporal(truth + shift, truth).item() == pytest.approx(1e-3, rel=1e-2)
+    assert temporal(truth + torch.rand(4, 3, 8, 8), truth).item() > 0.1
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"stage": "gan", "critic_features": 4}, {"architecture": "srgan", "window": 1}]
+)
+def test_a_stopped_run_goes_on_the_same_curve(tmp_path: Path, changes: dict[str, object]) -> None:
+    run = settings(tmp_path, steps=20, decay=8, film=0.5, moving=0.25, reels=2, perceptual=str(squeezenet(tmp_path)))
+    run = replace(run, temporal_weight=0.5, **changes)  # type: ignore[arg-type]
+    through = weights.load(str(train.train(run, quiet))).network.state_dict()
+    broken = replace(run, output=str(tmp_path / "broken.safetensors"), check_every=1)
+
+    class Cut(Exception):
+        pass
+
+    def cut(progress: train.Progress) -> None:
+        if progress.step == 10:
+            raise Cut
+
+    with pytest.raises(Cut):
+        train.train(replace(broken, save_s=0.0), cut)
+    later: list[int] = []
+    resumed = weights.load(str(train.train(broken, lambda progress: later.append(progress.step)))).network.state_dict()
+    assert later[0] == 10  # the checkpoint was of the step before
+    assert all(torch.allclose(through[name], resumed[name], atol=1e-6) for name in through)
+
+
+def gradients(run: Train) -> list[torch.Tensor]:
+    place = train.find_place(run)
+    trainer = train.Trainer(run, place)
+    trainer.update(next(train.batches(run, 0, place)))
+    return [p.grad.clone() for p in trainer.state.network.parameters() if p.grad is not None]
+
+
+def worker(rank: int, port: int, run: Train, output: str) -> None:
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    found = gradients(run)
+    if rank == 0:
+        torch.save(found, output)
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_find_the_gradients_of_one(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    run = settings(tmp_path, batch=8, film=0.5, moving=0.25, reels=1, clip_norm=1e9)
+    output = tmp_path / "gradients.pt"
+    torch.multiprocessing.spawn(worker, (port, run, str(output)), nprocs=2)
+    together, alone = torch.load(output), gradients(run)
+    assert len(together) == len(alone) > 0
+    for a, b in zip(together, alone, strict=True):
+        assert torch.allclose(a, b, atol=1e-6, rtol=1e-4)
+    assert max(float(a.abs().max()) for a in alone) > 1e-4
+
+
+def test_torchrun_trains(tmp_path: Path) -> None:
+    output = tmp_path / "many.safetensors"
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "vidsr.train",
+    ]
+    options = ["--data", "synthetic", "--steps", "2", "--features", "8", "--blocks", "1", "-o", str(output)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    found = subprocess.run([*launch, *options], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert weights.load(str(output)).card.metrics["steps"] == 2
+
+
+def test_the_journal_shows_curves_and_faces(tmp_path: Path) -> None:
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    for number in range(2):
+        cv2.imwrite(str(folder / f"{number}.png"), cv2.resize(portrait()[20:276, 90:346], (256, 256))[..., ::-1])
+    rows: list[train.Progress] = []
+    train.train(settings(tmp_path, validation=str(folder)), rows.append)
+    assert rows[-1].psnr_y is not None and rows[-1].bicubic_psnr_y is not None
+    assert rows[-1].psnr_y > rows[-1].bicubic_psnr_y - 1
+    assert cv2.imread(str(tmp_path / "made.curve.png")) is not None
+    assert cv2.imread(str(tmp_path / "made.faces.png")).shape == (3 * 256, 2 * 256, 3)
+    assert list((tmp_path / "made.runs").glob("events.*"))
 
 
 def test_features_are_compared_by_direction(tmp_path: Path) -> None:

@@ -73,8 +73,8 @@ def test_every_frame_of_a_reel_shows_its_truth() -> None:
 
 def test_batch_number_k_is_the_same_wherever_the_run_began() -> None:
     faces = Pictures(synthetic(np.random.default_rng(2), 4))
-    through = list(itertools.islice(Clips(faces, None, MIX, 5).batches(0), FRESH + 2))
-    late = next(Clips(faces, None, MIX, 5).batches(FRESH + 1))
+    through = list(itertools.islice(Clips(faces, None, MIX, 5).batches(0), 2 * FRESH + 2))
+    late = next(Clips(faces, None, MIX, 5).batches(2 * FRESH + 1))
     assert torch.equal(through[-1].clip, late.clip)
     assert torch.equal(through[-1].truth, late.truth)
     assert not torch.equal(through[0].clip, late.clip)

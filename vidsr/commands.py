@@ -236,7 +236,10 @@ def evaluate_stills(folder: Path, names: tuple[str, ...], lpips: tuple[Path, Pat
 @options(config.Train, *TRAIN)
 @click.option("-o", "--output", type=SOURCE, required=True, help="The model file, .safetensors.")
 def train(output: Path, **values: object) -> None:
-    """Train a model on a folder of sharp, aligned faces; the same command goes on where it stopped."""
+    """Train a model on a folder of sharp, aligned faces; the same command goes on where it stopped.
+
+    Several processes train together under `torchrun --nproc-per-node N -m vidsr.train ...`.
+    """
     from vidsr.train import train as run
 
     run(config.Train(output=str(output), **values), lambda progress: click.echo(str(progress)))  # type: ignore[arg-type]

@@ -10,6 +10,9 @@ DETECTORS = ("centerface", "sfd", "blazeface", "retinaface", "scrfd", "yunet")
 BALANCE = 0.4
 """The fidelity of a family of models where none is asked for: below it, this GAN weaves a texture into hair."""
 STAGES = ("fidelity", "gan")
+ARCHITECTURES = ("vidsr", "srgan", "vdsr")
+CRITICS = ("dcgan", "srgan")
+RIVALRIES = ("hinge", "relativistic")
 SCALES = ("auto", "1", "2", "4")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 CROP_SIZES = (32, 48, 64, 96, 128, 192, 256)
@@ -85,14 +88,18 @@ class Train:
     rate: float = 2e-3  # Adam's learning rate
     batch: int = 16
     patch: int = 32  # side of the low-resolution patches
-    window: int = 5
+    architecture: str = "vidsr"
+    window: int = 5  # frames that the network looks at; srgan and vdsr look at one
     features: int = 48
-    blocks: int = 8
+    blocks: int = 10
     film: float = 0.375  # share of every batch that went through noise, blur and H.264
     moving: float = 0.1875  # share of every batch that moves but is clean
-    reels: int = 24  # films of 192 faces each that are held in memory
+    reels: int = 24  # films of 16 faces each that are held in memory
+    temporal_weight: float = 0.0  # of the difference between neighbouring frames, beside a fidelity of 1
     perceptual_weight: float = 0.02  # of the GAN stage's losses, beside a fidelity of 1
     adversarial_weight: float = 0.01
+    adversarial: str = "hinge"
+    critic: str = "dcgan"
     critic_features: int = 48
     average: float = 0.999  # of the weights, over steps (EMA)
     clip_norm: float = 1.0  # longest gradient
@@ -101,3 +108,4 @@ class Train:
     seed: int = 1
     threads: int = 0  # 0: as many as torch takes by itself
     device: str = "auto"
+    precision: str = "auto"  # of the network's work: bf16 on CUDA, fp32 on the CPU

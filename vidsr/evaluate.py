@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 from vidsr import degrade, metrics
 from vidsr.data.stills import Images, load_stills
@@ -42,14 +43,21 @@ def bicubic(small: Images) -> Images:
     return _resized(small, SCALE * small.shape[0])
 
 
-def restorer(model: Model) -> Restore:
-    """The model on a still: the same picture in every frame of its window."""
+def reduced(truth: Images) -> Images:
+    """A sharp face a quarter as large, by Pillow's bicubic: what every model is given."""
+    return _resized(truth, truth.shape[0] // SCALE)
+
+
+def still_restorer(network: nn.Module, device: torch.device) -> Restore:
+    """A network on a still: the same picture in every frame of its window."""
+    window = network.window
+    assert isinstance(window, int)
 
     def restore(small: Images) -> Images:
-        clip = degrade.as_tensor(small[None, None]).expand(-1, model.window, -1, -1, -1)
+        clip = degrade.as_tensor(small[None, None]).expand(-1, window, -1, -1, -1)
         with torch.inference_mode():
-            restored = model.network(clip)[0].clamp(0, 1)
-        return np.asarray((restored * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
+            restored = network(clip.to(device))[0].clamp(0, 1)
+        return np.asarray((restored * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy())
 
     return restore
 
@@ -61,7 +69,7 @@ def score(name: str, restore: Restore, truths: Sequence[Images], lpips: metrics.
     """
     rows = []
     for truth in truths:
-        found = restore(_resized(truth, truth.shape[0] // SCALE))
+        found = restore(reduced(truth))
         distance = lpips(found, truth) if lpips is not None else float("nan")
         rows.append((metrics.psnr_y(found, truth), metrics.ssim_y(found, truth), distance))
     return Score(name, truths[0].shape[0], len(truths), *(float(value) for value in np.mean(rows, axis=0)))
@@ -74,7 +82,9 @@ def stills(folder: Path, models: Sequence[Model], lpips: metrics.Lpips | None = 
     for side in SIDES:
         truths = [face if side == SIDES[0] else _resized(face, side) for face in faces]
         found.append(score("bicubic", bicubic, truths, lpips))
-        found += [score(model.name, restorer(model), truths, lpips) for model in models]
+        found += [
+            score(model.name, still_restorer(model.network, torch.device("cpu")), truths, lpips) for model in models
+        ]
     return found
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidsr.network import enlarge
+from vidsr.network import enlarge, silence
 
 LUMA = (0.299, 0.587, 0.114)  # BT.601
 
@@ -27,8 +27,7 @@ class Vdsr(nn.Module):
         layers = [nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths)]
         for layer in layers:  # section 3.2: the initialisation of He 2015
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
-        nn.init.zeros_(layers[-1].weight)  # begins as the enlargement, as `vidsr` does
+        silence(layers[-1])  # begins as the enlargement, as `vidsr` does
         self.layers = nn.ModuleList(layers)
 
     def forward(self, clip: Tensor) -> Tensor:

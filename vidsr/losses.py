@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import urllib.error
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,14 +25,34 @@ def charbonnier(restored: Tensor, truth: Tensor) -> Tensor:
     return torch.sqrt((restored - truth) ** 2 + EPSILON**2).mean()
 
 
-def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """The discriminator's hinge loss on its scores (Miyato 2018, spectral normalisation, equation 16)."""
+def temporal(restored: Tensor, truth: Tensor) -> Tensor:
+    """How differently two neighbouring frames change: `(2N, 3, h, w)`, pair by pair; Charbonnier of the differences."""
+    return charbonnier(restored[1::2] - restored[0::2], truth[1::2] - truth[0::2])
+
+
+@dataclass(frozen=True)
+class Rivalry:
+    """An adversarial loss on the discriminator's scores of true and of restored pictures, for either side."""
+
+    critic: Callable[[Tensor, Tensor], Tensor]
+    network: Callable[[Tensor, Tensor], Tensor]
+
+
+def _hinge(real: Tensor, fake: Tensor) -> Tensor:
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 
-def fooling_loss(fake: Tensor) -> Tensor:
-    """The generator's part of the hinge loss (Miyato 2018, equation 17)."""
-    return -fake.mean()
+def _relativistic(winner: Tensor, loser: Tensor) -> Tensor:
+    above, below = winner - loser.mean(), loser - winner.mean()
+    return (F.softplus(-above).mean() + F.softplus(below).mean()) / 2
+
+
+RIVALRIES = {
+    "hinge": Rivalry(_hinge, lambda _, fake: -fake.mean()),
+    "relativistic": Rivalry(_relativistic, lambda real, fake: _relativistic(fake, real)),
+}
+"""Hinge (Miyato 2018, spectral normalisation, equations 16 and 17); relativistic average (Jolicoeur-Martineau 2018,
+section 4.2, as in ESRGAN, Wang 2018, equations 1 and 2)."""
 
 
 def backbone(source: str) -> tuple[nn.Sequential, tuple[int, ...]]:

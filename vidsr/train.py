@@ -1,89 +1,67 @@
-"""Training: one loop that reads from top to bottom; it saves often and goes on where it stopped."""
+"""Training: one loop that reads from top to bottom; it saves often and goes on where it stopped.
+
+`python -m vidsr.train ...` is `vidsr train ...`; under `torchrun` every process takes its part of each batch.
+"""
 
 from __future__ import annotations
 
-import csv
 import math
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from vidsr import degrade, metrics, weights
+from vidsr import evaluate, weights
 from vidsr.config import Train
 from vidsr.data.clips import Batch, Clips, Mix
 from vidsr.data.films import FilmFaces
 from vidsr.data.stills import Images, Pictures, load_stills, synthetic
 from vidsr.errors import VidsrError
-from vidsr.losses import Perceptual, charbonnier, critic_loss, fooling_loss
-from vidsr.network import Critic, Vidsr, enlarge
-from vidsr.upscale import pick_device
+from vidsr.journal import Journal, Progress, grid
+from vidsr.losses import RIVALRIES, charbonnier, temporal
+from vidsr.state import State, architecture, fresh
+from vidsr.upscale import pick_device, pick_dtype
 
-
-@dataclass
-class Rival:
-    """The GAN stage's opponents of the network: a critic that learns with it, and a classifier that does not."""
-
-    critic: Critic
-    optimiser: torch.optim.Optimizer
-    perceptual: Perceptual
-
-
-@dataclass
-class State:
-    """Everything that a later run needs to go on: networks, optimisers, and how far it came."""
-
-    network: Vidsr
-    average: Vidsr
-    optimiser: torch.optim.Optimizer
-    rival: Rival | None = None
-    step: int = 0
-
-    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
-        parts: dict[str, nn.Module | torch.optim.Optimizer] = {
-            "network": self.network,
-            "average": self.average,
-            "optimiser": self.optimiser,
-        }
-        if self.rival is not None:
-            parts |= {"critic": self.rival.critic, "critic_optimiser": self.rival.optimiser}
-        return parts
-
-    def save(self, path: Path) -> None:
-        """Write a checkpoint under a temporary name and rename it."""
-        partial = path.with_name(path.name + ".partial")
-        states: dict[str, object] = {name: part.state_dict() for name, part in self._parts().items()}
-        torch.save(states | {"step": self.step}, partial)
-        partial.replace(path)
-
-    def resume(self, path: Path) -> None:
-        """Take up a checkpoint, if there is one; VidsrError if it is of another kind of run."""
-        if not path.is_file():
-            return
-        try:
-            saved = weights.tensors(path)
-            for name, part in self._parts().items():
-                part.load_state_dict(saved[name])
-            self.step = int(saved["step"])
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise VidsrError(f"{path} does not fit these settings; remove it to begin anew", str(error)) from error
+SHOWN = 4  # faces in the journal's picture
 
 
 @dataclass(frozen=True)
-class Progress:
-    """One line of the training's log."""
+class Place:
+    """Where this process works: its device, the numbers it computes with, its number, and how many there are."""
 
-    step: int
-    seconds: float
-    rate: float
-    loss: float
-    psnr_y: float | None
-    bicubic_psnr_y: float | None
+    device: torch.device
+    dtype: torch.dtype
+    rank: int = 0
+    ranks: int = 1
+
+    def wrapped(self, network: nn.Module) -> nn.Module:
+        """The network as it is called in a step: with several processes gradients become their mean."""
+        if self.ranks == 1:
+            return network
+        ids = [self.device.index] if self.device.type == "cuda" else None
+        return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+
+
+def find_place(settings: Train) -> Place:
+    """The device that is asked for; under torchrun this process's own, and the others are joined."""
+    device = pick_device(settings.device)
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        return Place(device, pick_dtype(settings.precision, device))
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Place(device, pick_dtype(settings.precision, device), dist.get_rank(), dist.get_world_size())
 
 
 def rate_factor(step: int, settings: Train) -> float:
@@ -103,153 +81,157 @@ def commit() -> str:
     return found.stdout.strip()
 
 
-def _fresh(settings: Train, device: torch.device) -> State:
-    torch.manual_seed(settings.seed)
-    network, average = (
-        Vidsr(settings.window, settings.features, settings.blocks).to(device).to(memory_format=torch.channels_last)
-        for _ in range(2)
-    )
-    if settings.initial is not None:
-        network.load_state_dict(weights.load(settings.initial).network.state_dict())
-    average.load_state_dict(network.state_dict())
-    average.requires_grad_(False)
-    state = State(network, average, _adam(network, settings))
-    if settings.stage == "gan":
-        critic = Critic(settings.critic_features).to(device).to(memory_format=torch.channels_last)
-        perceptual = Perceptual(settings.perceptual).to(device).to(memory_format=torch.channels_last)
-        state.rival = Rival(critic, _adam(critic, settings), perceptual)
-    return state
-
-
-def _adam(network: nn.Module, settings: Train) -> torch.optim.Optimizer:
-    return torch.optim.Adam(network.parameters(), lr=settings.rate, betas=(0.9, 0.99))
-
-
-def _batches(settings: Train, start: int) -> Iterator[Batch]:
+def batches(settings: Train, start: int, place: Place) -> Iterator[Batch]:
+    """This process's part of batch number `start` and of those after it."""
     mix = Mix(settings.batch, settings.film, settings.moving, settings.patch, settings.window, settings.reels)
     if settings.data == "synthetic":
         faces = synthetic(np.random.default_rng(settings.seed))
     else:
         faces, _ = load_stills(Path(settings.data))
     films = FilmFaces(Path(settings.films), Path(settings.output).parent / "faces") if settings.films else None
-    return Clips(Pictures(faces), films, mix, settings.seed).batches(start)
+    return Clips(Pictures(faces), films, mix, settings.seed, place.rank, place.ranks).batches(start)
 
 
-def stills_psnr(restore: Callable[[Tensor], Tensor], faces: Images, window: int) -> float:
-    """Mean PSNR-Y of `(N, 4h, 4w, 3)` faces reduced by 4 (Pillow's bicubic) and restored, a still in every window."""
-    total = 0.0
-    for face in faces:
-        small = degrade.bicubic(degrade.as_tensor(face[None]))
-        restored = restore(small.unsqueeze(1).expand(-1, window, -1, -1, -1))
-        picture = (restored[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-        total += metrics.psnr_y(picture, face)
-    return total / len(faces)
+class Trainer:
+    """One network and its opponents at work: a step is one call of `update`."""
 
+    def __init__(self, settings: Train, place: Place) -> None:
+        self.settings = settings
+        self.place = place
+        self.state = fresh(settings, place.device)
+        self.network = place.wrapped(self.state.network)
+        self.critic = place.wrapped(self.state.rival.critic) if self.state.rival is not None else None
+        self._rivalry = RIVALRIES[settings.adversarial]
 
-def _validate(state: State, settings: Train, device: torch.device) -> tuple[float | None, float | None]:
-    if settings.validation is None:
-        return None, None
-    faces, _ = load_stills(Path(settings.validation))
-    window = settings.window
-    with torch.inference_mode():
-        ours = stills_psnr(lambda clip: state.average(clip.to(device)), faces, window)
-        plain = stills_psnr(lambda clip: enlarge(clip[:, window // 2]), faces, window)
-    return ours, plain
-
-
-def _update(state: State, batch: Batch, settings: Train, device: torch.device) -> float:
-    """One step on one batch; gives the loss, and leaves the weights alone where it is not finite."""
-    clip, truth = batch.clip.to(device), batch.truth.to(device).to(memory_format=torch.channels_last)
-    restored = state.network(clip).to(memory_format=torch.channels_last)
-    loss = charbonnier(restored, truth)
-    if state.rival is not None:
-        state.rival.critic.requires_grad_(False)
-        loss = loss + settings.perceptual_weight * state.rival.perceptual(restored, truth)
-        loss = loss + settings.adversarial_weight * fooling_loss(state.rival.critic(restored))
-    if not _descend(loss, state.network, state.optimiser, state.step, settings):
-        return math.nan
-    if state.rival is not None:
-        critic = state.rival.critic.requires_grad_(True)
-        doubt = critic_loss(critic(truth), critic(restored.detach()))
-        if not _descend(doubt, critic, state.rival.optimiser, state.step, settings):
+    def update(self, batch: Batch) -> float:
+        """One step on one batch; gives the loss, and leaves the weights alone where it is not finite."""
+        device = self.place.device
+        truth = batch.truth.to(device).to(memory_format=torch.channels_last)
+        with self._mixed():
+            restored = self.network(batch.clip.to(device)).float().to(memory_format=torch.channels_last)
+        loss = self._loss(restored, truth, batch.pairs)
+        state = self.state
+        if not self._descend(loss, state.network, state.optimiser):
             return math.nan
-    keep = min(settings.average, (state.step + 1) / (state.step + 10))
-    for slow, fast in zip(state.average.parameters(), state.network.parameters(), strict=True):
-        slow.lerp_(fast.detach(), 1 - keep)
-    state.step += 1
-    return loss.item()
+        if state.rival is not None and not self._criticise(restored.detach(), truth):
+            return math.nan
+        state.follow(self.settings.average)
+        state.step += 1
+        return loss.item()
+
+    def _mixed(self) -> torch.autocast | nullcontext[None]:
+        dtype = self.place.dtype
+        return nullcontext() if dtype == torch.float32 else torch.autocast(self.place.device.type, dtype)
+
+    def _loss(self, restored: Tensor, truth: Tensor, pairs: int) -> Tensor:
+        settings, rival = self.settings, self.state.rival
+        loss = charbonnier(restored, truth)
+        if pairs and settings.temporal_weight:
+            loss = loss + settings.temporal_weight * temporal(restored[-2 * pairs :], truth[-2 * pairs :])
+        if rival is not None:
+            rival.critic.requires_grad_(False)
+            with torch.no_grad():
+                real = rival.critic(truth)
+            fooling = self._rivalry.network(real, rival.critic(restored))
+            loss = loss + settings.perceptual_weight * rival.perceptual(restored, truth)
+            loss = loss + settings.adversarial_weight * fooling
+        return loss
+
+    def _criticise(self, restored: Tensor, truth: Tensor) -> bool:
+        rival = self.state.rival
+        assert rival is not None and self.critic is not None
+        rival.critic.requires_grad_(True)
+        real, fake = self.critic(torch.cat([truth, restored])).chunk(2)
+        return self._descend(self._rivalry.critic(real, fake), rival.critic, rival.optimiser)
+
+    def _descend(self, loss: Tensor, network: nn.Module, optimiser: torch.optim.Optimizer) -> bool:
+        """One step of Adam; False, and nothing changed, where the loss or its gradient is not finite."""
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(network.parameters(), self.settings.clip_norm)
+        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+            return False
+        for group in optimiser.param_groups:
+            group["lr"] = self.settings.rate * rate_factor(self.state.step, self.settings)
+        optimiser.step()
+        return True
 
 
-def _descend(loss: Tensor, network: nn.Module, optimiser: torch.optim.Optimizer, step: int, settings: Train) -> bool:
-    """One step of Adam; False, and nothing changed, where the loss or its gradient is not finite."""
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
-    if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
-        return False
-    for group in optimiser.param_groups:
-        group["lr"] = settings.rate * rate_factor(step, settings)
-    optimiser.step()
-    return True
+@dataclass(frozen=True)
+class Check:
+    """What validation found: PSNR-Y at 64 -> 256, bicubic's beside it, and a picture of a few faces."""
+
+    psnr_y: float | None
+    bicubic_psnr_y: float | None
+    faces: Images | None
+
+
+def _validate(state: State, faces: Images | None, place: Place) -> Check:
+    if faces is None:
+        return Check(None, None, None)
+    restore = evaluate.still_restorer(state.average, place.device)
+    ours, plain = (evaluate.score("", f, list(faces), None).psnr_y for f in (restore, evaluate.bicubic))
+    small = [evaluate.reduced(face) for face in faces[:SHOWN]]
+    return Check(ours, plain, grid([small, [restore(s) for s in small], list(faces[:SHOWN])]))
 
 
 def train(settings: Train, report: Callable[[Progress], None]) -> Path:
     """Train a model and save it as `settings.output`; gives that path.
 
-    Beside the output lie `.checkpoint`, from which the same command goes on, and `.csv`, the curve. A loss that is not
-    finite stops with a VidsrError and leaves the last good checkpoint.
+    Beside the output lie `.checkpoint`, from which the same command goes on, and the journal. A loss that is not finite
+    stops with a VidsrError and leaves the last good checkpoint.
     """
     output = Path(settings.output)
-    checkpoint, log = output.with_suffix(".checkpoint"), output.with_suffix(".csv")
+    checkpoint = output.with_suffix(".checkpoint")
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    device = pick_device(settings.device)
-    state = _fresh(settings, device)
+    place = find_place(settings)
+    first = place.rank == 0
+    trainer = Trainer(settings, place)
+    state = trainer.state
     state.resume(checkpoint)
+    validation = load_stills(Path(settings.validation))[0] if settings.validation and first else None
     started = saved = time.monotonic()
     losses: list[float] = []
-    result: tuple[float | None, float | None] = (None, None)
-    for batch in _batches(settings, state.step):
-        if state.step >= settings.steps:
-            break
-        losses.append(_update(state, batch, settings, device))
-        if not math.isfinite(losses[-1]):
-            raise VidsrError(
-                f"the loss is not finite at step {state.step}; {checkpoint} holds the last good state: "
-                "go on from it with a lower rate"
-            )
-        if state.step % settings.check_every == 0 or state.step == settings.steps:
-            result = _validate(state, settings, device)
-            rate = settings.rate * rate_factor(state.step, settings)
-            progress = Progress(state.step, time.monotonic() - started, rate, float(np.mean(losses)), *result)
-            losses.clear()
-            _append(log, progress)
-            report(progress)
-        if time.monotonic() - saved > settings.save_s:
-            state.save(checkpoint)
-            saved = time.monotonic()
-    state.save(checkpoint)
-    found = {"steps": float(state.step)} | ({"psnr_y_64_256": result[0]} if result[0] is not None else {})
-    card = weights.Card(
-        "vidsr",
-        settings.window,
-        settings.features,
-        settings.blocks,
-        settings.stage,
-        "non-commercial research",
-        settings.data,
-        commit(),
-        found,
-    )
-    weights.save(output, state.average, card)
+    check = Check(None, None, None)
+    with Journal(output) if first else nullcontext() as journal:
+        for batch in batches(settings, state.step, place):
+            if state.step >= settings.steps:
+                break
+            losses.append(trainer.update(batch))
+            if not math.isfinite(losses[-1]):
+                raise VidsrError(
+                    f"the loss is not finite at step {state.step}; {checkpoint} holds the last good state: "
+                    "go on from it with a lower rate"
+                )
+            if journal is None:
+                continue
+            if state.step % settings.check_every == 0 or state.step == settings.steps:
+                check = _validate(state, validation, place)
+                rate = settings.rate * rate_factor(state.step, settings)
+                seconds, loss = time.monotonic() - started, float(np.mean(losses))
+                progress = Progress(state.step, seconds, rate, loss, check.psnr_y, check.bicubic_psnr_y)
+                losses.clear()
+                journal.write(progress, check.faces)
+                report(progress)
+            if time.monotonic() - saved > settings.save_s:
+                state.save(checkpoint)
+                saved = time.monotonic()
+    if first:
+        state.save(checkpoint)
+        _finish(output, state, settings, check)
     return output
 
 
-def _append(log: Path, progress: Progress) -> None:
-    row = asdict(progress)
-    fresh = not log.exists()
-    with log.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
+def _finish(output: Path, state: State, settings: Train, check: Check) -> None:
+    found = {"steps": float(state.step)} | ({"psnr_y_64_256": check.psnr_y} if check.psnr_y is not None else {})
+    weights.save(output, state.average, replace(architecture(settings), commit=commit(), metrics=found))
+
+
+if __name__ == "__main__":
+    import sys
+
+    from vidsr.commands import main
+
+    sys.argv[1:1] = ["train"]
+    main()

@@ -27,7 +27,8 @@ COLUMNS = 4  # of a reel's picture
 TILES = COLUMNS * COLUMNS  # faces in a reel
 FRAMES = 16  # of a reel
 REACH = SCALE  # of the camera's motion between the frames of a window, pixels of the truth
-FRESH = 16  # batches after which the oldest reel gives way to a new one
+FRESH = 16  # batches after which there is a new reel, and the oldest gives way
+BEGIN = 2  # reels for the first batches
 SIDE_SHARES = (0.5, 0.2, 0.3)
 CRF = (17, 34)
 
@@ -90,10 +91,11 @@ class Clips:
         """Batch number `start` and those after it."""
         reels: deque[tuple[int, Reel]] = deque()
         for number in count(start):
-            oldest = number // FRESH
+            stop = number // FRESH + BEGIN if self._mix.reels else 0  # few in the beginning: a run starts at once
+            oldest = max(0, stop - self._mix.reels)
             while reels and reels[0][0] < oldest:
                 reels.popleft()
-            for missing in range(oldest + len(reels), oldest + self._mix.reels):
+            for missing in range(oldest + len(reels), stop):
                 reels.append((missing, self._reel(missing)))
             yield self._batch(number, [reel for _, reel in reels])
 
