@@ -12,7 +12,7 @@ import torch
 
 from tests.faces import portrait
 from vidsr.data.clips import FRAMES, FRESH, TILES, Clips, Mix, shoot
-from vidsr.data.films import LENGTH, FilmFaces
+from vidsr.data.films import LENGTH, find_films
 from vidsr.data.stills import Pictures, load_stills, synthetic
 from vidsr.errors import InputError
 
@@ -103,12 +103,12 @@ def test_faces_are_cut_out_of_films_once_and_kept(tmp_path: Path) -> None:
     films.mkdir()
     (films / "grid.mpg").symlink_to(SHARED / "train/clips/grid_pwij3p.mpg")
     (films / "broken.mp4").write_bytes(b"no film")
-    found = FilmFaces(films, cache)
+    found = find_films(films, cache)
     assert found.read(0).shape == (LENGTH, 192, 192, 3)
     assert [one.path.name for one in found.skipped] == ["broken.mp4"]
     kept = next(cache.glob("*.npz"))
     before = kept.stat().st_mtime_ns
-    again = FilmFaces(films, cache)
+    again = find_films(films, cache)
     assert kept.stat().st_mtime_ns == before
     assert np.array_equal(again.read(0), found.read(0))
 
@@ -116,4 +116,4 @@ def test_faces_are_cut_out_of_films_once_and_kept(tmp_path: Path) -> None:
 def test_films_without_a_face_are_said(tmp_path: Path) -> None:
     (tmp_path / "bottles.mp4").symlink_to(SHARED / "test/clips/noface_bottles.mp4")
     with pytest.raises(InputError, match="large and long enough"):
-        FilmFaces(tmp_path, tmp_path / "cache")
+        find_films(tmp_path, tmp_path / "cache")

@@ -62,7 +62,7 @@ HELP = {
     "tracks": "Use the faces in this file from `vidsr analyze`.",
     "overwrite": "Replace an output that exists.",
     "keep_going": "Of a damaged film, enhance what can be decoded.",
-    "data": "Folder of aligned sharp faces; 'synthetic' needs none.",
+    "data": "Sharp faces: folder of stills, films, CelebA, IMFDB or shards; several as in PATH; or 'synthetic'.",
     "films": "Folder of sharp films; their faces are filmed once more, beside the data.",
     "validation": "Folder of sharp faces that are not in the data.",
     "stage": "fidelity, or gan, which goes on from a fidelity model.",

@@ -21,9 +21,16 @@ class Lazy(Generic[Item]):
     long as one file is whole, and gives the same faces in every run.
     """
 
-    def __init__(self, items: Sequence[Item], load: Callable[[Item], Images], skipped: list[Skipped]) -> None:
+    def __init__(
+        self,
+        items: Sequence[Item],
+        load: Callable[[Item], Images],
+        skipped: list[Skipped],
+        where: Callable[[Item], Path] = lambda item: Path(str(item)),
+    ) -> None:
         self._items = items
         self._load = load
+        self._where = where
         self._damaged: set[int] = set()
         self.skipped = skipped
 
@@ -39,7 +46,7 @@ class Lazy(Generic[Item]):
                 return self._load(self._items[number])
             except InputError as error:
                 self._damaged.add(number)
-                self.skipped.append(Skipped(Path(str(self._items[number])), str(error)))
+                self.skipped.append(Skipped(self._where(self._items[number]), str(error)))
         raise InputError(f"none of {len(self._items)} faces can be read any more")
 
 

@@ -53,7 +53,8 @@ def picture_size(path: Path) -> tuple[int, int]:
     """Width and height from a picture's header, without decoding it; InputError where there is none."""
     try:
         with Image.open(path) as picture:
-            return picture.size
+            width, height = picture.size
+            return int(width), int(height)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(UNREADABLE) from error
 
