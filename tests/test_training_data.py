@@ -98,6 +98,26 @@ def test_pairs_are_neighbours_of_one_film() -> None:
         assert torch.equal(batch.clip[now, 1:], batch.clip[then, :-1])
 
 
+def test_small_faces_are_never_enlarged() -> None:
+    faces = Pictures(np.repeat(face()[None, 64:192, 64:192], 3, 0))  # 128 pixels
+    batch = next(Clips(faces, None, Mix(8, film=0.5, moving=0.25, patch=32, window=5, reels=1), 4).batches(0))
+    sharpness = (batch.truth[..., 1:] - batch.truth[..., :-1]).abs().mean((1, 2, 3))
+    own = np.abs(np.diff(faces.faces[0].astype(float), axis=1)).mean() / 255
+    assert float(sharpness.min()) > 0.9 * own
+
+
+def test_something_passes_before_a_share_of_the_faces() -> None:
+    faces = Pictures(np.repeat(face()[None], 3, 0))
+
+    def truths(share: float) -> torch.Tensor:
+        mix = Mix(32, film=0.0, moving=0.5, patch=32, window=5, reels=0, occluded=share)
+        return next(Clips(faces, None, mix, 4).batches(0)).truth
+
+    shares = [truths(share) for share in (0.0, 0.3, 1.0)]
+    changed = [(batch != shares[0]).flatten(1).any(1).float().mean().item() for batch in shares]
+    assert changed[0] == 0 < changed[1] < changed[2]
+
+
 def test_faces_are_cut_out_of_films_once_and_kept(tmp_path: Path) -> None:
     films, cache = tmp_path / "films", tmp_path / "cache"
     films.mkdir()

@@ -86,7 +86,15 @@ def commit() -> str:
 
 def batches(settings: Train, start: int, place: Place) -> Iterator[Batch]:
     """This process's part of batch number `start` and of those after it."""
-    mix = Mix(settings.batch, settings.film, settings.moving, settings.patch, settings.window, settings.reels)
+    mix = Mix(
+        settings.batch,
+        settings.film,
+        settings.moving,
+        settings.patch,
+        settings.window,
+        settings.reels,
+        occluded=settings.occluded,
+    )
     cache = Path(settings.output).parent / "faces"
     material = open_all(settings.data, settings.films, cache, settings.held_mib, settings.seed)
     for source in material.sources if place.rank == 0 else ():

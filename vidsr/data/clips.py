@@ -19,6 +19,7 @@ from torch import Tensor
 from vidsr import degrade
 from vidsr.data.stills import SIDES, Faces, Images, Rng, resized
 from vidsr.network import SCALE
+from vidsr.occlude import occluded
 
 Sample = tuple[Tensor, Tensor]
 """A clip and its truth."""
@@ -72,6 +73,7 @@ class Mix:
     window: int
     reels: int  # films held in memory
     real: float = 0.5  # of the faces in coded film, those that come from real film, where there is some
+    occluded: float = 0.0  # share of the faces before which something passes, in input and truth alike
 
 
 class Clips:
@@ -105,7 +107,7 @@ class Clips:
         real = round(TILES * self._mix.real) if self._films is not None else 0
         clips = [sharp(self._films, side, FRAMES, rng) for _ in range(real) if self._films is not None]
         clips += [sharp(self._stills, side, FRAMES, rng) for _ in range(TILES - real)]
-        return shoot(clips, side, rng)
+        return shoot(clips, min(side, *(clip.shape[1] for clip in clips)), rng, self._mix.occluded)
 
     def _batch(self, number: int, reels: list[Reel]) -> Batch:
         mix = self._mix
@@ -127,14 +129,16 @@ class Clips:
 
     def _clean(self, reach: int, rng: Rng) -> list[Sample]:
         """A patch of one face, reduced by Pillow's bicubic only."""
-        side = int(rng.choice(SIDES, p=SIDE_SHARES))
-        face = resized(sharp(self._stills, side, 1, rng), side)[0]
+        face = sharp(self._stills, int(rng.choice(SIDES, p=SIDE_SHARES)), 1, rng)[0]
+        frames = degrade.moved(face, self._mix.window if reach else 1, reach, rng)
+        frames = _passed(frames, self._mix.occluded, rng)
+        side = frames.shape[1]
         patch = min(self._mix.patch * SCALE, side)
         y, x = (SCALE * int(rng.integers(0, (side - patch) // SCALE + 1)) for _ in range(2))
-        frames = degrade.moved(face, self._mix.window if reach else 1, reach, rng)
-        small = degrade.bicubic(degrade.as_tensor(frames[:, y : y + patch, x : x + patch]))
+        truth = degrade.as_tensor(frames[:, y : y + patch, x : x + patch])
+        small = degrade.bicubic(truth)
         clip = small if reach else small.expand(self._mix.window, -1, -1, -1)
-        return [(clip, degrade.as_tensor(face[y : y + patch, x : x + patch]))]
+        return [(clip, truth[len(truth) // 2])]
 
     def _filmed(self, reels: list[Reel], rng: Rng) -> list[Sample]:
         """Two neighbouring windows of one coded clip, at one place."""
@@ -153,20 +157,30 @@ class Clips:
 
 
 def sharp(faces: Faces, side: int, frames: int, rng: Rng) -> Images:
-    """Up to `frames` neighbouring frames of a random face, `(n, s, s, 3)` with s at least `side` where there is one."""
+    """Up to `frames` neighbouring frames of a random face, `(n, s, s, 3)`; s is `side`, or less: nothing is enlarged.
+
+    Looks a few times for a face that is large enough.
+    """
     found = faces.read(int(rng.integers(len(faces))))
     for _ in range(8):
         if found.shape[1] >= side:
             break
         found = faces.read(int(rng.integers(len(faces))))
     start = int(rng.integers(max(1, len(found) - frames + 1)))
-    return found[start : start + frames]
+    return resized(found[start : start + frames], min(side, found.shape[1]))
 
 
-def shoot(clips: Sequence[Images], side: int, rng: Rng) -> Reel:
+def _passed(clip: Images, share: float, rng: Rng) -> Images:
+    """A clip before whose face something passes, in this share of all cases."""
+    return occluded(clip, rng).clip if rng.random() < share else clip
+
+
+def shoot(clips: Sequence[Images], side: int, rng: Rng, occluding: float = 0.0) -> Reel:
     """Film `TILES` sharp clips `(n, s, s, 3)` side by side and send them through H.264 as one picture.
 
-    Where n is less than FRAMES, the first frame drifts before the camera; real film moves by itself.
+    Where n is less than FRAMES, the first frame drifts before the camera: the neighbours of a still set like IMFDB are
+    a fifth of a second apart, which is no motion of a film. Real film moves by itself. Before a share `occluding` of
+    the faces something passes, in the truth as well.
     """
     from vidsr.video.codec import h264
 
@@ -175,6 +189,7 @@ def shoot(clips: Sequence[Images], side: int, rng: Rng) -> Reel:
         clip = resized(source, side)
         if len(clip) < FRAMES:
             clip = degrade.moved(clip[0], FRAMES, int(rng.choice([0, 1, 2, 4])) * REACH, rng)
+        clip = _passed(clip, occluding, rng)
         film = degrade.draw_film(rng, side)
         truths.append(clip)
         smalls.append(degrade.filmed(clip, film, rng))
