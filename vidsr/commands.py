@@ -279,6 +279,24 @@ def shard(data: str, output: Path, cache: Path | None, seed: int) -> None:
     click.echo(f"{output}: {len(written)} shards")
 
 
+@cli.command()
+@click.argument("data", metavar="DATA")
+@click.option("-o", "--output", type=SOURCE, required=True, help="The picture, .png.")
+@click.option("--cache", type=SOURCE, help="Where faces cut out of films are kept.  [default: faces beside OUTPUT]")
+@options(config.Train, "seed")
+def sheet(data: str, output: Path, cache: Path | None, seed: int) -> None:
+    """Show what training makes of DATA: every kind of degradation, enlarged plainly, beside its truth."""
+    import numpy as np
+
+    from vidsr.data.sources import open_faces
+    from vidsr.sheet import save_sheet
+
+    source = open_faces(data, cache or output.parent / "faces", seed)
+    click.echo(str(source))
+    save_sheet(source.faces, np.random.default_rng(seed), output)
+    click.echo(str(output))
+
+
 def _complain(error: VidsrError) -> None:
     click.echo(f"error: {error}", err=True)
     if error.details:

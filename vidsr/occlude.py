@@ -175,13 +175,11 @@ def _text(canvas: Canvas, rng: Rng) -> None:
     if rng.random() < 0.3:
         y = (place[1] / canvas.side) - 0.5 - height / 2
         canvas.add(canvas.line([(-0.5, y), (1.5, y)], 2 * height), _colour(rng, ((20, 20, 24), (30, 40, 90))), 0.7)
-    for colour, width in (
-        (_colour(rng, ((8, 8, 8),), 2), 3 * thick),
-        (_colour(rng, ((245, 245, 240), (235, 220, 70))), thick),
-    ):
-        shape = np.zeros(canvas.cover.shape, np.uint8)
-        cv2.putText(shape, " ".join(words), place, cv2.FONT_HERSHEY_SIMPLEX, scale, 255, width, cv2.LINE_AA)
-        canvas.add(shape, colour)
+    letters = np.zeros(canvas.cover.shape, np.uint8)
+    cv2.putText(letters, " ".join(words), place, cv2.FONT_HERSHEY_SIMPLEX, scale, 255, thick, cv2.LINE_AA)
+    outline = cv2.dilate(letters, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * thick + 3, 2 * thick + 3)))
+    canvas.add(np.asarray(outline, np.uint8), _colour(rng, ((8, 8, 8),), 2))
+    canvas.add(letters, _colour(rng, ((245, 245, 240), (235, 220, 70))))
 
 
 def _hair(canvas: Canvas, rng: Rng) -> None:
@@ -192,11 +190,11 @@ def _hair(canvas: Canvas, rng: Rng) -> None:
     t = np.linspace(0, 1, 16)
     for _ in range(LAYERS):
         shape = np.zeros(canvas.cover.shape, np.uint8)
-        for _ in range(int(rng.integers(3, 9))):
+        for _ in range(int(rng.integers(5, 14))):
             xs = root[0] + rng.normal(0, 0.07) + lean * t + (bend + rng.normal(0, 0.06)) * t**2
             ys = root[1] + rng.uniform(0.4, 1.0) * t
             strand = [(float(x), float(y)) for x, y in zip(xs, ys, strict=True)]
-            shape |= canvas.line(strand, float(rng.uniform(0.003, 0.012)))
+            shape |= canvas.line(strand, float(rng.uniform(0.002, 0.007)))
         canvas.add(shape, hair + np.float32(rng.normal(0, 12)), 0.9)
 
 
