@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ import torch
 from tests.faces import portrait
 from vidsr.data.clips import FRAMES, FRESH, TILES, Clips, Mix, shoot
 from vidsr.data.films import LENGTH, find_films
+from vidsr.data.sets import Lazy
 from vidsr.data.stills import Pictures, load_stills, synthetic
 from vidsr.errors import InputError
 
@@ -79,6 +81,26 @@ def test_batch_number_k_is_the_same_wherever_the_run_began() -> None:
     assert torch.equal(through[-1].truth, late.truth)
     assert not torch.equal(through[0].clip, late.clip)
     assert not torch.equal(next(Clips(faces, None, MIX, 6).batches(0)).clip, through[0].clip)
+
+
+def test_workers_make_the_same_batches() -> None:
+    faces = Pictures(synthetic(np.random.default_rng(2), 4))
+    alone, ahead = (
+        list(itertools.islice(Clips(faces, None, replace(MIX, workers=workers), 5).batches(FRESH - 1), 3))
+        for workers in (0, 2)
+    )
+    for a, b in zip(alone, ahead, strict=True):
+        assert torch.equal(a.clip, b.clip) and torch.equal(a.truth, b.truth)
+
+
+def test_what_workers_cannot_read_is_said() -> None:
+    faces = Lazy([1], torn, [])
+    with pytest.raises(InputError, match="can be read"):
+        next(Clips(faces, None, replace(MIX, workers=2, reels=0), 5).batches(0))
+
+
+def torn(_: int) -> np.ndarray:
+    raise InputError("torn")
 
 
 def test_two_processes_share_a_batch() -> None:

@@ -96,7 +96,8 @@ class Train:
     moving: float = 0.1875  # share of every batch that moves but is clean
     reels: int = 24  # films of 16 faces each that are held in memory
     occluded: float = 0.1  # share of the faces before which something passes, in input and truth alike
-    held_mib: int = 1024  # of faces that stay in memory once they were read
+    held_mib: int = 1024  # of faces that stay in the memory of each process once they were read
+    workers: int = 0  # processes that make batches ahead; a GPU needs several, or it waits
     temporal_weight: float = 0.0  # of the difference between neighbouring frames, beside a fidelity of 1
     perceptual_weight: float = 0.02  # of the GAN stage's losses, beside a fidelity of 1
     adversarial_weight: float = 0.01

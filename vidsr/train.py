@@ -94,6 +94,7 @@ def batches(settings: Train, start: int, place: Place) -> Iterator[Batch]:
         settings.window,
         settings.reels,
         occluded=settings.occluded,
+        workers=settings.workers,
     )
     cache = Path(settings.output).parent / "faces"
     material = open_all(settings.data, settings.films, cache, settings.held_mib, settings.seed)

@@ -1,6 +1,7 @@
-"""Training samples a second: made from data, and eaten by the network; one thread each, in one run.
+"""Training samples a second: made from data, and eaten by the network, in one run; one thread each, or N processes
+that make them.
 
-    python -m tests.bench.data [DATA ...]
+    python -m tests.bench.data [--workers N] [DATA ...]
 
 DATA is what `vidsr train --data` takes; without any it is 'synthetic'. Making is reading, degrading and H.264 (ffmpeg,
 one thread); the first batch, which films two reels at once, is not in it. Eating is a step of the fidelity stage with
@@ -9,7 +10,7 @@ the default settings.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import time
 from itertools import islice
@@ -31,7 +32,7 @@ def made(data: str, settings: Train, folder: Path) -> tuple[float, list[Batch]]:
     material = open_all(data, None, folder, settings.held_mib)
     print(*material.sources, sep="\n")
     mix = Mix(settings.batch, settings.film, settings.moving, settings.patch, settings.window, settings.reels,
-              occluded=settings.occluded)  # fmt: skip
+              occluded=settings.occluded, workers=settings.workers)  # fmt: skip
     batches = Clips(material.stills, material.films, mix, settings.seed).batches(0)
     next(batches)
     started = time.perf_counter()
@@ -53,8 +54,12 @@ def main() -> None:
     """Print both figures for every source."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    settings = Train(device="cpu")
-    for data in sys.argv[1:] or ["synthetic"]:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("data", nargs="*", default=["synthetic"])
+    words = parser.parse_args()
+    settings = Train(device="cpu", workers=words.workers)
+    for data in words.data:
         with tempfile.TemporaryDirectory() as folder:
             speed, batches = made(data, settings, Path(folder))
         need = eaten(batches, settings)
