@@ -97,6 +97,12 @@ def test_a_square_at_its_own_size_is_cut_out_pixel_by_pixel() -> None:
     assert np.array_equal(cut(portrait(), matrix, 128), portrait()[70:198, 40:168])
 
 
+def test_an_enlarged_square_stays_in_its_place() -> None:
+    matrix = np.array([[1 / 64, 0, -40 / 64], [0, 1 / 64, -70 / 64]], np.float32)
+    wide = cv2.resize(portrait()[62:142, 32:112], (160, 160), interpolation=cv2.INTER_CUBIC)[16:-16, 16:-16]
+    assert np.abs(cut(portrait(), matrix, 128).astype(int) - wide).mean() < 1
+
+
 def test_kaggles_csv_and_nested_folder(tmp_path: Path) -> None:
     image, points = ALIGNED
     for number in (1, 2, 3):

@@ -160,6 +160,7 @@ def test_the_common_square_lies_inside_every_picture() -> None:
     corners, side = common([(100, 140), (120, 130)], [(50, 70), (80, 60)])
     assert side == 90  # 50 to the left, 40 to the right
     assert corners == ((0, 30), (30, 20))
+    assert common([(200, 100)], [(100, 50)]) == (((50, 0),), 100)
 
 
 def test_real_folders_give_faces_and_count_what_they_skip() -> None:
