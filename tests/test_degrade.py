@@ -73,6 +73,19 @@ def test_blur_smears_along_its_angle() -> None:
     assert (shot > 0).any(0).sum() > (shot > 0).any(1).sum()
 
 
+def test_motion_blur_is_each_frames_own() -> None:
+    film = degrade.Film((0.0, 0.0), 8.0, 0.0, "area", 0.0, 0, None)
+    shot = degrade.filmed(np.repeat(face()[None], 4, 0), film, np.random.default_rng(1))
+    assert all(not np.array_equal(shot[0], other) for other in shot[1:])
+
+
+def test_jpeg_keeps_the_colours() -> None:
+    red = np.zeros((1, 64, 64, 3), np.uint8)
+    red[..., 0] = 200
+    film = degrade.Film((0.0, 0.0), 0.0, 0.0, "area", 0.0, 90, None)
+    assert np.abs(degrade.filmed(red, film, np.random.default_rng(1))[0].astype(int) - red[0, 0, 0]).max() < 5
+
+
 def test_drifting_faces_are_whole_pixels_of_themselves() -> None:
     clip = degrade.moved(face(), 5, 4, np.random.default_rng(3))
     assert np.array_equal(clip[2], face())

@@ -11,7 +11,7 @@ import pytest
 from tests.faces import portrait
 from tests.test_package import ROOT
 from vidsr import weights
-from vidsr.evaluate import films, stills
+from vidsr.evaluate import films, occluded, stills
 from vidsr.evaluate.stills import Judges
 
 STILLS = ROOT.parent / "shared/data/test/stills"
@@ -93,3 +93,13 @@ def test_a_still_scene_is_measured_against_the_plain_enlargement() -> None:
     rows = list(films.still_scenes([CLIPS / "grid_lwbsza.mpg"], models, frames=8, crf=28, noise=8))
     assert rows[0].flicker == 1
     assert 0 < rows[1].flicker < 2
+
+
+def test_under_a_thing_and_beside_it_are_told_apart() -> None:
+    face = cv2.resize(portrait()[44:172, 158:286], (256, 256), interpolation=cv2.INTER_CUBIC)
+    plain = occluded.score(weights.load("plain"), [face])
+    assert [row.kind for row in plain][-1] == "all"
+    assert {getattr(row, part) for row in plain for part in ("bare_inside", "shown_outside")} == {0.0}
+    ours = occluded.score(weights.load("vidsr_x4_fidelity"), [face])[-1]
+    assert ours.shown_outside > 0
+    assert ours.shown_outside != ours.bare_outside

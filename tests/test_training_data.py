@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,8 @@ import torch
 
 from tests.faces import portrait
 from vidsr.data.clips import FRAMES, FRESH, TILES, Clips, Mix, shoot
-from vidsr.data.films import LENGTH, FilmFaces
+from vidsr.data.films import LENGTH, find_films
+from vidsr.data.sets import Lazy
 from vidsr.data.stills import Pictures, load_stills, synthetic
 from vidsr.errors import InputError
 
@@ -81,6 +83,26 @@ def test_batch_number_k_is_the_same_wherever_the_run_began() -> None:
     assert not torch.equal(next(Clips(faces, None, MIX, 6).batches(0)).clip, through[0].clip)
 
 
+def test_workers_make_the_same_batches() -> None:
+    faces = Pictures(synthetic(np.random.default_rng(2), 4))
+    alone, ahead = (
+        list(itertools.islice(Clips(faces, None, replace(MIX, workers=workers), 5).batches(FRESH - 1), 3))
+        for workers in (0, 2)
+    )
+    for a, b in zip(alone, ahead, strict=True):
+        assert torch.equal(a.clip, b.clip) and torch.equal(a.truth, b.truth)
+
+
+def test_what_workers_cannot_read_is_said() -> None:
+    faces = Lazy([1], torn, [])
+    with pytest.raises(InputError, match="can be read"):
+        next(Clips(faces, None, replace(MIX, workers=2, reels=0), 5).batches(0))
+
+
+def torn(_: int) -> np.ndarray:
+    raise InputError("torn")
+
+
 def test_two_processes_share_a_batch() -> None:
     faces = Pictures(synthetic(np.random.default_rng(2), 4))
     whole = next(Clips(faces, None, MIX, 5).batches(3))
@@ -98,17 +120,37 @@ def test_pairs_are_neighbours_of_one_film() -> None:
         assert torch.equal(batch.clip[now, 1:], batch.clip[then, :-1])
 
 
+def test_small_faces_are_never_enlarged() -> None:
+    faces = Pictures(np.repeat(face()[None, 64:192, 64:192], 3, 0))  # 128 pixels
+    batch = next(Clips(faces, None, Mix(8, film=0.5, moving=0.25, patch=32, window=5, reels=1), 4).batches(0))
+    sharpness = (batch.truth[..., 1:] - batch.truth[..., :-1]).abs().mean((1, 2, 3))
+    own = np.abs(np.diff(faces.faces[0].astype(float), axis=1)).mean() / 255
+    assert float(sharpness.min()) > 0.9 * own
+
+
+def test_something_passes_before_a_share_of_the_faces() -> None:
+    faces = Pictures(np.repeat(face()[None], 3, 0))
+
+    def truths(share: float) -> torch.Tensor:
+        mix = Mix(32, film=0.0, moving=0.5, patch=32, window=5, reels=0, occluded=share)
+        return next(Clips(faces, None, mix, 4).batches(0)).truth
+
+    shares = [truths(share) for share in (0.0, 0.3, 1.0)]
+    changed = [(batch != shares[0]).flatten(1).any(1).float().mean().item() for batch in shares]
+    assert changed[0] == 0 < changed[1] < changed[2]
+
+
 def test_faces_are_cut_out_of_films_once_and_kept(tmp_path: Path) -> None:
     films, cache = tmp_path / "films", tmp_path / "cache"
     films.mkdir()
     (films / "grid.mpg").symlink_to(SHARED / "train/clips/grid_pwij3p.mpg")
     (films / "broken.mp4").write_bytes(b"no film")
-    found = FilmFaces(films, cache)
+    found = find_films(films, cache)
     assert found.read(0).shape == (LENGTH, 192, 192, 3)
     assert [one.path.name for one in found.skipped] == ["broken.mp4"]
     kept = next(cache.glob("*.npz"))
     before = kept.stat().st_mtime_ns
-    again = FilmFaces(films, cache)
+    again = find_films(films, cache)
     assert kept.stat().st_mtime_ns == before
     assert np.array_equal(again.read(0), found.read(0))
 
@@ -116,4 +158,4 @@ def test_faces_are_cut_out_of_films_once_and_kept(tmp_path: Path) -> None:
 def test_films_without_a_face_are_said(tmp_path: Path) -> None:
     (tmp_path / "bottles.mp4").symlink_to(SHARED / "test/clips/noface_bottles.mp4")
     with pytest.raises(InputError, match="large and long enough"):
-        FilmFaces(tmp_path, tmp_path / "cache")
+        find_films(tmp_path, tmp_path / "cache")

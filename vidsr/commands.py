@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -217,7 +218,57 @@ def train(output: Path, **values: object) -> None:
     """
     from vidsr.train import train as run
 
+    _print_what_is_logged()
     run(config.Train(output=str(output), **values), lambda progress: click.echo(str(progress)))  # type: ignore[arg-type]
+    click.echo(str(output))
+
+
+class _Printer(logging.Handler):
+    """Prints what the library tells, as plain lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(record.getMessage())
+
+
+def _print_what_is_logged() -> None:
+    logger = logging.getLogger("vidsr")
+    logger.handlers = [_Printer()]
+    logger.setLevel(logging.INFO)
+
+
+@cli.command()
+@click.argument("data", metavar="DATA")
+@click.option("-o", "--output", type=SOURCE, required=True, help="A new folder for the shards.")
+@click.option("--cache", type=SOURCE, help="Where faces cut out of films are kept.  [default: faces beside OUTPUT]")
+@options(config.Train, "seed")
+def shard(data: str, output: Path, cache: Path | None, seed: int) -> None:
+    """Write the faces that `train --data DATA` would find as tar shards, in a drawn order."""
+    import numpy as np
+
+    from vidsr.data.shards import write_shards
+    from vidsr.data.sources import open_faces
+
+    source = open_faces(data, cache or output.parent / "faces", seed)
+    click.echo(str(source))
+    written = write_shards(source.faces, output, np.random.default_rng(seed))
+    click.echo(f"{output}: {len(written)} shards")
+
+
+@cli.command()
+@click.argument("data", metavar="DATA")
+@click.option("-o", "--output", type=SOURCE, required=True, help="The picture, .png.")
+@click.option("--cache", type=SOURCE, help="Where faces cut out of films are kept.  [default: faces beside OUTPUT]")
+@options(config.Train, "seed")
+def sheet(data: str, output: Path, cache: Path | None, seed: int) -> None:
+    """Show what training makes of DATA: every kind of degradation, enlarged plainly, beside its truth."""
+    import numpy as np
+
+    from vidsr.data.sources import open_faces
+    from vidsr.sheet import save_sheet
+
+    source = open_faces(data, cache or output.parent / "faces", seed)
+    click.echo(str(source))
+    save_sheet(source.faces, np.random.default_rng(seed), output)
     click.echo(str(output))
 
 

@@ -75,7 +75,7 @@ class Enhance:
 class Train:
     """How a model is trained."""
 
-    data: str = "synthetic"  # a folder of aligned sharp faces, or "synthetic" for a smoke run
+    data: str = "synthetic"  # sharp faces: paths set off as in PATH, or "synthetic" for a smoke run
     films: str | None = None  # a folder of sharp films, whose faces are filmed once more beside the stills
     validation: str | None = None  # a folder of sharp faces that are not in `data`; None: no validation
     output: str = "model.safetensors"
@@ -95,6 +95,9 @@ class Train:
     film: float = 0.375  # share of every batch that went through noise, blur and H.264
     moving: float = 0.1875  # share of every batch that moves but is clean
     reels: int = 24  # films of 16 faces each that are held in memory
+    occluded: float = 0.1  # share of the faces before which something passes, in input and truth alike
+    held_mib: int = 1024  # of faces that stay in the memory of each process once they were read
+    workers: int = 0  # processes that make batches ahead; a GPU needs several, or it waits
     temporal_weight: float = 0.0  # of the difference between neighbouring frames, beside a fidelity of 1
     perceptual_weight: float = 0.02  # of the GAN stage's losses, beside a fidelity of 1
     adversarial_weight: float = 0.01

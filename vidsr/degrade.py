@@ -37,7 +37,7 @@ class Film:
     """Strengths drawn for one clip: one lens, one exposure, one sensor, one place of the camera."""
 
     blur: tuple[float, float]  # standard deviations along two axes, pixels of the truth
-    smear: float  # length of the motion blur, pixels of the truth
+    smear: float  # longest motion blur of a frame, pixels of the truth
     turn: float  # angle of both, radians
     reduction: str  # a key of REDUCTIONS
     noise: float  # of the luma, 0..1
@@ -53,7 +53,7 @@ def draw_film(rng: Rng, side: int) -> Film:
     """Draw the strengths of one clip of `side` pixels; half of all clips are sharp, half without noise."""
     wide = float(rng.uniform(0.4, 2.2)) if rng.random() < 0.4 else 0.0
     return Film(
-        blur=(wide, wide * float(rng.uniform(0.4, 1.0))),
+        blur=(wide, wide * (1.0 if rng.random() < 0.5 else float(rng.uniform(0.4, 1.0)))),
         smear=float(rng.uniform(2, 9)) if rng.random() < 0.1 else 0.0,
         turn=float(rng.uniform(0, np.pi)),
         reduction=str(rng.choice(list(REDUCTIONS), p=list(REDUCTIONS.values()))),
@@ -70,13 +70,13 @@ def draw_pose(rng: Rng, side: int) -> NDArray[np.float32]:
     return np.asarray(turn + shift, np.float32)
 
 
-def _kernel(film: Film) -> NDArray[np.float32]:
-    """The lens and the exposure as one kernel of 15 x 15 that sums to 1."""
+def _kernel(film: Film, smear: float) -> NDArray[np.float32]:
+    """The lens and the exposure of a frame as one kernel of 15 x 15 that sums to 1."""
     y, x = np.mgrid[-7:8, -7:8].astype(np.float32)
     cos, sin = np.cos(film.turn), np.sin(film.turn)
     along, across = cos * x + sin * y, cos * y - sin * x
     long, wide = max(film.blur[0], 0.3), max(film.blur[1], 0.3)
-    beyond = np.maximum(np.abs(along) - film.smear / 2, 0)
+    beyond = np.maximum(np.abs(along) - smear / 2, 0)
     kernel = np.exp(-0.5 * ((beyond / long) ** 2 + (across / wide) ** 2))
     return np.asarray(kernel / kernel.sum(), np.float32)
 
@@ -100,22 +100,25 @@ def _sensed(image: Images, film: Film, rng: Rng) -> Images:
         colour = rng.normal(0, film.noise * 128, image.shape)
         image = np.clip(np.rint(image + gray + colour), 0, 255).astype(np.uint8)
     if film.jpeg:
-        coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, film.jpeg])[1]
-        image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+        coded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, film.jpeg])[1]
+        image = np.ascontiguousarray(np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)[..., ::-1])
     return image
 
 
 def filmed(clip: Images, film: Film, rng: Rng) -> Images:
-    """Film a sharp clip `(T, 4h, 4w, 3)` uint8: `(T, h, w, 3)`, before any codec; each frame has noise of its own."""
-    kernel = _kernel(film) if film.blur[0] or film.smear else None
+    """Film a sharp clip `(T, 4h, 4w, 3)` uint8: `(T, h, w, 3)`, before any codec.
+
+    The lens and the camera's place stay; each frame has noise of its own, and as much motion blur as the camera shook.
+    """
     frames = []
     for image in clip:
         if film.pose is not None:
             image = cv2.warpAffine(
                 image, film.pose, image.shape[1::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
             )
-        if kernel is not None:
-            image = cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REFLECT)
+        if film.blur[0] or film.smear:
+            smear = film.smear * float(rng.uniform(0.4, 1.0))
+            image = cv2.filter2D(image, -1, _kernel(film, smear), borderType=cv2.BORDER_REFLECT)
         frames.append(_sensed(_reduced(np.asarray(image, np.uint8), film.reduction), film, rng))
     return np.stack(frames)
 

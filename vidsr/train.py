@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import subprocess
@@ -23,8 +24,8 @@ from torch.nn.parallel import DistributedDataParallel
 from vidsr import weights
 from vidsr.config import Train
 from vidsr.data.clips import Batch, Clips, Mix
-from vidsr.data.films import FilmFaces
-from vidsr.data.stills import Images, Pictures, load_stills, synthetic
+from vidsr.data.sources import open_all
+from vidsr.data.stills import Images, load_stills
 from vidsr.errors import VidsrError
 from vidsr.evaluate import stills
 from vidsr.journal import Journal, Progress, grid
@@ -33,6 +34,8 @@ from vidsr.state import State, architecture, fresh
 from vidsr.upscale import pick_device, pick_dtype
 
 SHOWN = 4  # faces in the journal's picture
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,13 +87,21 @@ def commit() -> str:
 
 def batches(settings: Train, start: int, place: Place) -> Iterator[Batch]:
     """This process's part of batch number `start` and of those after it."""
-    mix = Mix(settings.batch, settings.film, settings.moving, settings.patch, settings.window, settings.reels)
-    if settings.data == "synthetic":
-        faces = synthetic(np.random.default_rng(settings.seed))
-    else:
-        faces, _ = load_stills(Path(settings.data))
-    films = FilmFaces(Path(settings.films), Path(settings.output).parent / "faces") if settings.films else None
-    return Clips(Pictures(faces), films, mix, settings.seed, place.rank, place.ranks).batches(start)
+    mix = Mix(
+        settings.batch,
+        settings.film,
+        settings.moving,
+        settings.patch,
+        settings.window,
+        settings.reels,
+        occluded=settings.occluded,
+        workers=settings.workers,
+    )
+    cache = Path(settings.output).parent / "faces"
+    material = open_all(settings.data, settings.films, cache, settings.held_mib, settings.seed)
+    for source in material.sources if place.rank == 0 else ():
+        log.info("%s", source)
+    return Clips(material.stills, material.films, mix, settings.seed, place.rank, place.ranks).batches(start)
 
 
 class Trainer:

@@ -10,15 +10,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
+from itertools import islice
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vidsr import degrade
+from vidsr.data.ahead import ahead
 from vidsr.data.stills import SIDES, Faces, Images, Rng, resized
 from vidsr.network import SCALE
+from vidsr.occlude import occluded
 
 Sample = tuple[Tensor, Tensor]
 """A clip and its truth."""
@@ -72,6 +74,8 @@ class Mix:
     window: int
     reels: int  # films held in memory
     real: float = 0.5  # of the faces in coded film, those that come from real film, where there is some
+    occluded: float = 0.0  # share of the faces before which something passes, in input and truth alike
+    workers: int = 0  # processes that work ahead; what they make does not depend on how many there are
 
 
 class Clips:
@@ -89,15 +93,22 @@ class Clips:
 
     def batches(self, start: int) -> Iterator[Batch]:
         """Batch number `start` and those after it."""
-        reels: deque[tuple[int, Reel]] = deque()
-        for number in count(start):
-            stop = number // FRESH + BEGIN if self._mix.reels else 0  # few in the beginning: a run starts at once
-            oldest = max(0, stop - self._mix.reels)
-            while reels and reels[0][0] < oldest:
-                reels.popleft()
-            for missing in range(oldest + len(reels), stop):
-                reels.append((missing, self._reel(missing)))
-            yield self._batch(number, [reel for _, reel in reels])
+        workers = self._mix.workers
+        filming = workers // 2 if self._mix.reels else 0  # one of two films reels, the other draws what is not film
+        plain = ahead(self._plain, start, workers - filming)
+        made = self._reels_after(start)
+        first = max(0, made - self._mix.reels)
+        upcoming = ahead(self._reel, first, filming, depth=1)
+        reels = deque(islice(upcoming, made - first), maxlen=self._mix.reels)
+        for number, drawn in enumerate(plain, start):
+            fresh = self._reels_after(number) - made
+            reels.extend(islice(upcoming, fresh))
+            made += fresh
+            yield self._batch(number, drawn, reels)
+
+    def _reels_after(self, number: int) -> int:
+        """How many reels there have been for a batch: few in the beginning, as a run starts at once."""
+        return number // FRESH + BEGIN if self._mix.reels else 0
 
     def _reel(self, number: int) -> Reel:
         rng = np.random.default_rng([self._seed, 1, number])
@@ -105,20 +116,28 @@ class Clips:
         real = round(TILES * self._mix.real) if self._films is not None else 0
         clips = [sharp(self._films, side, FRAMES, rng) for _ in range(real) if self._films is not None]
         clips += [sharp(self._stills, side, FRAMES, rng) for _ in range(TILES - real)]
-        return shoot(clips, side, rng)
+        return shoot(clips, min(side, *(clip.shape[1] for clip in clips)), rng, self._mix.occluded)
 
-    def _batch(self, number: int, reels: list[Reel]) -> Batch:
-        mix = self._mix
-        pairs = round(mix.size * mix.film / 2) if reels else 0
-        moving = round(mix.size * mix.moving)
-        kinds = [0] * (mix.size - 2 * pairs - moving) + [REACH] * moving
-        draws: list[Callable[[Rng], list[Sample]]] = [partial(self._clean, reach) for reach in kinds]
-        draws += [partial(self._filmed, reels)] * pairs
-        mine = list(enumerate(draws))[self._part]
-        found = [self._flipped(draw, np.random.default_rng([self._seed, 0, number, j])) for j, draw in mine]
-        samples = [sample for drawn in found for sample in drawn]
-        clips, truths = zip(*samples, strict=True)
-        return Batch(torch.stack(clips), torch.stack(truths), sum(len(drawn) == 2 for drawn in found))
+    def _plain(self, number: int) -> list[Sample]:
+        """What of a batch is not film."""
+        moving = round(self._mix.size * self._mix.moving)
+        kinds = [0] * (self._mix.size - 2 * self._pairs() - moving) + [REACH] * moving
+        mine = list(enumerate(kinds))[self._part]
+        return [sample for j, reach in mine for sample in self._drawn(partial(self._clean, reach), number, j)]
+
+    def _batch(self, number: int, plain: Sequence[Sample], reels: Sequence[Reel]) -> Batch:
+        size = self._mix.size - self._pairs()  # a pair is one draw
+        mine = [j for j in range(size)[self._part] if j >= size - self._pairs()]
+        film = [self._drawn(partial(self._filmed, reels), number, j) for j in mine]
+        clips, truths = zip(*plain, *(sample for pair in film for sample in pair), strict=True)
+        return Batch(torch.stack(clips), torch.stack(truths), len(film))
+
+    def _pairs(self) -> int:
+        return round(self._mix.size * self._mix.film / 2) if self._mix.reels else 0
+
+    def _drawn(self, draw: Callable[[Rng], list[Sample]], number: int, j: int) -> list[Sample]:
+        """Draw number j of a batch, mirrored or not."""
+        return self._flipped(draw, np.random.default_rng([self._seed, 0, number, j]))
 
     @staticmethod
     def _flipped(draw: Callable[[Rng], list[Sample]], rng: Rng) -> list[Sample]:
@@ -127,16 +146,18 @@ class Clips:
 
     def _clean(self, reach: int, rng: Rng) -> list[Sample]:
         """A patch of one face, reduced by Pillow's bicubic only."""
-        side = int(rng.choice(SIDES, p=SIDE_SHARES))
-        face = resized(sharp(self._stills, side, 1, rng), side)[0]
+        face = sharp(self._stills, int(rng.choice(SIDES, p=SIDE_SHARES)), 1, rng)[0]
+        frames = degrade.moved(face, self._mix.window if reach else 1, reach, rng)
+        frames = _passed(frames, self._mix.occluded, rng)
+        side = frames.shape[1]
         patch = min(self._mix.patch * SCALE, side)
         y, x = (SCALE * int(rng.integers(0, (side - patch) // SCALE + 1)) for _ in range(2))
-        frames = degrade.moved(face, self._mix.window if reach else 1, reach, rng)
-        small = degrade.bicubic(degrade.as_tensor(frames[:, y : y + patch, x : x + patch]))
+        truth = degrade.as_tensor(frames[:, y : y + patch, x : x + patch])
+        small = degrade.bicubic(truth)
         clip = small if reach else small.expand(self._mix.window, -1, -1, -1)
-        return [(clip, degrade.as_tensor(face[y : y + patch, x : x + patch]))]
+        return [(clip, truth[len(truth) // 2])]
 
-    def _filmed(self, reels: list[Reel], rng: Rng) -> list[Sample]:
+    def _filmed(self, reels: Sequence[Reel], rng: Rng) -> list[Sample]:
         """Two neighbouring windows of one coded clip, at one place."""
         reel = reels[int(rng.integers(len(reels)))]
         faces, frames, height = reel.clips.shape[:3]
@@ -153,20 +174,30 @@ class Clips:
 
 
 def sharp(faces: Faces, side: int, frames: int, rng: Rng) -> Images:
-    """Up to `frames` neighbouring frames of a random face, `(n, s, s, 3)` with s at least `side` where there is one."""
+    """Up to `frames` neighbouring frames of a random face, `(n, s, s, 3)`; s is `side`, or less: nothing is enlarged.
+
+    Looks a few times for a face that is large enough.
+    """
     found = faces.read(int(rng.integers(len(faces))))
     for _ in range(8):
         if found.shape[1] >= side:
             break
         found = faces.read(int(rng.integers(len(faces))))
     start = int(rng.integers(max(1, len(found) - frames + 1)))
-    return found[start : start + frames]
+    return resized(found[start : start + frames], min(side, found.shape[1]))
 
 
-def shoot(clips: Sequence[Images], side: int, rng: Rng) -> Reel:
+def _passed(clip: Images, share: float, rng: Rng) -> Images:
+    """A clip before whose face something passes, in this share of all cases."""
+    return occluded(clip, rng).clip if rng.random() < share else clip
+
+
+def shoot(clips: Sequence[Images], side: int, rng: Rng, occluding: float = 0.0) -> Reel:
     """Film `TILES` sharp clips `(n, s, s, 3)` side by side and send them through H.264 as one picture.
 
-    Where n is less than FRAMES, the first frame drifts before the camera; real film moves by itself.
+    Where n is less than FRAMES, the first frame drifts before the camera: the neighbours of a still set like IMFDB are
+    a fifth of a second apart, which is no motion of a film. Real film moves by itself. Before a share `occluding` of
+    the faces something passes, in the truth as well.
     """
     from vidsr.video.codec import h264
 
@@ -175,6 +206,7 @@ def shoot(clips: Sequence[Images], side: int, rng: Rng) -> Reel:
         clip = resized(source, side)
         if len(clip) < FRAMES:
             clip = degrade.moved(clip[0], FRAMES, int(rng.choice([0, 1, 2, 4])) * REACH, rng)
+        clip = _passed(clip, occluding, rng)
         film = degrade.draw_film(rng, side)
         truths.append(clip)
         smalls.append(degrade.filmed(clip, film, rng))

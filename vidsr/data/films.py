@@ -6,11 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
 
 from vidsr.config import Analyze
+from vidsr.data.sets import Lazy
 from vidsr.data.stills import SIDES, Images, Skipped
 from vidsr.detect import open_detector
 from vidsr.errors import InputError, VidsrError
@@ -90,42 +92,61 @@ def face_clips(path: Path) -> list[Images]:
     return _clips(film, _spread(found))
 
 
-def _kept(path: Path, cache: Path) -> list[Images]:
+@dataclass(frozen=True)
+class Kept:
+    """A clip that was cut out before: the file, and its name in there."""
+
+    place: Path
+    name: str
+
+    def __str__(self) -> str:
+        return str(self.place)
+
+
+def _kept(path: Path, cache: Path) -> list[Kept]:
     """The clips of one film, from an earlier run where the film is the same."""
     stat = path.stat()
     name = hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {LENGTH} {CLIPS}".encode()).hexdigest()
     place = cache / f"{name[:16]}.npz"
-    if place.exists():
-        with np.load(place, allow_pickle=False) as file:
-            return [file[key] for key in sorted(file.files)]
-    clips = face_clips(path)
-    cache.mkdir(parents=True, exist_ok=True)
-    partial = place.with_suffix(".partial.npz")
-    np.savez(partial, *[np.asarray(c) for c in clips])
-    partial.replace(place)
-    return clips
+    if not place.exists():
+        clips = face_clips(path)
+        cache.mkdir(parents=True, exist_ok=True)
+        partial = place.with_suffix(".partial.npz")
+        np.savez(partial, *[np.asarray(c) for c in clips])
+        partial.replace(place)
+    with np.load(place, allow_pickle=False) as file:
+        return [Kept(place, key) for key in sorted(file.files)]
 
 
-class FilmFaces:
-    """Clips of the faces in every film below a folder; cut out once and kept in `cache`."""
+def _load(kept: Kept) -> Images:
+    try:
+        with np.load(kept.place, allow_pickle=False) as file:
+            return np.asarray(file[kept.name], np.uint8)
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise InputError("clips that cannot be read any more") from error
 
-    def __init__(self, folder: Path, cache: Path) -> None:
-        self.skipped: list[Skipped] = []
-        self._clips: list[Images] = []
-        for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
-            try:
-                clips = _kept(path, cache)
-            except VidsrError as error:
-                self.skipped.append(Skipped(path, str(error)))
-                continue
-            if not clips:
-                self.skipped.append(Skipped(path, f"no face of {SIDES[-1]} pixels in {LENGTH} frames on end"))
-            self._clips += clips
-        if not self._clips:
-            raise InputError(f"no film below {folder} shows a face that is large and long enough")
 
-    def __len__(self) -> int:
-        return len(self._clips)
+def films_below(folder: Path) -> list[Path]:
+    """Every film below a folder, in the order of names."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
-    def read(self, index: int) -> Images:
-        return self._clips[index]
+
+def find_films(folder: Path, cache: Path) -> Lazy[Kept]:
+    """Clips of the faces in every film below a folder, or in one film; cut out once, kept in `cache`, read on demand.
+
+    Raises InputError where no film shows a face that is large and long enough.
+    """
+    clips: list[Kept] = []
+    skipped: list[Skipped] = []
+    for path in films_below(folder) if folder.is_dir() else [folder]:
+        try:
+            found = _kept(path, cache)
+        except VidsrError:
+            skipped.append(Skipped(path, "not a film that can be read"))
+            continue
+        if not found:
+            skipped.append(Skipped(path, f"film without a face of {SIDES[-1]} pixels in {LENGTH} frames on end"))
+        clips += found
+    if not clips:
+        raise InputError(f"no film below {folder} shows a face that is large and long enough")
+    return Lazy(clips, _load, skipped)

@@ -1,0 +1,161 @@
+"""Faces of CelebA (Liu et al., ICCV 2015) in its three layouts, aligned as the films' crops are.
+
+`img_celeba/` (in the wild) gives truths of up to 256 pixels. In `img_align_celeba/` a picture of 178x218 holds a face
+whose square is about 147 pixels wide: it gives truths of 128, as 192 would enlarge it by a third.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vidsr.align import inverse
+from vidsr.data.sets import Lazy
+from vidsr.data.stills import SUFFIXES, Images, Skipped, picture_size, read_picture, resized, side_for
+from vidsr.errors import InputError
+from vidsr.frame import Floats
+from vidsr.template import similarity
+
+PARTITIONS = ("train", "validation", "test")
+"""The official ones, in the order of their numbers in `list_eval_partition`."""
+PLACES = (".", "Anno", "Eval", "Img")  # where the official archive keeps its parts
+ENLARGED = 1.1  # how much a face may be enlarged to reach a side
+LAYOUTS = (
+    ("in the wild", "img_celeba", "list_landmarks_celeba"),
+    ("aligned", "img_align_celeba", "list_landmarks_align_celeba"),
+    ("aligned", "img_align_celeba_png", "list_landmarks_align_celeba"),
+)
+CORNERS = np.array([[0, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1]], float)
+OUTSIDE = 0.1  # of a face's square that may lie beyond the picture on one side; the picture is mirrored there
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How people call it, where its lists lie, its folder of pictures, and the file of their landmarks."""
+
+    name: str
+    root: Path
+    pictures: Path
+    landmarks: Path
+
+
+@dataclass(frozen=True)
+class Face:
+    """One picture, the map `(2, 3)` from its pixels to the unit square, and the side of its truth."""
+
+    path: Path
+    matrix: Floats
+    side: int
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+def _find(root: Path, *names: str) -> Path | None:
+    candidates = (root / place / name for name in names for place in PLACES)
+    return next((path for path in candidates if path.exists()), None)
+
+
+def _list(root: Path, name: str) -> Path | None:
+    return _find(root, f"{name}.txt", f"{name}.csv")
+
+
+def find_layout(folder: Path) -> Layout | None:
+    """The layout at `folder`, in the wild first; or `folder` itself where it holds the pictures of one."""
+    for root in (folder, folder.parent, folder.parent.parent):
+        for name, pictures, landmarks in LAYOUTS:
+            place, points = _find(root, pictures), _list(root, landmarks)
+            if place is None or points is None or (root != folder and place != folder):
+                continue
+            nested = place / pictures  # Kaggle's archive holds the folder twice
+            return Layout(name, root, nested if nested.is_dir() else place, points)
+    return None
+
+
+def _rows(path: Path) -> Iterator[tuple[str, list[int]]]:
+    """Name and numbers of each row; a count and a header, which begin with no picture's name, are passed over."""
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+        name, *words = re.split(r"[\s,]+", line.strip().rstrip(","))
+        if name.lower().endswith(SUFFIXES):
+            try:
+                yield name, [int(word) for word in words]
+            except ValueError:
+                yield name, []
+
+
+def identities(layout: Layout) -> dict[str, int]:
+    """Who is in which picture, by the picture's name; empty where `identity_CelebA` is not there, as at Kaggle."""
+    path = _list(layout.root, "identity_CelebA")
+    return {name: numbers[0] for name, numbers in _rows(path) if numbers} if path is not None else {}
+
+
+def _members(layout: Layout, partition: str) -> set[str]:
+    """Names of the partition's pictures."""
+    if partition not in PARTITIONS:
+        raise InputError(f"CelebA has no partition {partition!r}, only {', '.join(PARTITIONS)}")
+    path = _list(layout.root, "list_eval_partition")
+    if path is None:
+        raise InputError(f"{layout.root} has no list_eval_partition: nothing says which faces are for tests only")
+    number = PARTITIONS.index(partition)
+    return {name for name, numbers in _rows(path) if numbers == [number]}
+
+
+def _landmarks(layout: Layout, members: set[str]) -> tuple[list[str], Floats, list[Skipped]]:
+    """Names, landmarks `(n, 5, 2)`, and the rows that hold no five points."""
+    names, points, skipped = [], [], []
+    for name, numbers in _rows(layout.landmarks):
+        if name not in members:
+            continue
+        if len(numbers) != 10:
+            skipped.append(Skipped(layout.pictures / name, "without five landmarks"))
+            continue
+        names.append(name)
+        points.append(numbers)
+    return names, np.array(points, np.float32).reshape(-1, 5, 2), skipped
+
+
+def _face(path: Path | None, matrix: Floats) -> Face:
+    """A face that can be cut out, or InputError with the reason why it cannot."""
+    if path is None:
+        raise InputError("named in the list, but not there")
+    width, height = picture_size(path)
+    corners = inverse(matrix.astype(np.float64)) @ CORNERS
+    across = 1 / float(np.hypot(*matrix[:, 0]))
+    beyond = max(-corners.min(), corners[0].max() - width, corners[1].max() - height)
+    if beyond > OUTSIDE * across:
+        raise InputError("cut by the picture's edge")
+    return Face(path, matrix, side_for(ENLARGED * across))
+
+
+def cut(image: Images, matrix: Floats, side: int) -> Images:
+    """The square that `matrix (2, 3)` maps to the unit square, out of a picture `(h, w, 3)`: `(side, side, 3)`.
+
+    A larger face is sampled at a multiple of the side and averaged, so that nothing finer than the truth's pixels
+    folds into it.
+    """
+    times = max(1, round(1 / float(np.hypot(*matrix[:, 0])) / side))
+    exact = matrix.astype(np.float64) * (side * times)
+    exact[:, 2] += exact[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV counts from the first pixel's centre
+    size = (side * times, side * times)
+    found = cv2.warpAffine(image, exact, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(resized(np.asarray(found, np.uint8)[None], side)[0])
+
+
+def find_celeba(layout: Layout, partition: str = "train") -> Lazy[Face]:
+    """The faces of one partition of `layout`; raises InputError where there are none, or no list of partitions."""
+    names, landmarks, skipped = _landmarks(layout, _members(layout, partition))
+    there = {path.stem: path for path in layout.pictures.iterdir() if path.suffix.lower() in SUFFIXES}
+    faces = []
+    for name, matrix in zip(names, similarity(landmarks), strict=True):
+        try:
+            faces.append(_face(there.get(Path(name).stem), matrix))
+        except InputError as error:
+            skipped.append(Skipped(layout.pictures / name, str(error)))
+    if not faces:
+        raise InputError(f"{layout.pictures} holds no usable face of the {partition} partition")
+    return Lazy(faces, lambda face: cut(read_picture(face.path), face.matrix, face.side)[None], skipped)
