@@ -15,6 +15,7 @@ from vidsr.frame import Frame
 from vidsr.network import Plain, Vidsr
 from vidsr.render import Job, render
 from vidsr.upscale import Restorer
+from vidsr.verdict import Verdict
 from vidsr.weights import Card, Model
 
 FRAMES = 14
@@ -52,6 +53,18 @@ def job(batch: int = 4, which: Model | None = None, scale: int = 1) -> Job:
 
 def lumas(frames: Iterator[Frame]) -> list[np.ndarray]:
     return [np.concatenate([frame.luma.ravel(), frame.chroma.ravel()]) for frame in frames]
+
+
+def test_verdicts_do_not_depend_on_how_the_film_was_cut() -> None:
+    def told(first: int, stop: int) -> list[tuple[int, Verdict]]:
+        heard: list[tuple[int, Verdict]] = []
+        low, high = max(0, first - 2), min(FRAMES, stop + 2)
+        list(render(film(low, high), first, stop, job(), lambda track, found: heard.append((track, found))))
+        return heard
+
+    whole = told(0, FRAMES)
+    assert [track for track, _ in whole] == [1, 1, 2, 1]  # frames 0, 5 and 10
+    assert told(0, 7) + told(7, FRAMES) == whole
 
 
 def test_every_frame_comes_out_once_in_order_with_its_time() -> None:

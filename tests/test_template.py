@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vidsr.detect import CenterFace
-from vidsr.template import TEMPLATE, from_square, similarity, to_square
+from vidsr.template import TEMPLATE, from_square, frontal, similarity, to_square
 
 STILLS = Path(__file__).parents[1] / "../shared/data/train/stills"
 
@@ -62,3 +62,14 @@ def test_aligned_training_faces_fill_the_unit_square() -> None:
     assert abs(np.median(centre) - (128 + 128j)) < 3
     assert np.median(side) == pytest.approx(256, rel=0.02)
     assert abs(np.median(angle)) < 0.02
+
+
+def test_a_profile_is_not_seen_from_the_front() -> None:
+    front = TEMPLATE[None].astype(float)
+    turned, profile = front.copy(), front.copy()
+    turned[0, 2, 0] += 0.10  # three quarters: the nose goes aside, the eyes come nearer
+    profile[0, 2, 0] += 0.18
+    profile[0, 0, 0] = profile[0, 1, 0] - 0.10
+    spun = front @ np.array([[0.0, 1.0], [-1.0, 0.0]])  # lying on its side, but still from the front
+    assert [frontal(face)[0] for face in (front, turned, spun)] == [1, 1, 1]
+    assert frontal(profile)[0] == 0

@@ -14,6 +14,7 @@ import click
 
 from vidsr import __version__, config
 from vidsr.errors import VidsrError
+from vidsr.evaluate.cli import evaluate
 from vidsr.options import ANALYZE, ENCODE, ENHANCE, HELP, RENDER, TRAIN, enhance_settings, options
 
 if TYPE_CHECKING:
@@ -204,33 +205,7 @@ def doctor(device: str) -> None:
         sys.exit(FAILED)
 
 
-@cli.group()
-def evaluate() -> None:
-    """Measure models."""
-
-
-@evaluate.command("stills")
-@click.argument("folder", type=SOURCE)
-@click.option("--model", "names", multiple=True, help="A model; may be repeated.  [default: all that are shipped]")
-@click.option(
-    "--lpips", nargs=2, type=SOURCE, metavar="BACKBONE LINEAR", help="Weights of SqueezeNet 1.1 and of LPIPS."
-)
-@click.option("--json", "output", type=SOURCE, help="Write the scores to this file.")
-def evaluate_stills(folder: Path, names: tuple[str, ...], lpips: tuple[Path, Path] | None, output: Path | None) -> None:
-    """Reduce the sharp, aligned 256-pixel faces in FOLDER by 4, restore them, and compare with bicubic."""
-    import json
-
-    from vidsr import evaluate as measures
-    from vidsr import metrics, weights
-
-    models = [weights.open_model(name, None) for name in names or [*weights.shipped(), config.Render.model]]
-    scores = measures.stills(folder, models, metrics.Lpips(*lpips) if lpips else None)
-    click.echo(f"{'model':24} {'task':10} {'PSNR-Y':>7} {'SSIM-Y':>7} {'LPIPS':>7}")
-    for one in scores:
-        task = f"{one.side // 4} -> {one.side}"
-        click.echo(f"{one.model:24} {task:10} {one.psnr_y:7.2f} {one.ssim_y:7.3f} {one.lpips:7.3f}")
-    if output is not None:
-        output.write_text(json.dumps(measures.rows(scores), indent=1) + "\n")
+cli.add_command(evaluate)
 
 
 @cli.command()

@@ -49,6 +49,12 @@ def ssim_y(a: Image, b: Image) -> float:
     return float(ssim.mean())
 
 
+FACE = 112
+"""Side of the recogniser's picture."""
+MIDDLE = 0.578
+"""The part of an FFHQ-aligned picture's side that the recogniser sees of stills."""
+
+
 class Lpips:
     """Learned perceptual distance (Zhang 2018, equation 1) with SqueezeNet 1.1 features and LPIPS v0.1's weights.
 
@@ -70,3 +76,44 @@ class Lpips:
             x, y = (self._features(torch.from_numpy(p.copy()).permute(2, 0, 1)[None].float() / 255) for p in (a, b))
             parts = [(w * (p - q) ** 2).sum(1).mean() for w, p, q in zip(self._weights, x, y, strict=True)]
             return float(torch.stack(parts).sum())
+
+
+class Identity:
+    """A face recogniser (MobileFaceNet, Chen 2018) run by ncnn: how alike two pictures show one person.
+
+    `param` and `weights` are ncnn's two files; the network takes 112 x 112 RGB, 0..255, and gives 128 numbers.
+    """
+
+    def __init__(self, param: Path, weights: Path) -> None:
+        try:
+            import ncnn
+        except ImportError as error:
+            raise ModelError("the identity measure needs the package ncnn; try: pip install ncnn") from error
+        self._ncnn = ncnn
+        self._network = ncnn.Net()
+        self._network.opt.num_threads = 1
+        if self._network.load_param(str(param)) or self._network.load_model(str(weights)):
+            raise ModelError(f"{param} and {weights} are no network that ncnn can load")
+
+    def embed(self, face: Image) -> NDArray[np.float32]:
+        """The numbers `(128,)` of a face `(112, 112, 3)`, of length 1."""
+        extractor = self._network.create_extractor()
+        kind = self._ncnn.Mat.PixelType.PIXEL_RGB
+        extractor.input("data", self._ncnn.Mat.from_pixels(np.ascontiguousarray(face), kind, FACE, FACE))
+        found = np.array(extractor.extract("fc1")[1], np.float32)
+        return np.asarray(found / np.linalg.norm(found), np.float32)
+
+    def __call__(self, a: Image, b: Image) -> float:
+        """The cosine between two faces `(112, 112, 3)`: about 0.6 for one person in two photographs, 0 for two."""
+        return float(self.embed(a) @ self.embed(b))
+
+    def of_stills(self, a: Image, b: Image) -> float:
+        """The same for two pictures `(s, s, 3)` aligned as FFHQ is: their middles, by area averaging or bilinear."""
+        return self(_middle(a), _middle(b))
+
+
+def _middle(image: Image) -> Image:
+    side = round(image.shape[0] * MIDDLE)
+    start = (image.shape[0] - side) // 2
+    middle = np.ascontiguousarray(image[start : start + side, start : start + side])
+    return np.asarray(cv2.resize(middle, (FACE, FACE), interpolation=cv2.INTER_AREA), np.uint8)

@@ -77,6 +77,20 @@ class Plain(nn.Module):
         return enlarge(clip[:, self.window // 2])
 
 
+class Alone(nn.Module):
+    """A network that sees every frame by itself: the middle one stands in the whole window."""
+
+    def __init__(self, network: nn.Module, window: int) -> None:
+        super().__init__()
+        self.network = network
+        self.window = window
+
+    def forward(self, clip: Tensor) -> Tensor:
+        middle = clip[:, self.window // 2 : self.window // 2 + 1]
+        restored: Tensor = self.network(middle.expand_as(clip))
+        return restored
+
+
 class Critic(nn.Module):
     """Tells restored from true faces, patch by patch: RGB `(B, 3, h, w)` in 0..1 -> scores `(B, 1, h / 16, w / 16)`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,11 +14,16 @@ from vidsr.blend import Restored, blend
 from vidsr.frame import Crop, Frame, Track
 from vidsr.stream import in_batches
 from vidsr.upscale import Restorer
+from vidsr.verdict import Verdict, verdict
 
 HELD_MIB = 96
 """Memory for source frames that wait while a batch fills."""
 UNIT = 64
 """Side of the crop that counts as one face of a batch; larger ones count by their area."""
+JUDGED = 5
+"""Of so many frames one is looked at for the report: which ones does not depend on how the film was cut."""
+Tell = Callable[[int, Verdict], None]
+"""Told of a track's number and how its face turned out."""
 MAX_WINDOW = 320.0
 """Faces whose window is wider than this many source pixels are passed through: the network does not help them."""
 
@@ -103,7 +108,7 @@ def _with_windows(frames: Iterable[Frame], first: int, stop: int, job: Job) -> I
         yield from ready(ahead.popleft())
 
 
-def _restored(group: Sequence[_Waiting], job: Job) -> Iterator[Frame]:
+def _restored(group: Sequence[_Waiting], job: Job, tell: Tell) -> Iterator[Frame]:
     """Run all faces of some frames through the network, in one batch a crop size, and blend them."""
     entries = [(number, face) for number, waiting in enumerate(group) for face in waiting.faces]
     keyed = ((face.clip.shape[-1], (number, face)) for number, face in entries)
@@ -114,14 +119,21 @@ def _restored(group: Sequence[_Waiting], job: Job) -> Iterator[Frame]:
             done.setdefault(number, []).append((face.crop.track, Restored(face.crop, extra, face.weight)))
     for number, waiting in enumerate(group):
         faces = sorted(done.get(number, []), key=lambda entry: entry[0])
+        if waiting.frame.index % JUDGED == 0:
+            for track, shown in faces:
+                tell(track, verdict(shown))
         yield blend(waiting.frame, [face for _, face in faces], job.planes)
 
 
-def render(frames: Iterable[Frame], first: int, stop: int, job: Job) -> Iterator[Frame]:
+def unheard(track: int, found: Verdict) -> None:
+    """For those who do not want to know."""
+
+
+def render(frames: Iterable[Frame], first: int, stop: int, job: Job, tell: Tell = unheard) -> Iterator[Frame]:
     """Restore frames `first` to `stop` (excluded); `frames` bring the halo on both sides where the film has it.
 
     Gives the same frames as rendering the whole film and cutting the range out. Frames wait until a batch is full or
-    HELD_MIB are waiting.
+    HELD_MIB are waiting. `tell` hears how the faces of every `JUDGED`th frame turned out.
     """
     group: list[_Waiting] = []
     faces, held = 0.0, 0
@@ -130,6 +142,6 @@ def render(frames: Iterable[Frame], first: int, stop: int, job: Job) -> Iterator
         faces += sum((face.clip.shape[-1] / UNIT) ** 2 for face in waiting.faces)
         held += waiting.frame.luma.nbytes + waiting.frame.chroma.nbytes
         if faces >= job.batch or held > HELD_MIB << 20 or faces == 0:
-            yield from _restored(group, job)
+            yield from _restored(group, job, tell)
             group, faces, held = [], 0.0, 0
-    yield from _restored(group, job)
+    yield from _restored(group, job, tell)

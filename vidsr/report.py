@@ -15,7 +15,7 @@ from vidsr.frame import Track
 
 VERSION = 1
 NO_FACE = "no face found"
-HIDDEN = "the face is hidden or lost for the moment"
+HIDDEN = "the face is hidden, lost or in profile for the moment"
 TOO_SMALL = 24.0
 """Faces whose box is lower than this many pixels show mostly what the model has learnt, not who was there."""
 

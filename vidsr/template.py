@@ -18,6 +18,10 @@ EYES_TO_SIDE, MOUTH_TO_SIDE, DOWN = 1.88, 1.80, 0.1
 the eyes, on the way to the mouth, its centre lies. FFHQ has 2.0, 1.8 and 0.1 for its own landmarker; these give the
 same squares (median 1.00, rms of the corners 0.06 of the side) for CenterFace's landmarks."""
 
+TURNED, PROFILE = 0.75, 1.05
+"""The nose's way from the middle of the eyes, over their distance: where five landmarks begin to fail, and where they
+carry nothing (read off faces of a street scene and of turning heads)."""
+
 SMALLEST = 1.0
 """Half sides below this many pixels are no face; the bound keeps every matrix finite."""
 
@@ -37,6 +41,22 @@ def similarity(landmarks: NDArray[np.floating]) -> Floats:
     axis = across - 1j * down
     axis = np.where(np.abs(axis) > 1e-6, axis, 1.0)
     return from_square(eyes + DOWN * down, 2 * side, np.angle(axis))
+
+
+def frontal(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How far a face is seen from the front, `(n,)` in 0..1, for landmarks `(n, 5, 2)`: 0 for a profile.
+
+    By how far the nose lies beside the middle of the eyes, in units of the distance between the eyes: about 0.1 for a
+    face from the front, 0.4 for three quarters, and more than 1 where the far eye is hidden and only guessed.
+    """
+    points = np.asarray(landmarks, np.float64)
+    eyes, mouth = (points[:, 0] + points[:, 1]) / 2, (points[:, 3] + points[:, 4]) / 2
+    down = mouth - eyes
+    across = np.stack([down[:, 1], -down[:, 0]], axis=1) / np.maximum(np.linalg.norm(down, axis=1), 1e-6)[:, None]
+    beside = np.abs(((points[:, 2] - eyes) * across).sum(1))
+    apart = np.linalg.norm(points[:, 1] - points[:, 0], axis=1)
+    turn = beside / np.maximum(apart, 1e-6)
+    return np.asarray(np.clip((PROFILE - turn) / (PROFILE - TURNED), 0.0, 1.0))
 
 
 def from_square(centre: NDArray[np.complex128], side: NDArray[np.floating], angle: NDArray[np.floating]) -> Floats:

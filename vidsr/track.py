@@ -18,6 +18,7 @@ from vidsr.link import Linker, Path
 from vidsr.picture import Colour, to_rgb
 from vidsr.shots import Look, looks
 from vidsr.steady import along, keys_without_noise, steady
+from vidsr.template import frontal
 from vidsr.video.probe import Film
 
 SAME_FACE = 0.45
@@ -151,6 +152,7 @@ def _track(path: Path, shot: Shot, settings: Analyze, fps: float) -> Track:
     smooth = along(path, keys_without_noise(path, fps)) * scale
     first, n = path.keys[0].frame - len(path.head), len(seen)
     observed = _observed(path, n, settings.detect_every)
+    fade = _fade(observed, settings.fade_frames, opens=first > shot.first, closes=first + n < shot.stop)
     return Track(
         id=0,
         first=first,
@@ -159,7 +161,7 @@ def _track(path: Path, shot: Shot, settings: Analyze, fps: float) -> Track:
         score=_scores(path, n),
         observed=observed,
         matrices=steady(smooth[:, :LANDMARKS], fps, settings.smooth_s),
-        weight=_fade(observed, settings.fade_frames, opens=first > shot.first, closes=first + n < shot.stop),
+        weight=np.round(fade * frontal(smooth[:, :LANDMARKS]), 3).astype(np.float32),
     )
 
 

@@ -21,12 +21,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vidsr import evaluate, weights
+from vidsr import weights
 from vidsr.config import Train
 from vidsr.data.clips import Batch, Clips, Mix
 from vidsr.data.sources import open_all
 from vidsr.data.stills import Images, load_stills
 from vidsr.errors import VidsrError
+from vidsr.evaluate import stills
 from vidsr.journal import Journal, Progress, grid
 from vidsr.losses import RIVALRIES, charbonnier, temporal
 from vidsr.state import State, architecture, fresh
@@ -180,9 +181,9 @@ class Check:
 def _validate(state: State, faces: Images | None, place: Place) -> Check:
     if faces is None:
         return Check(None, None, None)
-    restore = evaluate.still_restorer(state.average, place.device)
-    ours, plain = (evaluate.score("", f, list(faces), None).psnr_y for f in (restore, evaluate.bicubic))
-    small = [evaluate.reduced(face) for face in faces[:SHOWN]]
+    restore = stills.still_restorer(state.average, place.device)
+    ours, plain = (stills.score("", f, list(faces), stills.Judges()).psnr_y for f in (restore, stills.bicubic))
+    small = [stills.reduced(face) for face in faces[:SHOWN]]
     return Check(ours, plain, grid([small, [restore(s) for s in small], list(faces[:SHOWN])]))
 
 

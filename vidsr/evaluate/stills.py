@@ -24,7 +24,7 @@ Restore = Callable[[Images], Images]
 
 @dataclass(frozen=True)
 class Score:
-    """Means over all faces; `lpips` is NaN where no weights for it were given."""
+    """Means over all faces; `lpips` and `identity` are NaN where no weights for them were given."""
 
     model: str
     side: int
@@ -32,6 +32,15 @@ class Score:
     psnr_y: float
     ssim_y: float
     lpips: float
+    identity: float
+
+
+@dataclass(frozen=True)
+class Judges:
+    """The measures that need weights; None where they were not given."""
+
+    lpips: metrics.Lpips | None = None
+    identity: metrics.Identity | None = None
 
 
 def _resized(image: Images, side: int) -> Images:
@@ -62,32 +71,34 @@ def still_restorer(network: nn.Module, device: torch.device) -> Restore:
     return restore
 
 
-def score(name: str, restore: Restore, truths: Sequence[Images], lpips: metrics.Lpips | None) -> Score:
+def score(name: str, restore: Restore, truths: Sequence[Images], judges: Judges) -> Score:
     """Reduce each truth by 4 (Pillow's bicubic), restore it, and measure.
 
-    PSNR and SSIM on BT.601 studio-range luma of the rounded pictures, 4 pixels cut from every edge; LPIPS on RGB.
+    PSNR and SSIM on BT.601 studio-range luma of the rounded pictures, 4 pixels cut from every edge (the protocol
+    of SRGAN, Ledig 2017, section 3.1, and of the field since); LPIPS on RGB (Zhang 2018); identity on the middle.
     """
     rows = []
     for truth in truths:
         found = restore(reduced(truth))
-        distance = lpips(found, truth) if lpips is not None else float("nan")
-        rows.append((metrics.psnr_y(found, truth), metrics.ssim_y(found, truth), distance))
+        distance = judges.lpips(found, truth) if judges.lpips is not None else float("nan")
+        person = judges.identity.of_stills(found, truth) if judges.identity is not None else float("nan")
+        rows.append((metrics.psnr_y(found, truth), metrics.ssim_y(found, truth), distance, person))
     return Score(name, truths[0].shape[0], len(truths), *(float(value) for value in np.mean(rows, axis=0)))
 
 
-def stills(folder: Path, models: Sequence[Model], lpips: metrics.Lpips | None = None) -> list[Score]:
+def stills(folder: Path, models: Sequence[Model], judges: Judges) -> list[Score]:
     """Scores of bicubic and of each model on the aligned 256-pixel faces below `folder`, at both sides."""
     faces, _ = load_stills(folder)
     found = []
     for side in SIDES:
         truths = [face if side == SIDES[0] else _resized(face, side) for face in faces]
-        found.append(score("bicubic", bicubic, truths, lpips))
+        found.append(score("bicubic", bicubic, truths, judges))
         found += [
-            score(model.name, still_restorer(model.network, torch.device("cpu")), truths, lpips) for model in models
+            score(model.name, still_restorer(model.network, torch.device("cpu")), truths, judges) for model in models
         ]
     return found
 
 
-def rows(scores: Sequence[Score]) -> list[dict[str, str | int | float]]:
+def plain_rows(scores: Sequence[Score]) -> list[dict[str, str | int | float]]:
     """The scores as plain values, for JSON."""
     return [asdict(one) for one in scores]

@@ -1,0 +1,45 @@
+"""How a restored face turned out, in numbers for the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vidsr.blend import Restored, agreement, outline, without_shift
+from vidsr.network import enlarge
+
+LUMA = (0.299, 0.587, 0.114)  # BT.601
+LAPLACE = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How one restored face turned out, inside its outline.
+
+    `agreement` in 0..1 is the share of what was added that the input allowed; `before` and `after` are the sharpness of
+    the plain enlargement and of what is shown: the deviation of the luma's Laplacian (after Pech-Pacheco 2000), in
+    grey levels.
+    """
+
+    agreement: float
+    before: float
+    after: float
+
+
+def verdict(face: Restored) -> Verdict:
+    """Judge one restored face; waits for the device."""
+    side = face.added.shape[-1]
+    inside = outline(side, face.added.device)
+    allowed = agreement(face.added)
+    plain = enlarge(face.crop.rgb[None])[0]
+    shown = plain + inside * allowed * face.weight * without_shift(face.added)
+    return Verdict(float((allowed * inside).sum() / inside.sum()), _sharpness(plain, inside), _sharpness(shown, inside))
+
+
+def _sharpness(rgb: Tensor, inside: Tensor) -> float:
+    luma = (rgb * torch.tensor(LUMA, device=rgb.device)[:, None, None]).sum(0)
+    edges = F.conv2d(luma[None, None], torch.tensor(LAPLACE, device=rgb.device)[None, None], padding=1)[0, 0]
+    return 255 * float(((edges**2 * inside).sum() / inside.sum()).sqrt())
