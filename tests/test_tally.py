@@ -1,0 +1,31 @@
+"""Verdicts summed, written and read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vidsr.tally import Tally
+from vidsr.verdict import Verdict
+
+
+def test_means_do_not_depend_on_how_the_film_was_cut(tmp_path: Path) -> None:
+    verdicts = [(1, Verdict(1.0, 4.0, 8.0)), (2, Verdict(0.5, 3.0, 3.5)), (1, Verdict(0.8, 6.0, 9.0))]
+    whole, first, second = Tally(), Tally(), Tally()
+    for number, (track, found) in enumerate(verdicts):
+        whole.hear(track, found)
+        (first if number < 1 else second).hear(track, found)
+    (tmp_path / "first.json").write_text(first.dump())
+    joined = Tally.read(tmp_path / "first.json")
+    joined.merge(second)
+    assert joined == whole
+    assert whole.mean(1) == Verdict(pytest.approx(0.9), 5.0, 8.5)
+    assert whole.mean(3) is None
+
+
+@pytest.mark.parametrize("text", ["", "[", "{}", "[[1]]", '[["a", 1, 1, 1, 1]]', "null", "[[1, 2, 3, 4, 5, 6]]"])
+def test_a_damaged_file_is_an_empty_tally(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bad.json").write_text(text)
+    assert Tally.read(tmp_path / "bad.json") == Tally()
+    assert Tally.read(tmp_path / "none.json") == Tally()
