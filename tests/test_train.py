@@ -187,6 +187,18 @@ def test_a_stopped_run_goes_on_the_same_curve(tmp_path: Path, changes: dict[str,
     assert all(torch.allclose(through[name], resumed[name], atol=1e-6) for name in through)
 
 
+def test_mixed_precision_learns_and_keeps_its_weights_whole(tmp_path: Path) -> None:
+    run = settings(tmp_path, steps=2, film=0.0, precision="bf16")
+    found = weights.load(str(train.train(run, quiet)))
+    exact = weights.load(
+        str(train.train(replace(run, precision="fp32", output=str(tmp_path / "b.safetensors")), quiet))
+    )
+    pairs = list(zip(found.network.parameters(), exact.network.parameters(), strict=True))
+    assert all(a.dtype == torch.float32 for a, _ in pairs)
+    assert any(not torch.equal(a, b) for a, b in pairs)  # the work was done in other numbers
+    assert max(float((a - b).abs().max()) for a, b in pairs) < 0.02
+
+
 def gradients(run: Train) -> list[torch.Tensor]:
     place = train.find_place(run)
     trainer = train.Trainer(run, place)
