@@ -7,7 +7,7 @@ from dataclasses import dataclass
 CODECS = ("libx264", "libx265", "libsvtav1", "ffv1")
 DETECTORS = ("centerface", "sfd", "blazeface", "retinaface", "scrfd", "yunet")
 """The first comes with the install; the others are face-alignment's and are downloaded at first use."""
-BALANCE = 0.4
+BALANCE = 0.5
 """The fidelity of a family of models where none is asked for: below it, this GAN weaves a texture into hair."""
 STAGES = ("fidelity", "gan")
 ARCHITECTURES = ("vidsr", "srgan", "vdsr")
