@@ -56,6 +56,8 @@ HELP = {
     "tracks": "Use the faces in this file from `vidsr analyze`.",
     "overwrite": "Replace an output that exists.",
     "keep_going": "Of a damaged film, enhance what can be decoded.",
+    "work_dir": "Make the work folder in this folder.  [default: beside the output]",
+    "keep_work": "Leave the work folder when the film is done.",
     "data": "Folder of aligned sharp faces; 'synthetic' needs none.",
     "validation": "Folder of sharp faces that are not in the data.",
     "stage": "fidelity, or gan, which goes on from a fidelity model.",
@@ -100,7 +102,7 @@ RENDER = ("scale", "model", "fidelity", "faces", "device", "precision", "batch")
 
 ENCODE = ("codec", "crf", "preset")
 
-ENHANCE = ("start", "end", "tracks", "overwrite", "keep_going")
+ENHANCE = ("start", "end", "tracks", "overwrite", "keep_going", "work_dir", "keep_work")
 
 
 def enhance_settings(values: dict[str, object]) -> config.Enhance:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vidsr.files import durable, told
 from vidsr.frame import Track
 
 VERSION = 1
@@ -65,10 +66,9 @@ class Report:
         return sum(span.stop - span.first for span in self.frames if span.state == "restored")
 
     def save(self, path: Path) -> None:
-        """Write the report as JSON under a temporary name and rename it."""
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+        """Write the report as JSON, as `report.schema.json` describes it; OutputError where that cannot be."""
+        with told(path):
+            durable(path, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
 
 
 def fates(tracks: Sequence[Track], passed: Mapping[int, str]) -> tuple[Fate, ...]:
