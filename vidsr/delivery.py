@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from vidsr.errors import InputError
 from vidsr.files import durable
 from vidsr.record import Record
+from vidsr.report import Report, parse
 
 NAME = "delivered"
 
 
-def note(folder: Path, finished: Path, warnings: Sequence[str]) -> None:
-    """Say in the work folder which file gets the output's name next, and what could not be kept."""
+def note(folder: Path, finished: Path, report: Report) -> None:
+    """Say in the work folder which file gets the output's name next, and what there is to say of it."""
     facts = finished.stat()
-    made = {"inode": facts.st_ino, "bytes": facts.st_size, "warnings": "\n".join(warnings)}
+    made = {"inode": facts.st_ino, "bytes": facts.st_size, "report": dataclasses.asdict(report)}
     durable(folder / NAME, json.dumps(made))
 
 
-def delivered(folder: Path, output: Path) -> bool:
-    """Whether the output is the file that the work folder's last run finished."""
+def delivered(folder: Path, output: Path) -> Report | None:
+    """The report on the output, where it is the file that the work folder's last run finished."""
     try:
-        made = Record.read(folder / NAME)
-        facts = output.stat()
-        return made.value("inode") == facts.st_ino and made.value("bytes") == facts.st_size
+        made, facts = Record.read(folder / NAME), output.stat()
+        same = (made.value("inode"), made.value("bytes")) == (facts.st_ino, facts.st_size)
+        return parse(made.record("report")) if same else None
     except (InputError, OSError):
-        return False
-
-
-def warnings(folder: Path) -> list[str]:
-    """What that run could not keep."""
-    return Record.read(folder / NAME).text("warnings").splitlines()
+        return None

@@ -11,9 +11,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsr import delivery, space
+from vidsr import space
 from vidsr.analysis import Analysis, load, save, select
 from vidsr.config import Enhance
+from vidsr.delivery import delivered, note
 from vidsr.detect import open_detector
 from vidsr.errors import InputError, OutputError, VidsrError
 from vidsr.files import beside, durable, partial_of, settle, told
@@ -187,7 +188,7 @@ def _finished(work: Plan, folder: Path, watch: Watch) -> Report:
     """Do the work; leave the folder only where the next try can use it."""
     keep = False
     try:
-        report = _enhance(work, folder, watch)
+        report = delivered(folder, work.output) or _enhance(work, folder, watch)
         keep = work.settings.keep_work
         return report
     except InputError:  # the next try would end in the same way, unless it was the film's disk that went away
@@ -206,10 +207,14 @@ def _enhance(work: Plan, folder: Path, watch: Watch) -> Report:
     analysis, damage = _analysis(work, folder, watch)
     first, stop = frame_range(analysis.timeline, work.film, work.settings)
     tracks, reasons = restorable(analysis.tracks, work.settings.render.faces)
-    if not delivery.delivered(folder, work.output):
-        _deliver(work, folder, analysis, (first, stop), tracks, watch)
-    notes = [*([damage] if damage else []), *work.film.warnings, *output_spec(work).warnings]
-    return Report(
+    paths = _rendered(work, folder, analysis, (first, stop), tracks, watch)
+    watch.stage("publish", None)
+    check_unchanged(work)
+    space.require_join(folder, [path.stat().st_size for path in paths])
+    made = folder / f"whole{work.output.suffix}"
+    warnings = publish(work.film, paths, analysis.timeline, made, frames=_part(first, stop, analysis))
+    notes = [*([damage] if damage else []), *work.film.warnings, *output_spec(work).warnings, *warnings]
+    report = Report(
         VERSION,
         input=str(work.film.path),
         output=str(work.output),
@@ -219,23 +224,12 @@ def _enhance(work: Plan, folder: Path, watch: Watch) -> Report:
         stop=stop,
         frames=spans_of(first, stop, analysis.tracks, reasons),
         tracks=fates(analysis.tracks, reasons),
-        warnings=(*notes, *delivery.warnings(folder)),
+        warnings=tuple(notes),
     )
-
-
-def _deliver(
-    work: Plan, folder: Path, analysis: Analysis, span: tuple[int, int], tracks: tuple[Track, ...], watch: Watch
-) -> None:
-    """Render what is missing of the range, join it, check it, and give it the output's name."""
-    paths = _rendered(work, folder, analysis, span, tracks, watch)
-    watch.stage("publish", None)
-    check_unchanged(work)
-    space.require_join(folder, [path.stat().st_size for path in paths])
-    made = folder / f"whole{work.output.suffix}"
-    warnings = publish(work.film, paths, analysis.timeline, made, frames=_part(*span, analysis))
     made = beside(made, work.output)
-    delivery.note(folder, made, warnings)
+    note(folder, made, report)
     settle(made, work.output)
+    return report
 
 
 def _rendered(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +81,11 @@ def _checked(work: Plan) -> Plan:
     if max(work.film.width, work.film.height) * work.scale > LONGEST_SIDE:
         size = f"{work.film.width * work.scale}x{work.film.height * work.scale}"
         raise OutputError(f"the output would be {size}: sides of up to {LONGEST_SIDE} can be coded; lower --scale")
-    checked_output(work.output, work.film, work.settings.overwrite or delivered(work.folder, work.output))
+    with suppress(OSError):  # an empty folder is what a run left that was killed at its very last step
+        if work.output.exists():
+            work.folder.rmdir()
+    done = delivered(work.folder, work.output) is not None
+    checked_output(work.output, work.film, work.settings.overwrite or done)
     check_codec(codec, work.output.suffix)
     passages(work.film, work.output.suffix)
     require_encoder(codec)

@@ -66,6 +66,20 @@ class Record:
             raise self.error(f"{key!r} must be a whole number from {low} to {high}, not {_short(value)}")
         return value
 
+    def number(self, key: str) -> float:
+        """A finite number."""
+        value = self.value(key)
+        if not (isinstance(value, int | float) and _is_number(value)):
+            raise self.error(f"{key!r} must be a finite number, not {_short(value)}")
+        return float(value)
+
+    def texts(self, key: str) -> list[str]:
+        """A list of strings."""
+        found = [one for one in self._list(key) if isinstance(one, str)]
+        if len(found) != len(self._list(key)):
+            raise self.error(f"each of {key!r} must be a text")
+        return found
+
     def fraction(self, key: str) -> Fraction:
         """A positive fraction, written as "1/30000"."""
         text = self.text(key)

@@ -31,8 +31,8 @@ UNSEEN = ("overwrite", "work_dir", "keep_work")
 FOUND = ("analysis", "ranges")
 """What the manifest says beside the job: the checksum of the analysis, and the ranges of frames of the segments."""
 
-LAST = (delivery.NAME, "tracks.json", "tracks.sha256", "damage", "manifest.json", "lock")
-"""The order in which a folder's last files go, so that it makes sense whenever the run is killed."""
+LAST = ("manifest.json", "lock", delivery.NAME)
+"""The order in which a folder's last files go: whenever the run is killed, the next one knows what is done."""
 
 
 def _identity(path: Path) -> Json:
@@ -135,6 +135,8 @@ def _match(work: Plan, wanted: Json) -> None:
                 "repeat that run to finish it, or give --fresh to start again"
             )
         return
+    if not work.settings.overwrite and delivery.delivered(work.folder, work.output):
+        return  # all is done, and was being removed
     _clear(work.folder)
     durable(path, json.dumps(wanted, indent=1))
 

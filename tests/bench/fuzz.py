@@ -11,23 +11,17 @@ has everything imported, so that its start costs nothing. Files on which a line 
 from __future__ import annotations
 
 import argparse
-import os
 import random
-import select
 import shutil
 import signal
 import struct
-import sys
 import tempfile
-import time
-import traceback
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.tools import CLIPS, SAMPLE, Trial, ffmpeg
+from tests.bench.tools import CLIPS, SAMPLE, Outcome, Trial, ffmpeg, program, warm
 from tests.clips import FILMS
 
 LIMIT_S = 60.0
@@ -107,55 +101,6 @@ def mutants(films: Sequence[Path], folder: Path, count: int, seed: int) -> list[
     return made
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How one run ended: exit code (negative: a signal), what it said, seconds, the most memory of any process."""
-
-    code: int
-    said: str
-    seconds: float
-    mib: float
-
-
-def forked(words: Sequence[str], log: Path) -> Outcome:
-    """The program with these words, in a fork of this process; killed after LIMIT_S."""
-    began = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        _become(words, log)
-    pidfd = os.pidfd_open(child)
-    try:
-        if not select.select([pidfd], [], [], LIMIT_S)[0]:
-            os.kill(child, signal.SIGKILL)
-    finally:
-        os.close(pidfd)
-    _, status, usage = os.wait4(child, 0)
-    said = log.read_text(encoding="utf-8", errors="replace")
-    return Outcome(os.waitstatus_to_exitcode(status), said, time.monotonic() - began, usage.ru_maxrss / 1024)
-
-
-def _become(words: Sequence[str], log: Path) -> None:
-    """The rest of the child's life."""
-    code = 70
-    try:
-        target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(target, 1)
-        os.dup2(target, 2)
-        sys.argv = ["vidsr", *words]
-        from vidsr.commands import main
-
-        main()
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
 def wrongs(outcome: Outcome, output: Path, kept: set[str]) -> list[str]:
     """What does not hold of a run that was to write `output` into a folder that held `kept`."""
     found = []
@@ -175,17 +120,6 @@ def wrongs(outcome: Outcome, output: Path, kept: set[str]) -> list[str]:
     return found
 
 
-def warm() -> None:
-    """Import what a run imports."""
-    import vidsr.commands
-    import vidsr.jobs
-    import vidsr.preview
-    import vidsr.progress
-    import vidsr.weights
-
-    assert vidsr.commands and vidsr.jobs and vidsr.preview and vidsr.progress and vidsr.weights
-
-
 def tried(path: Path, what: str, trial: Trial, keep: Path | None) -> list[Outcome]:
     """Both commands on one file, in a folder of its own."""
     outcomes = []
@@ -195,7 +129,7 @@ def tried(path: Path, what: str, trial: Trial, keep: Path | None) -> list[Outcom
         for words in (["analyze", "-q", *bold], ["enhance", "--scale", "1", "--preset", "ultrafast", "-q", *bold]):
             output = folder / ("tracks.json" if words[0] == "analyze" else "out.mkv")
             before = {entry.name for entry in folder.iterdir()}
-            outcome = forked([*words, str(path), "-o", str(output)], log)
+            outcome = program(*words, path, "-o", output, log=log, limit_s=LIMIT_S)
             wrong = wrongs(outcome, output, before)
             if wrong:
                 trial.line(f"{path.name} ({what}), {words[0]}", wrong)
@@ -225,11 +159,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--few", action="store_true", help="start from two films only")
     given = parser.parse_args()
     if given.keep:
         given.keep.mkdir(exist_ok=True)
     trial = Trial()
-    outcomes = fuzz(given.count, given.seed, trial, given.keep)
+    outcomes = fuzz(given.count, given.seed, trial, given.keep, not given.few)
     codes = Counter(outcome.code for outcome in outcomes)
     longest, most = max(one.seconds for one in outcomes), max(one.mib for one in outcomes)
     figures = f"done {codes[0]}, refused {codes[1]}, longest {longest:.1f} s, most memory {most:.0f} MiB"

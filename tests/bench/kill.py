@@ -23,6 +23,7 @@ from pathlib import Path
 from tests.bench.tools import CLIPS, SAMPLE, Trial, ffmpeg, orphans, packets
 from vidsr import jobs
 from vidsr.config import Encode, Enhance, Render
+from vidsr.errors import VidsrError
 from vidsr.plan import plan
 from vidsr.weights import open_model
 
@@ -98,9 +99,11 @@ def _work(film: Path, output: Path) -> None:
         model = open_model(SETTINGS.render.model, None)
         jobs.enhance(plan(film, output, SETTINGS, model), Silent())
         os._exit(0)
+    except VidsrError:
+        os._exit(1)
     except BaseException:
         traceback.print_exc()
-    os._exit(1)
+    os._exit(70)
 
 
 def unbroken(film: Path, output: Path) -> Case:
@@ -135,9 +138,10 @@ def broken(case: Case, where: str, part: float) -> tuple[list[str], str]:
         wrong.append(f"beside the input: {sorted(strange)}")
     if there and packets(case.output) != case.wanted:
         wrong.append("the output was there before it was whole")
-    cleaned = there and not case.output.with_name(case.output.name + ".vidsr").exists()
-    code = 0 if done or cleaned else Run(case.film, case.output).wait()
-    if code:
+    folder = case.output.with_name(case.output.name + ".vidsr")
+    cleaned = there and not (folder.exists() and any(folder.iterdir()))  # killed after its last step but one
+    code = Run(case.film, case.output).wait()
+    if code != (1 if done or cleaned else 0):  # a film that is done is not done again: it exists
         wrong.append(f"the rerun ended with {code}")
     elif packets(case.output) != case.wanted:
         wrong.append("the rerun's packets differ")

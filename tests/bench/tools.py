@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import select
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +68,70 @@ def _naming(text: str) -> list[str]:
         if text in words and int(entry.name) != os.getpid():
             found.append(words)
     return found
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: exit code (negative: a signal), what it said, seconds, the most memory of any process (MiB)."""
+
+    code: int
+    said: str
+    seconds: float
+    mib: float
+
+
+def warm() -> None:
+    """Import what a run imports: forks of this process then begin at once."""
+    for name in ("commands", "jobs", "preview", "progress", "weights"):
+        importlib.import_module(f"vidsr.{name}")
+
+
+def program(*words: object, log: Path, limit_s: float = 300.0) -> Outcome:
+    """`vidsr` with these words in a fork of this process, killed after `limit_s`; what it says goes to `log`."""
+    return forked(lambda: _main([str(word) for word in words]), log, limit_s)
+
+
+def _main(words: list[str]) -> None:
+    from vidsr.commands import main
+
+    sys.argv = ["vidsr", *words]
+    main()
+
+
+def forked(action: Callable[[], object], log: Path, limit_s: float = 300.0) -> Outcome:
+    """Do something in a fork of this process, which must have no threads."""
+    began = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        _live(action, log)
+    pidfd = os.pidfd_open(child)
+    try:
+        if not select.select([pidfd], [], [], limit_s)[0]:
+            os.kill(child, signal.SIGKILL)
+    finally:
+        os.close(pidfd)
+    _, status, usage = os.wait4(child, 0)
+    said = log.read_text(encoding="utf-8", errors="replace")
+    return Outcome(os.waitstatus_to_exitcode(status), said, time.monotonic() - began, usage.ru_maxrss / 1024)
+
+
+def _live(action: Callable[[], object], log: Path) -> None:
+    """The whole life of a fork."""
+    code = 0
+    try:
+        target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(target, 1)
+        os.dup2(target, 2)
+        action()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+    except BaseException:
+        traceback.print_exc()
+        code = 70
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 class Trial:
