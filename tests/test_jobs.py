@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.test_package import ROOT
+from tests.test_report import validate
 from vidsr import jobs, weights
 from vidsr.config import Encode, Enhance, Render
 from vidsr.errors import OutputError
@@ -241,8 +242,11 @@ def test_the_report_covers_every_frame_once(film: Path, tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     report.save(path)
     assert json.loads(path.read_text())["tracks"][0]["state"] == "restored"
+    validate(path)
     none = run(film, tmp_path / "none.mp4", settings(render=Render(scale="1", model="plain", faces="1"), start=0.2))
     assert none.frames[0].first == 5
+    none.save(path)
+    validate(path)
 
 
 @pytest.mark.parametrize("stage", ["decode", "network", "encode"])
