@@ -187,18 +187,20 @@ def test_a_delivery_note_with_one_strange_value(tracks: Path, place: list[float]
 
 def test_a_header_that_promises_a_million_frames(tmp_path: Path) -> None:
     path = tmp_path / "promise.mp4"
-    ffmpeg(*picture(), *X264, path)
+    ffmpeg(*picture(), *X264, "-movflags", "frag_keyframe+empty_moov", path)
     data = bytearray(path.read_bytes())
-    place = data.index(b"stsz") + 8
-    data[place : place + 8] = (1).to_bytes(4, "big") + (1_000_000).to_bytes(4, "big")
+    for box, place in ((b"mvhd", 20), (b"tkhd", 24), (b"mdhd", 20)):  # their lengths: a million frames in all
+        at = data.index(box) + place
+        clock = int.from_bytes(data[at - 4 : at], "big") if box != b"tkhd" else 1000
+        data[at : at + 4] = (40_000 * clock).to_bytes(4, "big")
     path.write_bytes(data)
     with pytest.raises(InputError, match="promises 1,000,000 frames"):
         probe(path)
 
 
 def test_more_frames_a_second_than_any_film_has(tmp_path: Path) -> None:
-    path = tmp_path / "fast.mkv"
-    ffmpeg(*picture(rate="5000"), *X264, "-enc_time_base", "1:90000", "-f", "nut", path)
+    path = tmp_path / "fast.mp4"
+    ffmpeg(*picture(rate="5000"), *X264, "-video_track_timescale", "5000", path)
     with pytest.raises(InputError, match="5000 frames a second"):
         probe(path)
 

@@ -1,6 +1,6 @@
 """One hour of film: whether memory, open files and threads stay where they are.
 
-    python -m tests.bench.endurance [--minutes 60] [--rate 5]
+    python -m tests.bench.endurance [--minutes 60] [--rate 2]
 
 The sample film, small and looped, goes through `vidsr enhance --scale 1`. In each pass the resident memory, the open
 files and the threads of the program at minute 50 of the film are compared with those at minute 5 (medians over two
@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+
 from tests.bench.tools import SAMPLE, Trial, command, ffmpeg
 
 EVERY_S = 0.25
@@ -29,29 +31,36 @@ PROGRESS = re.compile(r": (analyse|render): .*?(\d+)/(\d+) \[")
 
 @dataclass(frozen=True)
 class Sample:
-    """The state of the program at a moment: how far through a pass, resident memory, open files, threads."""
+    """The state of the program at a moment: resident memory, open files, threads."""
 
-    stage: str
-    part: float
+    at_s: float
     mib: float
     files: int
     threads: int
 
 
 class Progress:
-    """Reads the program's lines, in a thread, for how far it is."""
+    """Reads the program's lines, in a thread, for when it was how far in each stage."""
 
     def __init__(self, run: subprocess.Popen[str]) -> None:
-        self.stage, self.part, self.last = "", 0.0, ""
+        self.last = ""
+        self.seen: dict[str, list[tuple[float, float]]] = {"analyse": [], "render": []}
         self._run = run
-        threading.Thread(target=self._read, daemon=True).start()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
 
     def _read(self) -> None:
         assert self._run.stderr is not None
         for line in self._run.stderr:
             self.last = line
             if found := PROGRESS.search(line):
-                self.stage, self.part = found[1], int(found[2]) / int(found[3])
+                self.seen[found[1]].append((time.monotonic(), int(found[2]) / int(found[3])))
+
+    def part(self, stage: str, at_s: float) -> float:
+        """How far the stage was at this time, between two lines at an even pace; -1 outside of it."""
+        self._thread.join()
+        times, parts = zip(*self.seen[stage], strict=True)
+        return float(np.interp(at_s, times, parts, left=-1.0, right=-1.0))
 
 
 def looped(folder: Path, minutes: float, rate: int) -> Path:
@@ -64,20 +73,20 @@ def looped(folder: Path, minutes: float, rate: int) -> Path:
     return path
 
 
-def watched(film: Path) -> list[Sample]:
+def watched(film: Path) -> tuple[list[Sample], Progress]:
     """Enhance the film and look at the program all the while."""
     words = command("enhance", film, "--scale", "1", "--preset", "ultrafast")
-    run = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     progress, found = Progress(run), []
     while run.poll() is None:
-        found += [sample] if (sample := _sample(run.pid, progress)) else []
+        found += [sample] if (sample := _sample(run.pid)) else []
         time.sleep(EVERY_S)
     if run.returncode:
         raise SystemExit(f"the run ended with {run.returncode}: {progress.last}")
-    return found
+    return found, progress
 
 
-def _sample(pid: int, progress: Progress) -> Sample | None:
+def _sample(pid: int) -> Sample | None:
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         files = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
@@ -86,22 +95,23 @@ def _sample(pid: int, progress: Progress) -> Sample | None:
     resident, threads = (re.search(rf"^{name}:\s+(\d+)", status, re.MULTILINE) for name in ("VmRSS", "Threads"))
     if resident is None or threads is None:
         return None
-    return Sample(progress.stage, progress.part, int(resident[1]) / 1024, files, int(threads[1]))
+    return Sample(time.monotonic(), int(resident[1]) / 1024, files, int(threads[1]))
 
 
-def near(samples: list[Sample], stage: str, part: float, width: float) -> Sample:
+def near(samples: list[Sample], places: list[float], part: float, width: float) -> Sample:
     """Medians of the samples around a place in the film."""
-    here = [one for one in samples if one.stage == stage and abs(one.part - part) <= width]
+    here = [one for one, place in zip(samples, places, strict=True) if abs(place - part) <= width]
     if not here:
-        raise SystemExit(f"nothing was seen of {stage} at {part:.0%}: the film is too short")
+        raise SystemExit(f"nothing was seen at {part:.0%}: the film is too short")
     files, threads = (round(median(values)) for values in ([s.files for s in here], [s.threads for s in here]))
-    return Sample(stage, part, median(one.mib for one in here), files, threads)
+    return Sample(here[0].at_s, median(one.mib for one in here), files, threads)
 
 
-def judge(samples: list[Sample], trial: Trial, width: float = 1 / 60) -> None:
+def judge(samples: list[Sample], progress: Progress, trial: Trial, width: float = 1 / 60) -> None:
     """Compare 5 sixtieths of each pass with 50 sixtieths."""
     for stage in ("analyse", "render"):
-        early, late = (near(samples, stage, part / 60, width) for part in (5, 50))
+        places = [progress.part(stage, sample.at_s) for sample in samples]
+        early, late = (near(samples, places, part / 60, width) for part in (5, 50))
         growth = late.mib / early.mib - 1
         wrong = [f"memory grew by {growth:.1%}"] if growth > 0.05 else []
         if (early.files, early.threads) != (late.files, late.threads):
@@ -114,16 +124,16 @@ def main() -> None:
     """Make the film, run, compare."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--rate", type=int, default=5)
+    parser.add_argument("--rate", type=int, default=2)
     given = parser.parse_args()
     trial = Trial()
     with tempfile.TemporaryDirectory() as folder:
         film = looped(Path(folder), given.minutes, given.rate)
         began = time.monotonic()
-        samples = watched(film)
+        samples, progress = watched(film)
         frames = round(given.minutes * 60 * given.rate)
         print(f"{frames} frames in {time.monotonic() - began:.0f} s, {len(samples)} looks", flush=True)
-    judge(samples, trial)
+    judge(samples, progress, trial)
     trial.end()
 
 

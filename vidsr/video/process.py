@@ -23,6 +23,8 @@ GLOBAL = ("-nostdin", "-hide_banner", "-nostats", "-y")
 KEPT_LINES = 20
 LINE_CHARACTERS = 500
 PIPE_BYTES = 1 << 20
+FILE = "the file"
+"""Stands for the film's name until a command is complete."""
 PATIENCE_S = 30.0
 """How long a tool that reads a film may give nothing: enough for a disk that wakes up."""
 LONG_PATIENCE_S = 600.0
@@ -34,6 +36,11 @@ LONGEST_ANSWER = 64 << 20
 def local(path: Path) -> str:
     """Name a file so that ffmpeg cannot take it for an option, a protocol, a pattern or another folder's file."""
     return f"file:{path.absolute()}"
+
+
+def named(words: Sequence[object], path: Path) -> list[str]:
+    """The words of a command with `path` in the place of FILE, as ffmpeg-python takes no name that is not Unicode."""
+    return [local(path) if word == FILE else str(word) for word in words]
 
 
 def tool(name: str) -> str:

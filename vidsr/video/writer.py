@@ -17,7 +17,7 @@ from vidsr.frame import Frame, PixelFormat, Samples
 from vidsr.video.decode import SCALER
 from vidsr.video.pixels import storable
 from vidsr.video.probe import Film, Tags
-from vidsr.video.process import GLOBAL, LONG_PATIENCE_S, Process, local, require_encoder
+from vidsr.video.process import FILE, GLOBAL, LONG_PATIENCE_S, Process, named, require_encoder
 from vidsr.video.timing import pts_expression
 
 SEGMENT_SUFFIX = ".nut"
@@ -156,8 +156,8 @@ def _command(path: Path, output: Output, pts: NDArray[np.int64]) -> list[str]:
     )
     for name, arguments, options in _filters(output, pts):
         frames = frames.filter(name, *arguments, **options)
-    run = ffmpeg.output(frames, local(path), f="nut", write_index=0, fps_mode="passthrough", **_coding(output))
-    return [str(word) for word in run.global_args(*GLOBAL, "-loglevel", "error").compile()]
+    run = ffmpeg.output(frames, FILE, f="nut", write_index=0, fps_mode="passthrough", **_coding(output))
+    return named(run.global_args(*GLOBAL, "-loglevel", "error").compile(), path)
 
 
 def _filters(output: Output, pts: NDArray[np.int64]) -> list[tuple[str, tuple[str, ...], dict[str, str]]]:
