@@ -209,7 +209,7 @@ def preview(source: Path, frames: str, output: Path, quiet: bool, **values: obje
 
 def _span(text: str) -> tuple[int, int]:
     first, _, stop = text.partition(":")
-    if not (first.isdecimal() and stop.isdecimal() and int(first) < int(stop)):
+    if len(text) > 20 or not (first.isdecimal() and stop.isdecimal() and int(first) < int(stop)):
         raise click.UsageError(f"--frames wants A:B with A below B, as in 100:150, not {text!r}")
     return int(first), int(stop)
 
@@ -299,7 +299,8 @@ def _shown(text: str) -> str:
 
 
 def _say_how_to_go_on() -> None:
-    click.echo("stopped; the same command goes on from here", err=True)
+    resumes = sys.argv[1:2] in (["enhance"], ["train"])
+    _say("stopped; the same command goes on from here" if resumes else "stopped; nothing was written", err=True)
 
 
 def main() -> None:

@@ -88,8 +88,6 @@ def hostile(folder: Path, address: str, secret: Path) -> list[str]:
         shutil.move(folder / "x.png", folder / name)
     os.mkfifo(folder / "pipe.mp4")
     (folder / "device.mp4").symlink_to("/dev/zero")
-    outside = secret.read_bytes().replace(b"url \0\0\0\1", b"url \0\0\0\0")  # an mp4 whose samples lie in another file
-    (folder / "outside.mp4").write_bytes(outside)
     return words + [str(folder / name) for name in ("picture%03d.png", "pipe.mp4", "device.mp4")]
 
 
