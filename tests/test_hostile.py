@@ -366,7 +366,7 @@ def test_a_run_that_does_not_end_is_ended(signs: tuple[signal.Signals, ...], cod
         ["fuzz", "--few", "--count", "12"],
         ["escape"],
         ["faults", "checksum-that-is-noise", "ffmpeg-killed", "encoder-missing", "decoder-that-hangs", "two-at-once"],
-        ["faults", "full-disk-of-the-output", "manifest-cut-in-half", "another-input", "out-of-memory-on-cuda"],
+        ["faults", "full-disk-of-the-output", "tracks-with-a-flipped-byte", "another-input", "out-of-memory-on-cuda"],
     ],
     ids=lambda words: " ".join(words[:2]),
 )

@@ -450,6 +450,17 @@ def test_a_read_that_brings_nothing_ends(folder: Path, tmp_path: Path, monkeypat
         list(reader)
 
 
+@pytest.mark.parametrize("keep_going", [False, True])
+def test_a_decoder_that_was_killed_is_not_the_end_of_the_film(tmp_path: Path, keep_going: bool) -> None:
+    ffmpeg(*picture("640x360", 200), *X264, tmp_path / "film.mkv")
+    film = probe(tmp_path / "film.mkv")
+    with Reader(film, keep_going=keep_going) as reader, pytest.raises(ToolError, match="ended by signal 9"):
+        for frame in reader:
+            if frame.index == 3:
+                found = subprocess.run(["pgrep", "-P", str(os.getpid()), "ffmpeg"], capture_output=True, check=True)
+                os.kill(int(found.stdout), signal.SIGKILL)
+
+
 ENDLESS = """
 import time, threading
 from vidsr.video.process import Process
