@@ -1,6 +1,6 @@
 """One hour of film: whether memory, open files and threads stay where they are.
 
-    python -m tests.bench.endurance [--minutes 60] [--rate 2]
+    python -m tests.bench.endurance [--minutes 60] [--rate 1]
 
 The sample film, small and looped, goes through `vidsr enhance --scale 1`. In each pass the resident memory, the open
 files and the threads of the program at minute 50 of the film are compared with those at minute 5 (medians over two
@@ -124,7 +124,7 @@ def main() -> None:
     """Make the film, run, compare."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--rate", type=int, default=2)
+    parser.add_argument("--rate", type=int, default=1)
     given = parser.parse_args()
     trial = Trial()
     with tempfile.TemporaryDirectory() as folder:

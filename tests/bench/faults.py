@@ -218,7 +218,7 @@ def checksum_that_is_noise(stage: Stage) -> list[str]:
 
 @contextmanager
 def _hunted(role: str) -> Iterator[None]:
-    """Kill the first ffmpeg process whose command line holds `role`, from another process."""
+    """Kill the first ffmpeg process whose command line, with our folder in it, fits `role`; from another process."""
     hunter = os.fork()
     if hunter == 0:
         while True:
@@ -240,12 +240,18 @@ def _hunted(role: str) -> Iterator[None]:
 
 def ffmpeg_killed(stage: Stage) -> list[str]:
     """The decoder of the analysis, an encoder, the join, the last check."""
-    wrong = []
-    for role in ("rawvideo.*film", r"\.nut\.partial", "map_metadata.*whole", "progress.*null"):
-        where = role.replace("film", str(stage.film)) if "film" in role else role
-        with _hunted(where):
+    wrong, work = [], re.escape(str(stage.work))
+    for role in (
+        f"{re.escape(str(stage.film))}.*rawvideo",
+        rf"{work}.*\.nut\.partial",
+        f"map.*{work}/whole",
+        f"{work}/whole.*null",
+    ):
+        with _hunted(role):
             outcome = stage.run()
-        found = stage.fails(outcome, 1, "ended by signal 9.*the same command" if "raw" not in role else "signal 9")
+        found = stage.fails(outcome, 1, "ended by signal 9")
+        if "film" not in role and "the same command" not in outcome.said:
+            found.append("does not say how to go on")
         wrong += [f"{role}: {line}" for line in [*found, *stage.resumes()]]
     return wrong
 
