@@ -426,6 +426,14 @@ def test_what_does_not_fit_is_said(folder: Path) -> None:
     assert output_suffix(pcm, "ffv1") == ".mkv"
 
 
+def test_sound_that_no_film_can_hold_is_told_before_the_work(folder: Path) -> None:
+    film = known(folder, "constant.mp4")[0]
+    assert [stream.sample_rate for stream in film.streams] == [None, 44100]
+    mute = replace(film, streams=(film.streams[0], replace(film.streams[1], sample_rate=None)))
+    with pytest.raises(OutputError, match="without a sample rate"):
+        passages(mute, output_suffix(mute))
+
+
 def test_without_ffmpeg_the_error_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     film, _ = known(folder, "constant.mp4")
     monkeypatch.setenv("PATH", "/nowhere")

@@ -54,7 +54,10 @@ class Tags:
 
 @dataclass(frozen=True)
 class Stream:
-    """One stream of the file: `kind` is video, audio, subtitle, attachment or data; it begins at `start_s`."""
+    """One stream of the file: `kind` is video, audio, subtitle, attachment or data; it begins at `start_s`.
+
+    `sample_rate` is that of sound; None where the file does not say it.
+    """
 
     index: int
     kind: str
@@ -64,6 +67,7 @@ class Stream:
     attached_picture: bool = False
     time_base: Fraction | None = None
     start_s: float | None = None
+    sample_rate: int | None = None
 
 
 @dataclass(frozen=True)
@@ -236,6 +240,7 @@ def _stream(place: int, stream: Answer) -> Stream:
         attached_picture=any(about.flag(name) for name in NOT_FILM),
         time_base=stream.fraction("time_base"),
         start_s=stream.number("start_time"),
+        sample_rate=round(stream.number("sample_rate") or 0) or None,
     )
 
 
