@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_report import validate
 from vidsr import commands, config, options
 
 ROOT = Path(__file__).parents[1]
@@ -89,7 +90,7 @@ def test_enhance_writes_beside_the_input_and_reports(film: Path) -> None:
     assert found.returncode == 0, found.stderr
     assert names(film.parent) == ["film.enhanced.mp4", "film.mp4", "report.json"]
     told = json.loads(report.read_text())
-    assert told["version"] == 1
+    validate(report)
     assert [(span["first"], span["stop"], span["state"]) for span in told["frames"]] == [(0, 12, "restored")]
     assert len(told["tracks"]) == 1
 

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.test_package import ROOT
+from tests.test_report import validate
 from vidsr import jobs, weights
 from vidsr.config import Encode, Enhance, Render
 from vidsr.errors import OutputError
@@ -231,7 +233,30 @@ def test_two_runs_do_not_share_a_work_folder(film: Path, tmp_path: Path) -> None
     with opened(work) as folder:
         with pytest.raises(OutputError, match="working on"):
             jobs.enhance(work, Silent())
+        with pytest.raises(OutputError, match="working on"):
+            forget(work)
         assert (folder / "manifest.json").exists()  # the one that came first still has its folder
+
+
+def test_segments_of_other_ranges_are_not_joined(film: Path, tmp_path: Path) -> None:
+    unbroken, output = tmp_path / "unbroken.mp4", tmp_path / "out.mp4"
+    run(film, unbroken, settings())
+    with pytest.raises(KeyboardInterrupt):
+        run(film, output, settings(), Silent(25))
+    path = tmp_path / "out.mp4.vidsr/manifest.json"
+    told = json.loads(path.read_text())
+    assert told["ranges"] == [[0, 10], [10, 20], [20, 30]]
+    path.write_text(json.dumps(told | {"ranges": [[0, 15], [15, 30]]}))
+    watch = Silent()
+    run(film, output, settings(), watch)
+    assert watch.stages == ["render", "publish"]
+    assert packets(output) == packets(unbroken)
+
+
+def test_a_thousand_frames_a_second_are_cut_into_more_segments(film: Path) -> None:
+    fast = dataclasses.replace(plan(film, None, settings(), weights.load("plain")).film, rate=Fraction(1000))
+    spans = jobs.segments(0, 4500, fast, settings(segment_s=10.0))
+    assert spans == [(0, 2000), (2000, 4000), (4000, 4500)]
 
 
 def test_the_report_covers_every_frame_once(film: Path, tmp_path: Path) -> None:
@@ -241,8 +266,11 @@ def test_the_report_covers_every_frame_once(film: Path, tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     report.save(path)
     assert json.loads(path.read_text())["tracks"][0]["state"] == "restored"
+    validate(path)
     none = run(film, tmp_path / "none.mp4", settings(render=Render(scale="1", model="plain", faces="1"), start=0.2))
     assert none.frames[0].first == 5
+    none.save(path)
+    validate(path)
 
 
 @pytest.mark.parametrize("stage", ["decode", "network", "encode"])

@@ -3,11 +3,66 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
+import jsonschema
 import numpy as np
+import pytest
 
 from tests.faces import track_of
-from vidsr.report import HIDDEN, NO_FACE, Span, fates, spans
+from vidsr.record import Record
+from vidsr.report import HIDDEN, NO_FACE, VERSION, Report, Span, fates, parse, spans
+
+SCHEMA = json.loads((Path(__file__).parents[1] / "vidsr/report.schema.json").read_text())
+
+
+def validate(path: Path) -> None:
+    """A report as its schema says, every frame in it once."""
+    told = json.loads(path.read_text())
+    jsonschema.Draft202012Validator(SCHEMA).validate(told)
+    assert [index for span in told["frames"] for index in range(span["first"], span["stop"])] == list(
+        range(told["first"], told["stop"])
+    )
+
+
+def report() -> Report:
+    seen, lost = track_of(10, (50.0, 50.0), 30.0, ident=1), track_of(8, (50.0, 50.0), 600.0, first=12, ident=2)
+    passed = {2: "too large"}
+    frames, faces = spans(0, 30, (seen, lost), passed), fates((seen, lost), passed)
+    return Report(VERSION, "in.mp4", "out.mp4", "plain", 2, 0, 30, frames, faces, ("Chapters could not be kept.",))
+
+
+def test_a_report_is_what_its_schema_says(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    report().save(path)
+    validate(path)
+    assert parse(Record.read(path)) == report()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2},
+        {"frames": []},
+        {"frames": [{"first": 0, "stop": 30, "state": "passed", "reason": ""}]},
+        {"frames": [{"first": 0, "stop": 30, "state": "lost", "reason": "x"}]},
+        {"scale": 3},
+        {"more": 1},
+    ],
+)
+def test_the_schema_refuses_what_is_no_report(tmp_path: Path, change: dict[str, object]) -> None:
+    path = tmp_path / "report.json"
+    report().save(path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(jsonschema.ValidationError):
+        validate(path)
+
+
+def test_the_schema_knows_the_version_and_every_field() -> None:
+    assert SCHEMA["properties"]["version"]["const"] == VERSION
+    assert set(SCHEMA["required"]) == {field.name for field in dataclasses.fields(Report)} == set(SCHEMA["properties"])
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
 def test_frames_are_restored_or_passed_with_a_reason() -> None:

@@ -426,6 +426,14 @@ def test_what_does_not_fit_is_said(folder: Path) -> None:
     assert output_suffix(pcm, "ffv1") == ".mkv"
 
 
+def test_sound_that_no_film_can_hold_is_told_before_the_work(folder: Path) -> None:
+    film = known(folder, "constant.mp4")[0]
+    assert [stream.sample_rate for stream in film.streams] == [None, 44100]
+    mute = replace(film, streams=(film.streams[0], replace(film.streams[1], sample_rate=None)))
+    with pytest.raises(OutputError, match="without a sample rate"):
+        passages(mute, output_suffix(mute))
+
+
 def test_without_ffmpeg_the_error_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     film, _ = known(folder, "constant.mp4")
     monkeypatch.setenv("PATH", "/nowhere")
@@ -448,6 +456,17 @@ def test_a_read_that_brings_nothing_ends(folder: Path, tmp_path: Path, monkeypat
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     with Reader(film, patience_s=0.2) as reader, pytest.raises(ToolError, match="no progress"):
         list(reader)
+
+
+@pytest.mark.parametrize("keep_going", [False, True])
+def test_a_decoder_that_was_killed_is_not_the_end_of_the_film(tmp_path: Path, keep_going: bool) -> None:
+    ffmpeg(*picture("640x360", 200), *X264, tmp_path / "film.mkv")
+    film = probe(tmp_path / "film.mkv")
+    with Reader(film, keep_going=keep_going) as reader, pytest.raises(ToolError, match="ended by signal 9"):
+        for frame in reader:
+            if frame.index == 3:
+                found = subprocess.run(["pgrep", "-P", str(os.getpid()), "ffmpeg"], capture_output=True, check=True)
+                os.kill(int(found.stdout), signal.SIGKILL)
 
 
 ENDLESS = """

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from vidsr import __version__, config
+from vidsr import __version__, config, signals
 from vidsr.errors import VidsrError
 from vidsr.evaluate.cli import evaluate
 from vidsr.options import ANALYZE, ENCODE, ENHANCE, HELP, RENDER, TRAIN, enhance_settings, options
@@ -59,25 +60,38 @@ def enhance(
     The output appears whole or not at all; the same command goes on where an interrupted run stopped.
     """
     films = list(_films(inputs))
-    _check_targets(films, output, report)
+    _check_targets(films, output, report, bool(values["overwrite"]))
     settings = enhance_settings(values)
     model = _model(settings)
-    failures = []
+    failures, taken = [], set[Path]()
     for film in films:
         try:
-            done = _enhance_one(film, output, settings, model, fresh, quiet)
+            with _bugs_told(alone=len(films) == 1):
+                done = _enhance_one(film, output, settings, model, fresh, quiet, taken)
+                if report is not None:
+                    done.save(report)
         except VidsrError as error:
             _complain(error)
             failures.append(film)
-            continue
-        if report is not None:
-            done.save(report)
     if failures and len(films) > 1:
-        names = "\n".join(f"  {film}" for film in failures)
-        click.echo(f"{len(films) - len(failures)} of {len(films)} films done; these failed:\n{names}", err=True)
+        _say(f"{len(films) - len(failures)} of {len(films)} films done; these failed:", err=True)
+        for film in failures:
+            _say(f"  {film}", err=True)
         sys.exit(SOME_FAILED)
     if failures:
         sys.exit(FAILED)
+
+
+@contextmanager
+def _bugs_told(alone: bool) -> Iterator[None]:
+    """In a batch, a film that shows a bug of this program does not take the others with it."""
+    try:
+        yield
+    except Exception as error:
+        if alone or isinstance(error, VidsrError):
+            raise
+        traceback.print_exc()
+        raise VidsrError(f"this is a bug, report it: {error!r}") from error
 
 
 def _model(settings: config.Enhance) -> Model:
@@ -87,41 +101,67 @@ def _model(settings: config.Enhance) -> Model:
 
 
 def _enhance_one(
-    film: Path, output: Path | None, settings: config.Enhance, model: Model, fresh: bool, quiet: bool
+    film: Path, output: Path | None, settings: config.Enhance, model: Model, fresh: bool, quiet: bool, taken: set[Path]
 ) -> Report:
+    """Plan and do one film; `taken` are the outputs of this command's films before it."""
     from vidsr import jobs
     from vidsr.plan import plan
     from vidsr.progress import Bars
     from vidsr.report import summary
-    from vidsr.workfolder import forget
+    from vidsr.workfolder import forget, worth_keeping
 
     work = plan(film, output, settings, model)
+    if work.output in taken:
+        raise VidsrError(f"{film} and a film before it would both become {work.output}; enhance them one by one")
+    taken.add(work.output)
     if fresh:
         forget(work)
-    with Bars(film.name, quiet) as bars:
-        done = jobs.enhance(work, bars)
+    try:
+        with Bars(_shown(film.name), quiet) as bars:
+            done = jobs.enhance(work, bars)
+    except VidsrError as error:
+        if worth_keeping(work.folder):
+            error.args = (f"{str(error).rstrip('.')}; the same command goes on where it stopped",)
+        raise
     if not quiet:
         for line in summary(done):
-            click.echo(line)
+            _say(line)
     return done
 
 
 def _films(inputs: Sequence[Path]) -> Iterator[Path]:
+    from vidsr.files import is_folder
+
     for given in inputs:
-        if not given.is_dir():
+        if not is_folder(given):
             yield given
             continue
-        found = sorted(p for p in given.iterdir() if p.suffix.lower() in FILM_SUFFIXES and ".enhanced." not in p.name)
+        try:
+            found = sorted(
+                p for p in given.iterdir() if p.suffix.lower() in FILM_SUFFIXES and ".enhanced." not in p.name
+            )
+        except OSError as error:
+            raise VidsrError(f"the folder {given} cannot be read: {error.strerror}") from error
         if not found:
             raise click.UsageError(f"the folder {given} holds no films")
         yield from found
 
 
-def _check_targets(films: Sequence[Path], output: Path | None, report: Path | None) -> None:
-    if len(films) > 1 and output is not None and not output.is_dir():
+def _is_film(path: Path) -> bool:
+    return path.suffix.lower() in FILM_SUFFIXES and ".enhanced." not in path.name
+
+
+def _check_targets(films: Sequence[Path], output: Path | None, report: Path | None, overwrite: bool) -> None:
+    from vidsr.files import check_writable, is_folder
+
+    if len(films) > 1 and output is not None and not is_folder(output):
         raise click.UsageError(f"-o must name a folder that exists when there are several inputs: {output}")
     if len(films) > 1 and report is not None:
         raise click.UsageError("--report takes one input")
+    if report is not None:
+        if report.exists() and films[0].exists() and report.samefile(films[0]):
+            raise VidsrError(f"the report {report} is the input; choose another name")
+        check_writable(report, overwrite)
 
 
 @cli.command()
@@ -136,15 +176,15 @@ def analyze(source: Path, output: Path, quiet: bool, **values: object) -> None:
     from vidsr import jobs
     from vidsr.progress import Bars
 
-    with Bars(source.name, quiet) as bars:
+    with Bars(_shown(source.name), quiet) as bars:
         analysis, damage = jobs.analyze(source, output, enhance_settings(values), bars)
     if quiet:
         return
-    click.echo(f"{output}: {analysis.frames} frames, {len(analysis.shots)} shots, {len(analysis.tracks)} faces")
+    _say(f"{output}: {analysis.frames} frames, {len(analysis.shots)} shots, {len(analysis.tracks)} faces")
     for track in analysis.tracks:
-        click.echo(f"  face {track.id}: frames {track.first} to {track.stop - 1}, {track.height:.0f} px high")
+        _say(f"  face {track.id}: frames {track.first} to {track.stop - 1}, {track.height:.0f} px high")
     if damage:
-        click.echo(f"warning: {damage}", err=True)
+        _say(f"warning: {damage}", err=True)
 
 
 @cli.command()
@@ -162,16 +202,16 @@ def preview(source: Path, frames: str, output: Path, quiet: bool, **values: obje
 
     settings = enhance_settings(values)
     span = _span(frames)
-    with Bars(source.name, quiet) as bars:
+    with Bars(_shown(source.name), quiet) as bars:
         made = make(source, output, span, settings, _model(settings), bars)
     if not quiet:
         for path in made:
-            click.echo(str(path))
+            _say(str(path))
 
 
 def _span(text: str) -> tuple[int, int]:
     first, _, stop = text.partition(":")
-    if not (first.isdecimal() and stop.isdecimal() and int(first) < int(stop)):
+    if len(text) > 20 or not (first.isdecimal() and stop.isdecimal() and int(first) < int(stop)):
         raise click.UsageError(f"--frames wants A:B with A below B, as in 100:150, not {text!r}")
     return int(first), int(stop)
 
@@ -273,32 +313,34 @@ def sheet(data: str, output: Path, cache: Path | None, seed: int) -> None:
 
 
 def _complain(error: VidsrError) -> None:
-    click.echo(f"error: {error}", err=True)
-    if error.details:
-        click.echo("\n".join(f"  | {line}" for line in error.details.strip().splitlines()[-5:]), err=True)
+    _say(f"error: {error}", err=True)
+    for line in error.details.strip().splitlines()[-5:]:
+        _say(f"  | {line}", err=True)
 
 
-class _Terminated(BaseException):
-    """SIGTERM, on its way out through every block that has something to close."""
+def _say(line: str, err: bool = False) -> None:
+    click.echo(_shown(line), err=err)
 
 
-def _terminate(*_: object) -> None:
-    raise _Terminated
+def _shown(text: str) -> str:
+    """Text from outside (names, what ffmpeg quotes of a file) as one line that cannot command the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _say_how_to_go_on() -> None:
-    click.echo("stopped; the same command goes on from here", err=True)
+    resumes = sys.argv[1:2] in (["enhance"], ["train"])
+    _say("stopped; the same command goes on from here" if resumes else "stopped; nothing was written", err=True)
 
 
 def main() -> None:
     """Run the command line; errors that a user can act upon become one sentence and an exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signals.listen(_say_how_to_go_on)
     try:
         cli(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         _say_how_to_go_on()
         sys.exit(INTERRUPTED)
-    except _Terminated:
+    except signals.Terminated:
         _say_how_to_go_on()
         sys.exit(TERMINATED)
     except click.ClickException as error:

@@ -69,6 +69,8 @@ class Enhance:
     segment_s: float = 10.0  # length of the pieces that are rendered one by one
     overwrite: bool = False
     keep_going: bool = False  # of a damaged film, enhance what can be decoded
+    work_dir: str | None = None  # where the work folder is made; None: beside the output
+    keep_work: bool = False  # leave the work folder when the film is done
 
 
 @dataclass(frozen=True)

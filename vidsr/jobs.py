@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
-import shutil
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -13,10 +11,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vidsr import space
 from vidsr.analysis import Analysis, load, save, select
 from vidsr.config import Enhance
+from vidsr.delivery import delivered, note
 from vidsr.detect import open_detector
-from vidsr.errors import InputError, OutputError
+from vidsr.errors import InputError, OutputError, VidsrError
+from vidsr.files import beside, durable, partial_of, settle, told
 from vidsr.frame import Frame, Track
 from vidsr.plan import Plan, checked_output, output_spec
 from vidsr.render import MAX_WINDOW, Job, render
@@ -27,11 +28,13 @@ from vidsr.track import analyse
 from vidsr.upscale import Restorer, pick_device, pick_dtype
 from vidsr.video import Film, Reader, Writer, probe, publish
 from vidsr.weights import sha256
-from vidsr.workfolder import durable, opened, settle, whole, worth_keeping
+from vidsr.workfolder import agree, check_unchanged, has_segments, opened, remove, whole, worth_keeping
 
 AHEAD = 4  # frames that the decoder may be ahead of the network, and the network of the encoder
-STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG)
-"""What a disk may answer that a user can do something about."""
+DISK_FULL = "No space left on device"
+"""What ffmpeg's last lines say then."""
+MOST_IN_SEGMENT = 2000
+"""Frames: as many irregular time stamps as one segment's expression can hold."""
 
 
 class Watch(Protocol):
@@ -53,7 +56,7 @@ def _counted(frames: Iterator[Frame], watch: Watch) -> Iterator[Frame]:
 def analyse_film(film: Film, settings: Enhance, watch: Watch) -> tuple[Analysis, str]:
     """The first pass over a whole film; also what is damaged in it, '' if nothing is."""
     finder = open_detector(settings.analyze, str(pick_device(settings.render.device)))
-    watch.stage("analyse", round(film.duration_s * film.rate) if film.duration_s else None)
+    watch.stage("analyse", _promised_frames(film) or None)
     with (
         Reader(film, keep_going=settings.keep_going) as reader,
         prefetch(reader, AHEAD) as frames,
@@ -73,11 +76,14 @@ def _fitting(path: Path, film: Film) -> Analysis:
 def _analysis(work: Plan, folder: Path, watch: Watch) -> tuple[Analysis, str]:
     """The analysis: left by an earlier run, or as the plan says."""
     path, damage = folder / "tracks.json", folder / "damage"
-    if path.exists() and damage.exists():
-        return _fitting(path, work.film), damage.read_text()
+    if whole(path) and damage.exists():
+        return _fitting(path, work.film), damage.read_text(encoding="utf-8", errors="surrogateescape")
     analysis, found = analysis_of(work, watch)
-    save(analysis, path)
+    partial = partial_of(path)
+    save(analysis, partial)
     durable(damage, found)
+    durable(path.with_suffix(".sha256"), sha256(partial))
+    settle(partial, path)
     return analysis, found
 
 
@@ -100,7 +106,7 @@ def frame_range(timeline: NDArray[np.int64], film: Film, settings: Enhance) -> t
 
 def segments(first: int, stop: int, film: Film, settings: Enhance) -> list[tuple[int, int]]:
     """The range cut into pieces of about `segment_s`, on a grid that does not depend on where the range begins."""
-    length = max(1, round(settings.segment_s * float(film.rate)))
+    length = min(max(1, round(settings.segment_s * float(film.rate))), MOST_IN_SEGMENT)
     edges = [first, *range((first // length + 1) * length, stop, length), stop]
     return list(pairwise(edges))
 
@@ -140,7 +146,7 @@ def _segment(
     path: Path, work: Plan, job: Job, timeline: NDArray[np.int64], span: tuple[int, int], watch: Watch
 ) -> None:
     """Render one segment to `path`, with its checksum beside it; nothing half-done keeps either name."""
-    partial = path.with_name(path.name + ".partial")
+    partial = partial_of(path)
     spec = output_spec(work)
     with Writer(partial, spec, timeline[span[0] : span[1]]) as writer, drained(writer.write, AHEAD) as sink:
         for frame in render_range(work, job, timeline, *span, watch):
@@ -168,49 +174,47 @@ def enhance(work: Plan, watch: Watch) -> Report:
     A run that was stopped goes on from its last whole segment. Raises VidsrError; the work folder then stays for the
     next try if it holds finished work, and is removed if it does not.
     """
-    try:
-        with opened(work) as folder:
-            return _finished(work, folder, watch)
-    except OSError as error:
-        if error.errno not in STORAGE:
-            raise
-        raise OutputError(f"{work.output} could not be written: {error.strerror}; the same command goes on") from error
+    with told(work.output):
+        try:
+            with opened(work) as folder:
+                return _finished(work, folder, watch)
+        except VidsrError as error:
+            if DISK_FULL not in error.details:
+                raise
+            raise OutputError(f"the disk of {work.folder} is full: free some space", error.details) from error
 
 
 def _finished(work: Plan, folder: Path, watch: Watch) -> Report:
     """Do the work; leave the folder only where the next try can use it."""
-    useful = True
+    keep = False
     try:
-        report = _enhance(work, folder, watch)
-        useful = False
+        report = delivered(folder, work.output) or _enhance(work, folder, watch)
+        keep = work.settings.keep_work
         return report
-    except InputError:  # the next try would end in the same way
-        useful = False
+    except InputError:  # the next try would end in the same way, unless it was the film's disk that went away
+        keep = has_segments(folder)
+        raise
+    except BaseException:
+        keep = worth_keeping(folder)
         raise
     finally:
-        if not (useful and worth_keeping(folder)):
-            shutil.rmtree(folder, ignore_errors=True)
+        if not keep:
+            remove(folder)
 
 
 def _enhance(work: Plan, folder: Path, watch: Watch) -> Report:
+    space.require_start(work, _promised_frames(work.film))
     analysis, damage = _analysis(work, folder, watch)
     first, stop = frame_range(analysis.timeline, work.film, work.settings)
     tracks, reasons = restorable(analysis.tracks, work.settings.render.faces)
-    job = make_job(work, tracks)
-    spans = segments(first, stop, work.film, work.settings)
-    paths = [folder / f"{span[0]:08d}-{span[1]:08d}.nut" for span in spans]
-    watch.stage("render", stop - first)
-    for path, span in zip(paths, spans, strict=True):
-        if whole(path):
-            watch.advance(span[1] - span[0], 0)
-        else:
-            _segment(path, work, job, analysis.timeline, span, watch)
+    paths = _rendered(work, folder, analysis, (first, stop), tracks, watch)
     watch.stage("publish", None)
-    partial = folder / f"whole{work.output.suffix}"
-    warnings = publish(work.film, paths, analysis.timeline, partial, frames=_part(first, stop, analysis))
-    settle(partial, work.output)
+    check_unchanged(work)
+    space.require_join(folder, [path.stat().st_size for path in paths])
+    made = folder / f"whole{work.output.suffix}"
+    warnings = publish(work.film, paths, analysis.timeline, made, frames=_part(first, stop, analysis))
     notes = [*([damage] if damage else []), *work.film.warnings, *output_spec(work).warnings, *warnings]
-    return Report(
+    report = Report(
         VERSION,
         input=str(work.film.path),
         output=str(work.output),
@@ -222,14 +226,47 @@ def _enhance(work: Plan, folder: Path, watch: Watch) -> Report:
         tracks=fates(analysis.tracks, reasons),
         warnings=tuple(notes),
     )
+    made = beside(made, work.output)
+    note(folder, made, report)
+    settle(made, work.output)
+    return report
+
+
+def _rendered(
+    work: Plan, folder: Path, analysis: Analysis, span: tuple[int, int], tracks: tuple[Track, ...], watch: Watch
+) -> list[Path]:
+    """The range's segments, those of an earlier run and those that were missing."""
+    job = make_job(work, tracks)
+    spans = segments(*span, work.film, work.settings)
+    agree(folder, sha256(folder / "tracks.json"), spans)
+    paths = [folder / f"{first:08d}-{stop:08d}.nut" for first, stop in spans]
+    watch.stage("render", span[1] - span[0])
+    done: list[int] = []
+    for path, (first, stop) in zip(paths, spans, strict=True):
+        if whole(path):
+            watch.advance(stop - first, 0)
+        else:
+            space.require_segment(folder, done)
+            _segment(path, work, job, analysis.timeline, (first, stop), watch)
+        done.append(path.stat().st_size)
+    return paths
+
+
+def _promised_frames(film: Film) -> int:
+    return round(film.duration_s * film.rate) if film.duration_s else 0
 
 
 def analyze(source: Path, output: Path, settings: Enhance, watch: Watch) -> tuple[Analysis, str]:
     """Find the faces of a film and write them to `output`; also gives what is damaged in the film, '' if nothing is."""
     film = probe(source)
-    output = checked_output(output, film, settings)
+    output = checked_output(output, film, settings.overwrite)
     analysis, damage = analyse_film(film, settings, watch)
-    partial = output.with_name(output.name + ".partial")
-    save(analysis, partial)
-    partial.replace(output)
+    partial = partial_of(output)
+    with told(output):
+        try:
+            save(analysis, partial)
+            settle(partial, output)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
     return analysis, damage

@@ -65,6 +65,8 @@ HELP = {
     "tracks": "Use the faces in this file from `vidsr analyze`.",
     "overwrite": "Replace an output that exists.",
     "keep_going": "Of a damaged film, enhance what can be decoded.",
+    "work_dir": "Make the work folder in this folder.  [default: beside the output]",
+    "keep_work": "Leave the work folder when the film is done.",
     "data": "Sharp faces: folder of stills, films, CelebA, IMFDB or shards; several as in PATH; or 'synthetic'.",
     "films": "Folder of sharp films; their faces are filmed once more, beside the data.",
     "validation": "Folder of sharp faces that are not in the data.",
@@ -119,7 +121,7 @@ RENDER = ("scale", "model", "fidelity", "faces", "device", "precision", "batch")
 
 ENCODE = ("codec", "crf", "preset")
 
-ENHANCE = ("start", "end", "tracks", "overwrite", "keep_going")
+ENHANCE = ("start", "end", "tracks", "overwrite", "keep_going", "work_dir", "keep_work")
 
 
 def enhance_settings(values: dict[str, object]) -> config.Enhance:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from vidsr.align import Planes
 from vidsr.color import Color
 from vidsr.config import Enhance
+from vidsr.delivery import delivered
 from vidsr.errors import OutputError
+from vidsr.files import check_readable, check_writable, fitting, is_folder
 from vidsr.video import Film, Output, check_codec, output_suffix, passages, probe, require_encoder
 from vidsr.weights import Model
 
 SHORT_SIDE = 1440  # of the output, at most, where `--scale auto` enlarges
+LONGEST_SIDE = 16384  # of the output: more, no encoder takes
+FOLDER = ".vidsr"
+"""How the names of work folders end."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +35,12 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """The work folder, beside the output."""
-        return self.output.with_name(self.output.name + ".vidsr")
+        """The work folder: beside the output, or in `--work-dir` under a name of which each output has its own."""
+        home = self.settings.work_dir
+        if home is None:
+            return self.output.with_name(fitting(self.output.name, FOLDER))
+        mark = hashlib.sha256(os.fsencode(self.output)).hexdigest()[:8]
+        return _absolute(Path(home)) / fitting(f"{self.output.name}-{mark}", FOLDER)
 
     @property
     def planes(self) -> Planes:
@@ -45,22 +56,40 @@ def auto_scale(width: int, height: int) -> int:
 
 def default_output(film: Film, codec: str) -> Path:
     """NAME.enhanced.EXT beside the input."""
-    return film.path.with_name(f"{film.path.stem}.enhanced{output_suffix(film, codec)}")
+    return film.path.with_name(fitting(film.path.stem, f".enhanced{output_suffix(film, codec)}"))
 
 
-def checked_output(output: Path, film: Film, settings: Enhance) -> Path:
-    output = Path(os.path.abspath(output))  # noqa: PTH100  (links are kept: a link is what the user named)
+def checked_output(output: Path, film: Film, overwrite: bool) -> Path:
+    """The output's absolute path; OutputError where it is the film itself or cannot be written."""
+    output = _absolute(output)
+    check_writable(output, True)
     if output.exists() and output.samefile(film.path):
         raise OutputError(f"the output {output} is the input; choose another name with -o")
-    if output.is_dir() or (output.exists() and not output.is_file()):
-        raise OutputError(f"the output {output} exists and is not a file; choose another name with -o")
-    if output.exists() and not settings.overwrite:
-        raise OutputError(f"the output {output} exists; give --overwrite to replace it")
-    if not output.parent.is_dir():
-        raise OutputError(f"the folder {output.parent} does not exist; create it first")
-    if not os.access(output.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"the folder {output.parent} cannot be written to; choose another with -o")
+    check_writable(output, overwrite)
     return output
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100  (links are kept: a link is what the user named)
+
+
+def _checked(work: Plan) -> Plan:
+    """OutputError for a plan that cannot end well: better known now than in the morning."""
+    home, codec = work.settings.work_dir, work.settings.encode.codec
+    if home is not None and not Path(home).is_dir():
+        raise OutputError(f"the folder {home} of --work-dir does not exist; create it first")
+    if max(work.film.width, work.film.height) * work.scale > LONGEST_SIDE:
+        size = f"{work.film.width * work.scale}x{work.film.height * work.scale}"
+        raise OutputError(f"the output would be {size}: sides of up to {LONGEST_SIDE} can be coded; lower --scale")
+    with suppress(OSError):  # an empty folder is what a run left that was killed at its very last step
+        if work.output.exists():
+            work.folder.rmdir()
+    done = delivered(work.folder, work.output) is not None
+    checked_output(work.output, work.film, work.settings.overwrite or done)
+    check_codec(codec, work.output.suffix)
+    passages(work.film, work.output.suffix)
+    require_encoder(codec)
+    return work
 
 
 def plan(source: Path, output: Path | None, settings: Enhance, model: Model) -> Plan:
@@ -71,14 +100,11 @@ def plan(source: Path, output: Path | None, settings: Enhance, model: Model) -> 
     film = probe(source)
     wanted = settings.render.scale
     scale = auto_scale(film.width, film.height) if wanted == "auto" else int(wanted)
-    codec = settings.encode.codec
-    usual = default_output(film, codec)
-    named = output / usual.name if output is not None and output.is_dir() else output
-    target = checked_output(named or usual, film, settings)
-    check_codec(codec, target.suffix)
-    passages(film, target.suffix)  # an output that cannot hold the sound is better known now than in the morning
-    require_encoder(codec)
-    return Plan(film, target, settings, scale, model)
+    if settings.tracks is not None:
+        check_readable(Path(settings.tracks))
+    usual = default_output(film, settings.encode.codec)
+    named = output / usual.name if output is not None and is_folder(output) else output
+    return _checked(Plan(film, _absolute(named or usual), settings, scale, model))
 
 
 def output_spec(work: Plan) -> Output:

@@ -15,6 +15,7 @@ from vidsr import jobs
 from vidsr.blend import enlarged
 from vidsr.config import Enhance
 from vidsr.errors import InputError, OutputError
+from vidsr.files import told
 from vidsr.frame import Frame, Track
 from vidsr.picture import Rgb, small_rgb
 from vidsr.plan import Plan, output_spec, plan
@@ -92,7 +93,8 @@ def preview(
 
     `span` is (first, stop) in frames. Raises InputError where the film has no such frames.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     target = folder / "preview.mp4"
     work = plan(source, target, settings, model)
     analysis, _ = jobs.analysis_of(work, watch)

@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsr.errors import InputError
+from vidsr.files import check_readable
 
 Json = dict[str, object]
+LONGEST_MIB = 2048
+"""Nineteen hours of film with five faces in every frame."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -26,6 +29,9 @@ class Record:
     @classmethod
     def read(cls, path: Path) -> Record:
         """Read a file that holds one JSON object; raises InputError."""
+        check_readable(path)
+        if path.stat().st_size > LONGEST_MIB << 20:
+            raise InputError(f"{path} is larger than {LONGEST_MIB} MiB: not a file of this program")
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
@@ -59,6 +65,20 @@ class Record:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise self.error(f"{key!r} must be a whole number from {low} to {high}, not {_short(value)}")
         return value
+
+    def number(self, key: str) -> float:
+        """A finite number."""
+        value = self.value(key)
+        if not (isinstance(value, int | float) and _is_number(value)):
+            raise self.error(f"{key!r} must be a finite number, not {_short(value)}")
+        return float(value)
+
+    def texts(self, key: str) -> list[str]:
+        """A list of strings."""
+        found = [one for one in self._list(key) if isinstance(one, str)]
+        if len(found) != len(self._list(key)):
+            raise self.error(f"each of {key!r} must be a text")
+        return found
 
     def fraction(self, key: str) -> Fraction:
         """A positive fraction, written as "1/30000"."""

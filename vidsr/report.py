@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from vidsr.files import durable, told
 from vidsr.frame import Track
+from vidsr.record import Record
 
 VERSION = 1
 NO_FACE = "no face found"
@@ -65,10 +67,38 @@ class Report:
         return sum(span.stop - span.first for span in self.frames if span.state == "restored")
 
     def save(self, path: Path) -> None:
-        """Write the report as JSON under a temporary name and rename it."""
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+        """Write the report as JSON, as `report.schema.json` describes it; OutputError where that cannot be."""
+        with told(path):
+            durable(path, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+
+
+def parse(record: Record) -> Report:
+    """The report that `save` wrote; InputError for anything else."""
+    most = 1 << 40
+    frames = (
+        Span(one.whole("first", 0, most), one.whole("stop", 0, most), one.text("state"), one.text("reason"))
+        for one in record.records("frames")
+    )
+    return Report(
+        version=record.whole("version", VERSION, VERSION),
+        input=record.text("input"),
+        output=record.text("output"),
+        model=record.text("model"),
+        scale=record.whole("scale", 1, 4),
+        first=record.whole("first", 0, most),
+        stop=record.whole("stop", 0, most),
+        frames=tuple(frames),
+        tracks=tuple(_fate(one) for one in record.records("tracks")),
+        warnings=tuple(record.texts("warnings")),
+    )
+
+
+def _fate(one: Record) -> Fate:
+    return Fate(
+        *(one.whole("id", 0, 1 << 40), one.whole("first", 0, 1 << 40), one.whole("stop", 0, 1 << 40)),
+        *(one.number("height"), one.number("score")),
+        *(one.text("state"), one.text("reason"), one.text("warning")),
+    )
 
 
 def fates(tracks: Sequence[Track], passed: Mapping[int, str]) -> tuple[Fate, ...]:

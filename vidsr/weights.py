@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -107,9 +108,10 @@ def find(name: str) -> Path:
     known = shipped()
     if name in known:
         return known[name]
-    path = Path(name).expanduser()
-    if path.suffix == ".safetensors" and path.is_file():
-        return path
+    with suppress(OSError, RuntimeError):  # a name that no file can have; a home that nobody has
+        path = Path(name).expanduser()
+        if path.suffix == ".safetensors" and path.is_file():
+            return path
     raise ModelError(
         f"there is no model {name!r}; shipped are: {', '.join([*known, 'plain'])}; or give a .safetensors file"
     )

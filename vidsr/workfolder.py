@@ -1,62 +1,50 @@
-"""The work folder beside the output: its manifest, its lock, and what of an earlier run can be used."""
+"""The work folder: its manifest, its lock, and what of an earlier run can be used."""
 
 from __future__ import annotations
 
 import dataclasses
 import fcntl
-import hashlib
 import json
 import os
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 
-from vidsr import __version__
-from vidsr.errors import OutputError
+from vidsr import __version__, delivery
+from vidsr.errors import InputError, OutputError
+from vidsr.files import durable
 from vidsr.plan import Plan
+from vidsr.record import Json, Record
 from vidsr.weights import sha256
 
-FORMAT = 1
-OWN = re.compile(r"(lock|damage|manifest\.json|tracks\.json|whole\.\w+|\d+-\d+\.(nut|sha256))(\.partial)?")
+FORMAT = 2
+OWN = re.compile(
+    r"(lock|damage|delivered|manifest\.json|tracks\.(json|sha256)|whole\.\w+|\d+-\d+\.(nut|sha256))(\.partial)?"
+)
 """Names in a work folder."""
 
+UNSEEN = ("overwrite", "work_dir", "keep_work")
+"""Settings that change no pixel."""
 
-def settle(partial: Path, path: Path) -> None:
-    """Bring a finished file to the disk, then give it its name."""
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+FOUND = ("analysis", "ranges")
+"""What the manifest says beside the job: the checksum of the analysis, and the ranges of frames of the segments."""
 
-
-def durable(path: Path, text: str) -> None:
-    """Write under a temporary name, bring it to the disk, rename."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    settle(partial, path)
+LAST = ("manifest.json", "lock", delivery.NAME)
+"""The order in which a folder's last files go: whenever the run is killed, the next one knows what is done."""
 
 
-def _identity(path: Path) -> dict[str, str | int]:
-    """What tells a film from another: name, size, time, and a hash of its first and last MiB."""
+def _identity(path: Path) -> Json:
+    """What tells a film from another: its size, its time, and a hash of its content."""
     facts = path.stat()
-    with path.open("rb") as file:
-        ends = file.read(1 << 20)
-        file.seek(max(0, facts.st_size - (1 << 20)))
-        ends += file.read()
-    return {
-        "name": path.name,
-        "bytes": facts.st_size,
-        "modified_ns": facts.st_mtime_ns,
-        "sha256_of_ends": hashlib.sha256(ends).hexdigest(),
-    }
+    return {"bytes": facts.st_size, "modified_ns": facts.st_mtime_ns, "sha256": sha256(path)}
 
 
-def manifest(work: Plan) -> dict[str, object]:
+def manifest(work: Plan) -> Json:
     """Everything that changes a pixel of the output; a run is resumed only where all of it is equal."""
-    settings = dataclasses.asdict(work.settings)
-    settings.pop("overwrite")  # it changes no pixel
-    return {
+    settings = {key: value for key, value in dataclasses.asdict(work.settings).items() if key not in UNSEEN}
+    made = {
         "format": FORMAT,
         "vidsr": __version__,
         "input": _identity(work.film.path),
@@ -65,6 +53,8 @@ def manifest(work: Plan) -> dict[str, object]:
         "model": {"name": work.model.name, "sha256": work.model.sha256},
         "tracks": sha256(Path(work.settings.tracks)) if work.settings.tracks else None,
     }
+    known: Json = json.loads(json.dumps(made))
+    return known
 
 
 def _differences(old: object, new: object, name: str = "") -> Iterator[str]:
@@ -78,66 +68,130 @@ def _differences(old: object, new: object, name: str = "") -> Iterator[str]:
 @contextmanager
 def opened(work: Plan) -> Iterator[Path]:
     """The work folder, locked: a new one, or the one of an earlier run of the same job."""
-    folder = work.folder
-    wanted = json.loads(json.dumps(manifest(work)))
-    if folder.is_dir():
-        _refuse_foreign(folder)
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"the work folder {folder} could not be made: {error.strerror}") from error
-    with (folder / "lock").open("a+") as lock:
+    with _locked(work):
+        _match(work, manifest(work))
+        yield work.folder
+
+
+@contextmanager
+def _locked(work: Plan) -> Iterator[None]:
+    """Make the folder and hold its lock; OutputError names the process that holds it already.
+
+    The kernel drops the lock of a process that ends, however it ends.
+    """
+    with _lock_file(work.folder) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             lock.seek(0)
-            raise OutputError(f"process {lock.read().strip() or '?'} is working on {work.output} already") from error
+            raise OutputError(f"process {lock.read(20) or '?'} is working on {work.output} already") from error
+        if not _is(lock, work.folder / "lock"):  # its holder removed it just before it ended
+            raise OutputError(f"another run for {work.output} has just ended; give the same command again")
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        _match(folder / "manifest.json", wanted, work)
-        yield folder
+        yield
+
+
+def _lock_file(folder: Path) -> TextIOWrapper:
+    if folder.is_symlink() or folder.exists():
+        _refuse_foreign(folder)
+    try:
+        folder.mkdir(exist_ok=True)
+        return (folder / "lock").open("a+", encoding="ascii", errors="replace")
+    except OSError as error:
+        raise OutputError(f"the work folder {folder} could not be made: {error.strerror}") from error
+
+
+def _is(file: TextIOWrapper, path: Path) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """A folder that only happens to have the work folder's name is nobody's to empty: OutputError."""
-    foreign = [path.name for path in folder.iterdir() if not OWN.fullmatch(path.name) or not path.is_file()]
+    """A folder that only happens to have the work folder's name is nobody's to write to or to empty: OutputError."""
+    if folder.is_symlink() or not folder.is_dir():
+        raise OutputError(f"{folder} is in the place of the work folder, and is none; move it away")
+    foreign = [path.name for path in folder.iterdir() if not OWN.fullmatch(path.name) or not _is_plain(path)]
     if foreign:
         raise OutputError(f"{folder} holds files that are not this program's, such as {foreign[0]!r}; move it away")
 
 
-def _match(path: Path, wanted: dict[str, object], work: Plan) -> None:
-    if path.exists():
-        try:
-            found = json.loads(path.read_text())
-        except ValueError:
-            found = None
-        if isinstance(found, dict):
-            changed = list(_differences(found, wanted))
-            if changed:
-                raise OutputError(
-                    f"{work.folder} holds an unfinished run with another {', '.join(changed)}; "
-                    "repeat that run to finish it, or give --fresh to start again"
-                )
-            return
-    for stale in work.folder.iterdir():
-        if stale.name != "lock":
-            stale.unlink()
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()  # a link would lead what is written here to another place
+
+
+def _match(work: Plan, wanted: Json) -> None:
+    """Go on with the manifest that is there, or drop all and write a new one; OutputError where it is another job's."""
+    path = work.folder / "manifest.json"
+    with suppress(InputError):
+        found = {key: value for key, value in Record.read(path).values.items() if key not in FOUND}
+        changed = list(_differences(found, wanted))
+        if changed:
+            raise OutputError(
+                f"{work.folder} holds an unfinished run with another {', '.join(changed)}; "
+                "repeat that run to finish it, or give --fresh to start again"
+            )
+        return
+    if not work.settings.overwrite and delivery.delivered(work.folder, work.output):
+        return  # all is done, and was being removed
+    _clear(work.folder)
     durable(path, json.dumps(wanted, indent=1))
 
 
+def agree(folder: Path, analysis: str, ranges: Sequence[tuple[int, int]]) -> None:
+    """Enter the analysis's checksum and the segments' ranges in the manifest; segments made by others are dropped."""
+    path = folder / "manifest.json"
+    values = Record.read(path).values
+    new: Json = {"analysis": analysis, "ranges": [list(one) for one in ranges]}
+    if any(values.get(key) != value for key, value in new.items()):
+        for segment in folder.glob("[0-9]*"):
+            segment.unlink()
+        durable(path, json.dumps(values | new, indent=1))
+
+
+def check_unchanged(work: Plan) -> None:
+    """InputError where the film is not the file any more that the manifest speaks of."""
+    facts, known = work.film.path.stat(), Record.read(work.folder / "manifest.json").record("input").values
+    if (known.get("bytes"), known.get("modified_ns")) != (facts.st_size, facts.st_mtime_ns):
+        raise InputError(f"{work.film.path} was changed while it was being enhanced; give --fresh to start again")
+
+
 def whole(path: Path) -> bool:
-    """Whether a segment of an earlier run is there and undamaged."""
+    """Whether a file of an earlier run is there and undamaged."""
     promised = path.with_suffix(".sha256")
-    return path.exists() and promised.exists() and promised.read_text().strip() == sha256(path)
+    return path.exists() and promised.exists() and promised.read_bytes().strip() == sha256(path).encode()
 
 
 def worth_keeping(folder: Path) -> bool:
-    return (folder / "tracks.json").exists() or any(folder.glob("*.sha256"))
+    """Whether the next try has less to do thanks to this folder."""
+    return any(folder.glob("*.sha256"))
+
+
+def has_segments(folder: Path) -> bool:
+    """Whether finished segments are in the folder."""
+    return any(folder.glob("[0-9]*.sha256"))
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name != "lock":
+            path.unlink()
+
+
+def remove(folder: Path) -> None:
+    """Remove the folder, whose lock the caller holds, with all that is this program's in it."""
+    own = [path for path in folder.iterdir() if OWN.fullmatch(path.name) and path.name not in LAST]
+    for path in [*own, *(folder / name for name in LAST)]:
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # what somebody else put there in the meantime stays
+        folder.rmdir()
 
 
 def forget(work: Plan) -> None:
-    """Drop what an earlier run of this output has left; OutputError where the folder holds anything else."""
-    if work.folder.is_dir():
-        _refuse_foreign(work.folder)
-    shutil.rmtree(work.folder, ignore_errors=True)
+    """Drop what an earlier run of this output has left; OutputError where the folder is in use or is not ours."""
+    if work.folder.exists():
+        with _locked(work):
+            remove(work.folder)

@@ -7,9 +7,10 @@ from vidsr.video.mux import publish
 from vidsr.video.probe import Film, Stream, Tags, probe
 from vidsr.video.process import encoders, require_encoder, tools
 from vidsr.video.reader import Reader
-from vidsr.video.writer import SEGMENT_SUFFIX, Output, Writer
+from vidsr.video.writer import CRF, SEGMENT_SUFFIX, Output, Writer
 
 __all__ = [
+    "CRF",
     "SEGMENT_SUFFIX",
     "Film",
     "Output",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections import Counter
 from collections.abc import Sequence
@@ -12,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsr.errors import OutputError
+from vidsr.video.decode import Complaints
 from vidsr.video.probe import SAFE, Film, Stream, probe
-from vidsr.video.process import Process, local
+from vidsr.video.process import GLOBAL, LONG_PATIENCE_S, Process, local
 
 BLOCK = 1 << 16
 SAMPLE = 8
@@ -38,9 +40,42 @@ def check_published(film: Film, destination: Path, timeline: NDArray[np.int64], 
         there, wanted = (Counter(stream.kind for stream in streams)[kind] for streams in (made.streams, kept))
         if there < wanted:
             raise OutputError(f"{destination} has {there} of {wanted} {kind} streams: choose .mkv for the output.")
+    _check_duration(made, timeline, film)
+    check_decodes(made, len(timeline))
     if made.chapters < film.chapters:
         return [f"{film.chapters - made.chapters} of {film.chapters} chapters could not be kept."]
     return []
+
+
+def _check_duration(made: Film, timeline: NDArray[np.int64], film: Film) -> None:
+    """OutputError where the file says that its picture ends more than a few frames before or after it does."""
+    if made.duration_s is None:
+        return
+    ends_s = float(int(timeline[-1]) * film.time_base)
+    length_s = float((int(timeline[-1]) - int(timeline[0])) * film.time_base + 1 / film.rate)
+    slack_s = 4 * float(1 / film.rate) + 0.1
+    # Matroska counts the length from 0, mp4 from the first frame; and a file without a length of the picture alone
+    # gives that of its longest stream.
+    if made.duration_s < min(length_s, ends_s) - slack_s:
+        raise OutputError(
+            f"{made.path} says it lasts {made.duration_s:.2f} s, not {length_s:.2f}: this is a bug, report it."
+        )
+
+
+def check_decodes(film: Film, frames: int) -> None:
+    """OutputError where the picture's `frames` frames cannot all be decoded without a complaint."""
+    complaints = Complaints(film.index)
+    safe = [word for name, value in SAFE.items() for word in (f"-{name}", value)]
+    words = ["ffmpeg", *GLOBAL, "-loglevel", "level+warning", *safe, "-i", local(film.path)]
+    words += ["-map", f"0:{film.index}", "-fps_mode", "passthrough", "-progress", "pipe:1", "-f", "null", "-"]
+    with Process(words, patience_s=LONG_PATIENCE_S, on_line=complaints.hear) as process:
+        told, block = b"", memoryview(bytearray(BLOCK))
+        while count := process.read_into(block):
+            told = (told + bytes(block[:count]))[-BLOCK:]
+        status, lines = process.finish(), process.last_lines
+    decoded = int((re.findall(rb"^frame=(\d+)$", told, re.MULTILINE) or [b"0"])[-1])
+    if status != 0 or complaints.worst or decoded != frames:
+        raise OutputError(f"{film.path}: {decoded} of {frames} frames can be decoded: this is a bug, report it.", lines)
 
 
 def sound_shifts(film: Film, destination: Path) -> dict[int, int]:

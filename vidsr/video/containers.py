@@ -143,6 +143,9 @@ def passages(film: Film, suffix: str) -> tuple[list[Passage], list[str]]:
 def _codec(stream: Stream, target: Container, same: bool) -> str | None:
     if stream.kind == "video":
         return "copy" if same or target.muxer in ("matroska", "mp4", "mov") else None
+    if stream.kind == "audio" and stream.sample_rate is None:
+        leave_out = f"`ffmpeg -i FILM -map 0 -map -0:{stream.index} -c copy COPY.mkv` makes a copy without it."
+        raise OutputError(f"Stream {stream.index} is sound without a sample rate, which no film can hold: {leave_out}")
     if stream.kind == "audio":
         fits = same or not target.audio or stream.codec in target.audio
         if not fits and not (target.muxer == "mov" and stream.codec.startswith("pcm_")):

@@ -13,7 +13,7 @@ import numpy as np
 from vidsr.frame import Frame, Samples
 from vidsr.video.pixels import full_range_name, is_colour
 from vidsr.video.probe import SAFE, SPACES, Film
-from vidsr.video.process import GLOBAL, Pipe, Process, local
+from vidsr.video.process import FILE, GLOBAL, Pipe, Process, named
 
 THREADS = min(8, os.cpu_count() or 1)
 SCALER = "accurate_rnd+bitexact+full_chroma_int+bicubic"
@@ -113,7 +113,7 @@ class Decode:
 
 def _command(film: Film, begin: int | None, seek_s: Fraction | None, stamps: str, landing: str) -> list[str]:
     seek = {"seek_timestamp": 1, "ss": f"{float(seek_s):.6f}", "noaccurate_seek": None} if seek_s is not None else {}
-    source = ffmpeg.input(local(film.path), threads=THREADS, **SAFE, **seek)
+    source = ffmpeg.input(FILE, threads=THREADS, **SAFE, **seek)
     picture = source[str(film.index)]
     frames = (
         # settb first: every tick from here on is one of the stream's, whatever this version of ffmpeg does by default
@@ -130,7 +130,7 @@ def _command(film: Film, begin: int | None, seek_s: Fraction | None, stamps: str
     if seek_s is not None:
         outputs.append(ffmpeg.output(picture, landing, c="copy", f="framecrc", flush_packets=1, **{"frames:v": 1}))
     run = ffmpeg.merge_outputs(*outputs).global_args(*GLOBAL, "-loglevel", "level+warning", "-copyts")
-    return [str(word) for word in run.compile()]
+    return named(run.compile(), film.path)
 
 
 def _conversion(film: Film) -> list[tuple[str, dict[str, str | int]]]:

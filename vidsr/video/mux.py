@@ -15,7 +15,7 @@ from vidsr.errors import InputError, OutputError
 from vidsr.video.check import check_published, sound_shifts
 from vidsr.video.containers import Passage, container_of, passages
 from vidsr.video.probe import SAFE, Film, probe
-from vidsr.video.process import GLOBAL, PIPE_BYTES, Process, local
+from vidsr.video.process import GLOBAL, LONG_PATIENCE_S, PIPE_BYTES, Process, local
 
 NUT_NAME = b"nut/multimedia container\0"
 NUT_FIRST_PACKET = bytes.fromhex("4E4BE4ADEECA4569")
@@ -87,7 +87,7 @@ class _Order:
 
 
 def _write(command: Sequence[str], segments: Sequence[Path], destination: Path) -> None:
-    with Process(command, feed=True, patience_s=600) as process:
+    with Process(command, feed=True, patience_s=LONG_PATIENCE_S) as process:
         for block in _joined(segments):
             process.write(block)
         if process.finish() != 0:
@@ -117,7 +117,7 @@ def _command(order: _Order, shifts: Mapping[int, int]) -> list[str]:
     """One word after the other, as ffmpeg-python would order inputs and options in its own way."""
     film, cut = order.film, order.cut
     words = ["ffmpeg", *GLOBAL, "-loglevel", "error", *([] if cut else ["-copyts"])]
-    words += ["-protocol_whitelist", "pipe,fd", *order.moved, "-f", "nut", "-i", "pipe:0"]
+    words += ["-protocol_whitelist", "pipe", *order.moved, "-f", "nut", "-i", "pipe:0"]
     words += [*(word for name, value in SAFE.items() for word in (f"-{name}", value)), *cut, "-i", local(film.path)]
     words += ["-map_metadata", "1", "-map_chapters", "1", "-c", "copy", *(["-copypriorss", "0"] if cut else [])]
     for place, passage in enumerate(order.kept):

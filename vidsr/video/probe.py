@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from vidsr.errors import InputError
+from vidsr.files import check_readable
 from vidsr.frame import PixelFormat
 from vidsr.video.answer import Answer, ask
 from vidsr.video.pixels import is_colour, nearest
@@ -19,10 +19,14 @@ DEMUXERS = (
 )
 """ffmpeg's readers of single files. Playlists and patterns of names, which open other files, are not among them."""
 
-SAFE = {"protocol_whitelist": "file,pipe,fd", "format_whitelist": DEMUXERS}
+SAFE = {"protocol_whitelist": "file,pipe", "format_whitelist": DEMUXERS}
 """Options before every input: local files only, and no format that points elsewhere."""
 
 SIDES = range(16, 16385)
+MOST_PIXELS = 8192 * 4320
+MOST_STREAMS = 200
+FASTEST = 1000
+"""Frames a second."""
 MATRICES = {
     "bt709": "bt709",
     "smpte240m": "bt709",  # its coefficients are those of BT.709 to within 0.001
@@ -50,7 +54,10 @@ class Tags:
 
 @dataclass(frozen=True)
 class Stream:
-    """One stream of the file: `kind` is video, audio, subtitle, attachment or data; it begins at `start_s`."""
+    """One stream of the file: `kind` is video, audio, subtitle, attachment or data; it begins at `start_s`.
+
+    `sample_rate` is that of sound; None where the file does not say it.
+    """
 
     index: int
     kind: str
@@ -60,6 +67,7 @@ class Stream:
     attached_picture: bool = False
     time_base: Fraction | None = None
     start_s: float | None = None
+    sample_rate: int | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,7 @@ class Film:
 
 def probe(path: Path) -> Film:
     """Look at a film without decoding it; InputError says what is wrong with a file that is none."""
-    _check_file(path)
+    check_readable(path)
     entries = ["-show_format", "-show_streams", "-show_chapters"]
     options = [text for name, value in SAFE.items() for text in (f"-{name}", value)]
     try:
@@ -109,22 +117,32 @@ def probe(path: Path) -> Film:
     except InputError as error:
         raise InputError(_why_not(path, error.details), error.details) from None
     streams = answer.many("streams")
+    if len(streams) > MOST_STREAMS:
+        raise InputError(f"{path} has {len(streams)} streams: up to {MOST_STREAMS} can be handled.")
     picture = _picture(path, streams)
     film = _film(path, answer, picture)
-    if film.width not in SIDES or film.height not in SIDES:
-        raise InputError(f"{path} is {film.width}x{film.height}: sides of {SIDES[0]} to {SIDES[-1]} can be handled.")
+    _check_limits(film, picture)
     return film
 
 
-def _check_file(path: Path) -> None:
-    if not path.exists():
-        raise InputError(f"{path} does not exist.")
-    if not path.is_file():
-        raise InputError(f"{path} is not a file.")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path} may not be read: change its permissions.")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty: copy it again.")
+def _check_limits(film: Film, picture: Answer) -> None:
+    """InputError for a film that is too much for memory and time, or that says so and is not to be believed."""
+    path, width, height = film.path, film.width, film.height
+    if width not in SIDES or height not in SIDES:
+        raise InputError(f"{path} is {width}x{height}: sides of {SIDES[0]} to {SIDES[-1]} can be handled.")
+    if width * height > MOST_PIXELS:
+        raise InputError(f"{path} is {width}x{height}: up to {MOST_PIXELS / 1e6:.0f} million pixels can be handled.")
+    if film.rate > FASTEST:
+        raise InputError(
+            f"{path} says it has {float(film.rate):.0f} frames a second: up to {FASTEST} can be handled; "
+            "`ffmpeg -i FILM -r RATE COPY.mkv` makes a copy with another rate."
+        )
+    promised = max(round((film.duration_s or 0) * film.rate), round(picture.number("nb_frames") or 0))
+    if promised > path.stat().st_size:
+        raise InputError(
+            f"{path} promises {promised:,} frames and has {path.stat().st_size:,} bytes: its header is damaged; "
+            "`ffmpeg -i FILM -c copy COPY.mkv` may mend it."
+        )
 
 
 def _why_not(path: Path, details: str) -> str:
@@ -195,8 +213,8 @@ def _turned(rotation: float) -> bool:
 
 
 def _rate(picture: Answer) -> Fraction:
-    rates = (picture.fraction("avg_frame_rate"), picture.fraction("r_frame_rate"))
-    return next((rate for rate in rates if rate is not None and rate <= 1000), Fraction(25))
+    rates = [rate for name in ("avg_frame_rate", "r_frame_rate") if (rate := picture.fraction(name)) is not None]
+    return next((rate for rate in rates if rate <= FASTEST), rates[0] if rates else Fraction(25))
 
 
 def _colour(picture: Answer, decoded: str, converted: bool, height: int) -> tuple[str, bool, Tags]:
@@ -222,6 +240,7 @@ def _stream(place: int, stream: Answer) -> Stream:
         attached_picture=any(about.flag(name) for name in NOT_FILM),
         time_base=stream.fraction("time_base"),
         start_s=stream.number("start_time"),
+        sample_rate=round(stream.number("sample_rate") or 0) or None,
     )
 
 

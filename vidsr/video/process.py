@@ -23,11 +23,24 @@ GLOBAL = ("-nostdin", "-hide_banner", "-nostats", "-y")
 KEPT_LINES = 20
 LINE_CHARACTERS = 500
 PIPE_BYTES = 1 << 20
+FILE = "the file"
+"""Stands for the film's name until a command is complete."""
+PATIENCE_S = 30.0
+"""How long a tool that reads a film may give nothing: enough for a disk that wakes up."""
+LONG_PATIENCE_S = 600.0
+"""How long one that writes may take nothing: an encoder may look far ahead."""
+LONGEST_ANSWER = 64 << 20
+"""Bytes that a tool may answer where the whole answer is kept."""
 
 
 def local(path: Path) -> str:
     """Name a file so that ffmpeg cannot take it for an option, a protocol, a pattern or another folder's file."""
     return f"file:{path.absolute()}"
+
+
+def named(words: Sequence[object], path: Path) -> list[str]:
+    """The words of a command with `path` in the place of FILE, as ffmpeg-python takes no name that is not Unicode."""
+    return [local(path) if word == FILE else str(word) for word in words]
 
 
 def tool(name: str) -> str:
@@ -65,7 +78,7 @@ class Process:
     """A running ffmpeg or ffprobe: leaving the block kills it if it still runs, and waits for its end.
 
     `feed` opens its stdin for `write`, `pipes` are what it writes beside stdout, `on_line` is called with each line of
-    its stderr, in the thread that drains it. ToolError when it gives or takes nothing for `patience_s`.
+    its stderr, in the thread that drains it. ToolError when it gives or takes nothing for `patience_s`, or is killed.
     """
 
     def __init__(
@@ -74,7 +87,7 @@ class Process:
         *,
         feed: bool = False,
         pipes: Sequence[Pipe] = (),
-        patience_s: float = 60.0,
+        patience_s: float = PATIENCE_S,
         on_line: Callable[[str], None] | None = None,
     ) -> None:
         self._command = command
@@ -158,8 +171,8 @@ class Process:
             except BrokenPipeError:
                 raise self.failure("stopped before it had all of the picture") from None
 
-    def finish(self, patience_s: float = 600.0) -> int:
-        """Close stdin and wait for the end; returns the exit status."""
+    def finish(self, patience_s: float = LONG_PATIENCE_S) -> int:
+        """Close stdin and wait for the end; returns the exit status. ToolError where a signal ended it."""
         if self._child.stdin is not None:
             self._child.stdin.close()
         try:
@@ -167,6 +180,8 @@ class Process:
         except subprocess.TimeoutExpired:
             raise self.failure(f"did not end within {patience_s:.0f} s") from None
         self._drain.join()
+        if status < 0:
+            raise self.failure(f"was ended by signal {-status}")
         return status
 
     def kill(self) -> None:
@@ -195,11 +210,20 @@ class Process:
         """What the tool last wrote to stderr."""
         return "\n".join(self._lines)
 
+    def crash(self) -> VidsrError | None:
+        """The error to raise where the tool was killed or broke down; None where it runs, or ended by itself."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self._child.wait(0.2) < 0:
+                return self.failure("broke down")
+        return None
+
     def failure(self, what: str, kind: type[VidsrError] = ToolError) -> VidsrError:
         """The error to raise: the tool's name, `what` it did, and its last lines as details."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._child.wait(1)  # its last words may still be on their way
+            status = self._child.wait(1)  # its last words may still be on their way
             self._drain.join()
+            if status < 0:
+                return ToolError(f"{self._command[0]} was ended by signal {-status}.", self.last_lines)
         return kind(f"{self._command[0]} {what}.", self.last_lines)
 
     def _wait(self, descriptor: int, event: int) -> None:
@@ -217,13 +241,15 @@ class Process:
                 self._on_line(line)
 
 
-def run(command: Sequence[str], patience_s: float = 60.0) -> tuple[int, bytes, str]:
+def run(command: Sequence[str]) -> tuple[int, bytes, str]:
     """Run a tool to its end; returns its exit status, its stdout and the last lines of its stderr."""
     output = bytearray()
-    with Process(command, patience_s=patience_s) as process:
+    with Process(command) as process:
         block = memoryview(bytearray(65536))
         while count := process.read_into(block):
             output += block[:count]
+            if len(output) > LONGEST_ANSWER:
+                raise process.failure(f"answered more than {LONGEST_ANSWER >> 20} MiB")
         return process.finish(), bytes(output), process.last_lines
 
 

@@ -10,10 +10,11 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsr.errors import InputError
+from vidsr.errors import InputError, VidsrError
 from vidsr.frame import Frame
 from vidsr.video.decode import Decode
 from vidsr.video.probe import Film
+from vidsr.video.process import PATIENCE_S
 
 SEEK_MARGINS_S = (0, 1, 5, 30)
 """How far before the first frame to seek, one after the other, until the time stamps agree with the timeline."""
@@ -55,7 +56,7 @@ class Reader:
         stop: int | None = None,
         timeline: NDArray[np.int64] | None = None,
         keep_going: bool = False,
-        patience_s: float = 60.0,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.film = film
         self.damage: str | None = None
@@ -67,6 +68,7 @@ class Reader:
         self._patience_s = patience_s
         self._closed = False
         self._run: Decode | None = None
+        self._crash: VidsrError | None = None
         self._frames: Generator[Frame, None, None] | None = None
 
     def __enter__(self) -> Reader:
@@ -98,7 +100,11 @@ class Reader:
             self._run = run
             if self._closed:
                 run.process.kill()
-            yield run
+            try:
+                yield run
+            except _Disagreement:
+                self._crash = run.process.crash()  # then the film is not to blame
+                raise
 
     def _whole(self) -> Generator[Frame, None, None]:
         """Decode from the start; what is found there is the timeline."""
@@ -150,6 +156,8 @@ class Reader:
                     index = frame.index + 1
                     yield frame
                 return
+        if self._crash is not None:
+            raise self._crash
         raise InputError(f"{self.film.path} is not what it was when it was analysed: analyse it again.")
 
     def _places(self, timeline: NDArray[np.int64]) -> Iterator[Fraction | None]:

@@ -17,7 +17,7 @@ from vidsr.frame import Frame, PixelFormat, Samples
 from vidsr.video.decode import SCALER
 from vidsr.video.pixels import storable
 from vidsr.video.probe import Film, Tags
-from vidsr.video.process import GLOBAL, Process, local, require_encoder
+from vidsr.video.process import FILE, GLOBAL, LONG_PATIENCE_S, Process, named, require_encoder
 from vidsr.video.timing import pts_expression
 
 SEGMENT_SUFFIX = ".nut"
@@ -95,13 +95,13 @@ class Writer:
     (OutputError with its last lines), no file is left.
     """
 
-    def __init__(self, path: Path, output: Output, pts: NDArray[np.int64], *, patience_s: float = 600.0) -> None:
+    def __init__(self, path: Path, output: Output, pts: NDArray[np.int64]) -> None:
         require_encoder(output.encode.codec)
         self.path = path
         self.output = output
         self.count = 0
         self._pts = pts
-        self._process = Process(_command(path, output, pts), feed=True, patience_s=patience_s)
+        self._process = Process(_command(path, output, pts), feed=True, patience_s=LONG_PATIENCE_S)
 
     def __enter__(self) -> Writer:
         self._process.__enter__()
@@ -152,12 +152,12 @@ def _command(path: Path, output: Output, pts: NDArray[np.int64]) -> list[str]:
         pixel_format=output.pixels.name,
         video_size=output.stored_size,
         framerate=str(output.rate),
-        protocol_whitelist="pipe,fd",
+        protocol_whitelist="pipe",
     )
     for name, arguments, options in _filters(output, pts):
         frames = frames.filter(name, *arguments, **options)
-    run = ffmpeg.output(frames, local(path), f="nut", write_index=0, fps_mode="passthrough", **_coding(output))
-    return [str(word) for word in run.global_args(*GLOBAL, "-loglevel", "error").compile()]
+    run = ffmpeg.output(frames, FILE, f="nut", write_index=0, fps_mode="passthrough", **_coding(output))
+    return named(run.global_args(*GLOBAL, "-loglevel", "error").compile(), path)
 
 
 def _filters(output: Output, pts: NDArray[np.int64]) -> list[tuple[str, tuple[str, ...], dict[str, str]]]:

@@ -1,0 +1,124 @@
+"""Files that appear whole: names that fit, temporary names, and the way from one to the other."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from vidsr.errors import InputError, OutputError
+
+NAME_BYTES = 255
+"""The longest name that Linux's and macOS's file systems take."""
+
+STORAGE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG, errno.ENOENT),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ESTALE),
+)
+"""What a disk may answer that a user can do something about."""
+
+
+def fitting(name: str, ending: str) -> str:
+    """`name` and `ending`; where that is too long for a file's name, the name is cut and a hash of it stands in."""
+    if len(os.fsencode(name + ending)) <= NAME_BYTES:
+        return name + ending
+    whole = os.fsencode(name)
+    mark = "~" + hashlib.sha256(whole).hexdigest()[:8] + ending
+    return whole[: NAME_BYTES - len(os.fsencode(mark))].decode("utf-8", "ignore") + mark
+
+
+def partial_of(path: Path) -> Path:
+    """The temporary name, in the same folder, of what will be `path`."""
+    return path.with_name(fitting(path.name, ".partial"))
+
+
+def settle(partial: Path, path: Path) -> None:
+    """Bring a finished file to the disk, then give it its name; both survive a power cut."""
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+    with suppress(OSError):  # not every file system can bring a folder to the disk
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def durable(path: Path, text: str) -> None:
+    """Write under a temporary name, bring it to the disk, rename; where that fails, nothing is left."""
+    partial = partial_of(path)
+    try:
+        partial.write_text(text, encoding="utf-8", errors="surrogateescape")  # names of files need not be Unicode
+        settle(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def beside(whole: Path, output: Path) -> Path:
+    """`whole`, or where it lies on another disk than `output`, a copy under a temporary name beside it."""
+    if whole.stat().st_dev == output.parent.stat().st_dev:
+        return whole
+    partial = output.with_name(fitting("." + output.name, ".partial"))
+    try:
+        shutil.copyfile(whole, partial)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return partial
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; a path that no file can have is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def check_readable(path: Path) -> None:
+    """InputError where `path` is no file that can be read: absent, a folder, a device, a pipe, forbidden, empty."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    if not path.is_file():
+        raise InputError(f"{path} is not a file.")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path} may not be read: change its permissions.")
+    if facts.st_size == 0:
+        raise InputError(f"{path} is empty: copy it again.")
+
+
+def check_writable(path: Path, overwrite: bool) -> None:
+    """OutputError where no file can be written at `path`, or one is there that may not be replaced."""
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}; choose another name") from error
+    if there and not path.is_file():
+        raise OutputError(f"the output {path} exists and is not a file; choose another name")
+    if there and not overwrite:
+        raise OutputError(f"the output {path} exists; give --overwrite to replace it")
+    if not path.parent.is_dir():
+        raise OutputError(f"the folder {path.parent} does not exist; create it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"the folder {path.parent} cannot be written to; choose another")
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn what the disk answers inside the block, and a user can act upon, into an OutputError about `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in STORAGE:
+            raise
+        raise OutputError(f"{path} could not be written: {error.strerror}") from error
