@@ -320,12 +320,12 @@ STUBBORN = """
 import time
 from vidsr import signals
 signals.listen(lambda: print("farewell", flush=True))
-print("ready", flush=True)
 while True:
     try:
+        print("ready", flush=True)
         time.sleep(9)
-    except BaseException as error:
-        print(type(error).__name__, flush=True)
+    except BaseException:
+        pass
 """
 
 
