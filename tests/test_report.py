@@ -13,6 +13,8 @@ import pytest
 from tests.faces import track_of
 from vidsr.record import Record
 from vidsr.report import HIDDEN, NO_FACE, VERSION, Report, Span, fates, parse, spans
+from vidsr.tally import Tally
+from vidsr.verdict import Verdict
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "vidsr/report.schema.json").read_text())
 
@@ -29,7 +31,9 @@ def validate(path: Path) -> None:
 def report() -> Report:
     seen, lost = track_of(10, (50.0, 50.0), 30.0, ident=1), track_of(8, (50.0, 50.0), 600.0, first=12, ident=2)
     passed = {2: "too large"}
-    frames, faces = spans(0, 30, (seen, lost), passed), fates((seen, lost), passed)
+    heard = Tally()
+    heard.hear(1, Verdict(0.75, 4.0, 6.5))
+    frames, faces = spans(0, 30, (seen, lost), passed), fates((seen, lost), passed, heard)
     return Report(VERSION, "in.mp4", "out.mp4", "plain", 2, 0, 30, frames, faces, ("Chapters could not be kept.",))
 
 
@@ -89,7 +93,17 @@ def test_a_range_counts_the_films_frames() -> None:
 
 def test_small_faces_carry_a_warning() -> None:
     small, large = track_of(5, (50.0, 50.0), 30.0, ident=1), track_of(5, (50.0, 50.0), 90.0, ident=2)
-    found = fates((small, large), {})
+    found = fates((small, large), {}, Tally())
     assert "20 pixels" in found[0].warning and "identify" in found[0].warning
     assert found[1].warning == ""
-    assert fates((small,), {1: "not chosen"})[0].warning == ""
+    assert fates((small,), {1: "not chosen"}, Tally())[0].warning == ""
+
+
+def test_a_covered_face_is_said_in_words() -> None:
+    seen, hidden = track_of(10, (50.0, 50.0), 90.0, ident=1), track_of(10, (50.0, 50.0), 90.0, ident=2)
+    heard = Tally()
+    heard.hear(1, Verdict(0.98, 4.0, 6.5))
+    heard.hear(2, Verdict(0.60, 4.0, 4.1))
+    clear, covered = fates((seen, hidden), {}, heard)
+    assert (clear.warning, clear.agreement, clear.sharpness_before, clear.sharpness_after) == ("", 0.98, 4.0, 6.5)
+    assert "contradicts 40%" in covered.warning

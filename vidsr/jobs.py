@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
@@ -20,10 +20,11 @@ from vidsr.errors import InputError, OutputError, VidsrError
 from vidsr.files import beside, durable, partial_of, settle, told
 from vidsr.frame import Frame, Track
 from vidsr.plan import Plan, checked_output, output_spec
-from vidsr.render import MAX_WINDOW, Job, render
+from vidsr.render import MAX_WINDOW, Job, Tell, render, unheard
 from vidsr.report import VERSION, Report, fates
 from vidsr.report import spans as spans_of
 from vidsr.stream import drained, prefetch
+from vidsr.tally import Tally
 from vidsr.track import analyse
 from vidsr.upscale import Restorer, pick_device, pick_dtype
 from vidsr.video import Film, Reader, Writer, probe, publish
@@ -33,6 +34,7 @@ from vidsr.workfolder import agree, check_unchanged, has_segments, opened, remov
 AHEAD = 4  # frames that the decoder may be ahead of the network, and the network of the encoder
 DISK_FULL = "No space left on device"
 """What ffmpeg's last lines say then."""
+TALLY = ".tally.json"
 MOST_IN_SEGMENT = 2000
 """Frames: as many irregular time stamps as one segment's expression can hold."""
 
@@ -124,9 +126,10 @@ def restorable(tracks: tuple[Track, ...], chosen: str) -> tuple[tuple[Track, ...
 
 
 def render_range(
-    work: Plan, job: Job, timeline: NDArray[np.int64], first: int, stop: int, watch: Watch
+    work: Plan, job: Job, timeline: NDArray[np.int64], span: tuple[int, int], watch: Watch, tell: Tell = unheard
 ) -> Iterator[Frame]:
-    """Frames `first` to `stop` of the film, restored: the one path that films, resumed films and previews share."""
+    """Frames of a range of the film, restored: the one path that films, resumed films and previews share."""
+    first, stop = span
     halo = (max(0, first - job.halo), min(len(timeline), stop + job.halo))
     near = [track for track in job.tracks if track.first < halo[1] and halo[0] < track.stop]
     job = dataclasses.replace(job, tracks=near)
@@ -136,7 +139,7 @@ def render_range(
         ) as reader,
         prefetch(reader, AHEAD) as frames,
     ):
-        for frame in render(frames, first, stop, job):
+        for frame in render(frames, first, stop, job, tell):
             active = sum(t.first <= frame.index < t.stop for t in job.tracks)
             yield frame
             watch.advance(1, active)
@@ -148,9 +151,11 @@ def _segment(
     """Render one segment to `path`, with its checksum beside it; nothing half-done keeps either name."""
     partial = partial_of(path)
     spec = output_spec(work)
+    tally = Tally()
     with Writer(partial, spec, timeline[span[0] : span[1]]) as writer, drained(writer.write, AHEAD) as sink:
-        for frame in render_range(work, job, timeline, *span, watch):
+        for frame in render_range(work, job, timeline, span, watch, tally.hear):
             sink.put(frame)
+    durable(path.with_suffix(TALLY), tally.dump())
     settle(partial, path)
     durable(path.with_suffix(".sha256"), sha256(path))
 
@@ -223,7 +228,7 @@ def _enhance(work: Plan, folder: Path, watch: Watch) -> Report:
         first=first,
         stop=stop,
         frames=spans_of(first, stop, analysis.tracks, reasons),
-        tracks=fates(analysis.tracks, reasons),
+        tracks=fates(analysis.tracks, reasons, _tally(paths)),
         warnings=tuple(notes),
     )
     made = beside(made, work.output)
@@ -250,6 +255,13 @@ def _rendered(
             _segment(path, work, job, analysis.timeline, (first, stop), watch)
         done.append(path.stat().st_size)
     return paths
+
+
+def _tally(paths: Sequence[Path]) -> Tally:
+    total = Tally()
+    for path in paths:
+        total.merge(Tally.read(path.with_suffix(TALLY)))
+    return total
 
 
 def _promised_frames(film: Film) -> int:

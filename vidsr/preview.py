@@ -46,7 +46,7 @@ def _side_by_side(pair: _Pair) -> Frame:
 def _pairs(
     work: Plan, job: Job, timeline: NDArray[np.int64], span: tuple[int, int], watch: jobs.Watch
 ) -> Iterator[_Pair]:
-    restored = jobs.render_range(work, job, timeline, *span, watch)
+    restored = jobs.render_range(work, job, timeline, span, watch)
     with Reader(work.film, first=span[0], stop=span[1], timeline=timeline) as sources:
         for source, done in zip(sources, restored, strict=True):
             yield _Pair(source, enlarged(source, work.planes), done)

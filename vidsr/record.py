@@ -73,6 +73,10 @@ class Record:
             raise self.error(f"{key!r} must be a finite number, not {_short(value)}")
         return float(value)
 
+    def number_or_none(self, key: str) -> float | None:
+        """A finite number, or null."""
+        return None if self.value(key) is None else self.number(key)
+
     def texts(self, key: str) -> list[str]:
         """A list of strings."""
         found = [one for one in self._list(key) if isinstance(one, str)]

@@ -14,10 +14,14 @@ import numpy as np
 from vidsr.files import durable, told
 from vidsr.frame import Track
 from vidsr.record import Record
+from vidsr.tally import Tally
+from vidsr.verdict import Verdict
 
 VERSION = 1
 NO_FACE = "no face found"
 HIDDEN = "the face is hidden, lost or in profile for the moment"
+COVERED = 0.85
+"""Agreement below which a face is said to be covered, or too unclear."""
 TOO_SMALL = 24.0
 """Faces whose box is lower than this many pixels show mostly what the model has learnt, not who was there."""
 
@@ -34,13 +38,21 @@ class Span:
 
 @dataclass(frozen=True)
 class Fate:
-    """One track: where it was, how high its face (median pixels), and whether it was restored."""
+    """One track: where it was, how high its face (median pixels), and whether it was restored.
+
+    `shown` is the share of its frames in which it was; `agreement` and the sharpness before and after are means of its
+    verdicts (see `Verdict`), None where no frame of it was judged.
+    """
 
     id: int
     first: int
     stop: int
     height: float
     score: float
+    shown: float
+    agreement: float | None
+    sharpness_before: float | None
+    sharpness_after: float | None
     state: str
     reason: str
     warning: str
@@ -96,26 +108,47 @@ def parse(record: Record) -> Report:
 def _fate(one: Record) -> Fate:
     return Fate(
         *(one.whole("id", 0, 1 << 40), one.whole("first", 0, 1 << 40), one.whole("stop", 0, 1 << 40)),
-        *(one.number("height"), one.number("score")),
-        *(one.text("state"), one.text("reason"), one.text("warning")),
+        height=one.number("height"),
+        score=one.number("score"),
+        shown=one.number("shown"),
+        agreement=one.number_or_none("agreement"),
+        sharpness_before=one.number_or_none("sharpness_before"),
+        sharpness_after=one.number_or_none("sharpness_after"),
+        state=one.text("state"),
+        reason=one.text("reason"),
+        warning=one.text("warning"),
     )
 
 
-def fates(tracks: Sequence[Track], passed: Mapping[int, str]) -> tuple[Fate, ...]:
-    """Each track's fate; `passed` gives the reason for those that were not restored."""
-    return tuple(
-        Fate(
-            track.id, track.first, track.stop, round(track.height, 1), round(float(track.score.mean()), 3),
-            "passed" if track.id in passed else "restored", passed.get(track.id, ""), _warning(track, passed),
-        )
-        for track in tracks
-    )  # fmt: skip
+def fates(tracks: Sequence[Track], passed: Mapping[int, str], tally: Tally) -> tuple[Fate, ...]:
+    """Each track's fate; `passed` has the reasons of those that were not restored, `tally` how the others came out."""
+    return tuple(_fate_of(track, passed.get(track.id), tally.mean(track.id)) for track in tracks)
 
 
-def _warning(track: Track, passed: Mapping[int, str]) -> str:
-    if track.id in passed or track.height >= TOO_SMALL:
-        return ""
-    return f"reconstructed from a face {track.height:.0f} pixels high: do not use it to identify a person"
+def _fate_of(track: Track, reason: str | None, found: Verdict | None) -> Fate:
+    return Fate(
+        track.id,
+        track.first,
+        track.stop,
+        height=round(track.height, 1),
+        score=round(float(track.score.mean()), 3),
+        shown=round(float((track.weight > 0).mean()), 3) if reason is None else 0.0,
+        agreement=round(found.agreement, 3) if found else None,
+        sharpness_before=round(found.before, 2) if found else None,
+        sharpness_after=round(found.after, 2) if found else None,
+        state="restored" if reason is None else "passed",
+        reason=reason or "",
+        warning=_warning(track, found) if reason is None else "",
+    )
+
+
+def _warning(track: Track, found: Verdict | None) -> str:
+    words = []
+    if track.height < TOO_SMALL:
+        words.append(f"reconstructed from a face {track.height:.0f} pixels high: do not use it to identify a person")
+    if found is not None and found.agreement < COVERED:
+        words.append(f"the input contradicts {1 - found.agreement:.0%} of the restored face, and was kept there")
+    return "; ".join(words)
 
 
 def spans(first: int, stop: int, tracks: Sequence[Track], passed: Mapping[int, str]) -> tuple[Span, ...]:
