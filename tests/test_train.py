@@ -199,6 +199,11 @@ def test_mixed_precision_learns_and_keeps_its_weights_whole(tmp_path: Path) -> N
     assert max(float((a - b).abs().max()) for a, b in pairs) < 0.02
 
 
+def test_half_precision_is_refused_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(VidsrError, match="bf16"):
+        train.train(settings(tmp_path, precision="fp16"), quiet)
+
+
 def gradients(run: Train) -> list[torch.Tensor]:
     place = train.find_place(run)
     trainer = train.Trainer(run, place)

@@ -57,6 +57,8 @@ class Place:
 
 def find_place(settings: Train) -> Place:
     """The device that is asked for; under torchrun this process's own, and the others are joined."""
+    if settings.precision == "fp16":  # its gradients vanish without a scaler; bf16 has the range of fp32
+        raise VidsrError("training knows fp32 and bf16; give --precision bf16")
     device = pick_device(settings.device)
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         return Place(device, pick_dtype(settings.precision, device))
