@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.faces import track_of
 from tests.test_package import ROOT
 from tests.test_report import validate
 from vidsr import jobs, weights
@@ -322,3 +323,11 @@ def test_a_film_without_faces_reaches_the_encoder_untouched(tmp_path: Path) -> N
 def test_scale_auto_stays_within_its_short_side() -> None:
     sizes = [(240, 180), (640, 360), (640, 480), (1280, 720), (1920, 1080), (360, 640), (3840, 2160)]
     assert [auto_scale(*size) for size in sizes] == [4, 4, 2, 2, 1, 4, 1]
+
+
+def test_a_face_that_is_never_seen_from_the_front_is_passed_with_its_reason() -> None:
+    seen = track_of(5, (50.0, 50.0), 60.0, ident=1)
+    profile = dataclasses.replace(track_of(5, (90.0, 50.0), 60.0, ident=2), weight=np.zeros(5, np.float32))
+    chosen, reasons = jobs.restorable((seen, profile), "all")
+    assert [track.id for track in chosen] == [1]
+    assert "profile" in reasons[2]

@@ -21,7 +21,7 @@ from vidsr.files import beside, durable, partial_of, settle, told
 from vidsr.frame import Frame, Track
 from vidsr.plan import Plan, checked_output, output_spec
 from vidsr.render import MAX_WINDOW, Job, Tell, render, unheard
-from vidsr.report import VERSION, Report, fates
+from vidsr.report import HIDDEN, VERSION, Report, fates
 from vidsr.report import spans as spans_of
 from vidsr.stream import drained, prefetch
 from vidsr.tally import Tally
@@ -122,6 +122,7 @@ def restorable(tracks: tuple[Track, ...], chosen: str) -> tuple[tuple[Track, ...
         for track in tracks
         if track.id in wanted and track.window > MAX_WINDOW
     }
+    reasons |= {track.id: HIDDEN for track in tracks if track.id not in reasons and not track.weight.any()}
     return tuple(track for track in tracks if track.id not in reasons), reasons
 
 
