@@ -8,7 +8,8 @@ CODECS = ("libx264", "libx265", "libsvtav1", "ffv1")
 DETECTORS = ("centerface", "sfd", "blazeface", "retinaface", "scrfd", "yunet")
 """The first comes with the install; the others are face-alignment's and are downloaded at first use."""
 BALANCE = 0.5
-"""The fidelity of a family of models where none is asked for: below it, this GAN weaves a texture into hair."""
+"""The fidelity of a family of models where none is asked for: in the middle a poor film gains
+sharpness, and is not farther from the truth than its plain enlargement."""
 STAGES = ("fidelity", "gan")
 ARCHITECTURES = ("vidsr", "srgan", "vdsr")
 CRITICS = ("dcgan", "srgan")
