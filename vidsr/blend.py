@@ -62,6 +62,11 @@ def without_shift(added: Tensor) -> Tensor:
     return added - F.interpolate(low, scale_factor=SCALE, mode="bilinear", align_corners=False)[0]
 
 
+def shown(added: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+    """What of `added (3, 4h, 4w)` a film shows under a mask, and the mask `(4h, 4w)`: outline, agreement, weight."""
+    return without_shift(added), outline(added.shape[-1], added.device) * agreement(added) * weight
+
+
 def as_samples(plane: NDArray[np.generic], peak: int) -> Samples:
     """A plane of whole numbers in the type that holds `peak`."""
     return plane.astype(np.uint8, copy=False) if peak == 255 else plane.astype(np.uint16, copy=False)
@@ -153,8 +158,8 @@ def blend(frame: Frame, faces: Sequence[Restored], planes: Planes) -> Frame:
     chromas: list[_Patch] = []
     for face in faces:
         side = face.crop.rgb.shape[-1]
-        mask = outline(side * SCALE, face.added.device) * agreement(face.added) * face.weight
-        yuv = yuv_difference(without_shift(face.added), planes.color)
+        detail, mask = shown(face.added, face.weight)
+        yuv = yuv_difference(detail, planes.color)
         picture = torch.cat([yuv * mask, mask[None]])
         to_crop = compose(face.crop.matrix.astype(np.float64), np.diag([1 / planes.scale] * 2 + [1])[:2])
         luma = _patch(picture[[0, 3]], to_crop, side, result.luma.shape)

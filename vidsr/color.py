@@ -54,6 +54,13 @@ class Color:
         return float(219 << (self.depth - 8)), float(224 << (self.depth - 8))
 
 
+def luma(rgb: Tensor) -> Tensor:
+    """BT.601's luma of RGB `(..., 3, h, w)`, full range: `(..., 1, h, w)`."""
+    red, blue = LUMA_WEIGHTS["bt601"]
+    weights = torch.tensor([red, 1 - red - blue, blue], device=rgb.device, dtype=rgb.dtype)
+    return (rgb * weights[:, None, None]).sum(-3, keepdim=True)
+
+
 def rgb_from(samples: Tensor, color: Color) -> Tensor:
     """YUV sample values `(..., 3, h, w)` float -> RGB in 0..1, clipped."""
     level = samples - color.offset.to(samples.device)[:, None, None]

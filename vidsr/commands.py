@@ -19,6 +19,7 @@ from vidsr.evaluate.cli import evaluate
 from vidsr.options import ANALYZE, ENCODE, ENHANCE, HELP, RENDER, TRAIN, enhance_settings, options
 
 if TYPE_CHECKING:
+    from vidsr.data.stills import Faces
     from vidsr.report import Report
     from vidsr.weights import Model
 
@@ -137,9 +138,7 @@ def _films(inputs: Sequence[Path]) -> Iterator[Path]:
             yield given
             continue
         try:
-            found = sorted(
-                p for p in given.iterdir() if p.suffix.lower() in FILM_SUFFIXES and ".enhanced." not in p.name
-            )
+            found = sorted(filter(_is_film, given.iterdir()))
         except OSError as error:
             raise VidsrError(f"the folder {given} cannot be read: {error.strerror}") from error
         if not found:
@@ -276,39 +275,48 @@ def _print_what_is_logged() -> None:
     logger.setLevel(logging.INFO)
 
 
+DATA = click.argument("data", metavar="DATA")
+CACHE = click.option(
+    "--cache", type=SOURCE, help="Where faces cut out of films are kept.  [default: faces beside OUTPUT]"
+)
+
+
+def _faces(data: str, output: Path, cache: Path | None, seed: int) -> Faces:
+    """The faces that DATA holds, after saying what was found."""
+    from vidsr.data.sources import open_faces
+
+    source = open_faces(data, cache or output.parent / "faces", seed)
+    click.echo(str(source))
+    return source.faces
+
+
 @cli.command()
-@click.argument("data", metavar="DATA")
+@DATA
 @click.option("-o", "--output", type=SOURCE, required=True, help="A new folder for the shards.")
-@click.option("--cache", type=SOURCE, help="Where faces cut out of films are kept.  [default: faces beside OUTPUT]")
+@CACHE
 @options(config.Train, "seed")
 def shard(data: str, output: Path, cache: Path | None, seed: int) -> None:
     """Write the faces that `train --data DATA` would find as tar shards, in a drawn order."""
     import numpy as np
 
     from vidsr.data.shards import write_shards
-    from vidsr.data.sources import open_faces
 
-    source = open_faces(data, cache or output.parent / "faces", seed)
-    click.echo(str(source))
-    written = write_shards(source.faces, output, np.random.default_rng(seed))
+    written = write_shards(_faces(data, output, cache, seed), output, np.random.default_rng(seed))
     click.echo(f"{output}: {len(written)} shards")
 
 
 @cli.command()
-@click.argument("data", metavar="DATA")
+@DATA
 @click.option("-o", "--output", type=SOURCE, required=True, help="The picture, .png.")
-@click.option("--cache", type=SOURCE, help="Where faces cut out of films are kept.  [default: faces beside OUTPUT]")
+@CACHE
 @options(config.Train, "seed")
 def sheet(data: str, output: Path, cache: Path | None, seed: int) -> None:
     """Show what training makes of DATA: every kind of degradation, enlarged plainly, beside its truth."""
     import numpy as np
 
-    from vidsr.data.sources import open_faces
     from vidsr.sheet import save_sheet
 
-    source = open_faces(data, cache or output.parent / "faces", seed)
-    click.echo(str(source))
-    save_sheet(source.faces, np.random.default_rng(seed), output)
+    save_sheet(_faces(data, output, cache, seed), np.random.default_rng(seed), output)
     click.echo(str(output))
 
 

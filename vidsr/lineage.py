@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vidsr.color import luma
 from vidsr.network import enlarge, silence
-
-LUMA = (0.299, 0.587, 0.114)  # BT.601
 
 
 class Vdsr(nn.Module):
@@ -32,8 +31,7 @@ class Vdsr(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         large = enlarge(clip[:, self.window // 2])  # (B, 3, 4h, 4w)
-        weights = torch.tensor(LUMA, device=clip.device, dtype=clip.dtype)[:, None, None]
-        x = (large * weights).sum(1, keepdim=True) - 0.5  # (B, 1, 4h, 4w)
+        x = luma(large) - 0.5  # (B, 1, 4h, 4w)
         for layer in self.layers[:-1]:
             x = F.relu(layer(x))
         out: Tensor = large + self.layers[-1](x)

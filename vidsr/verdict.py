@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidsr.blend import Restored, agreement, outline, without_shift
+from vidsr.blend import Restored, outline, shown
+from vidsr.color import luma
 from vidsr.network import enlarge
 
-LUMA = (0.299, 0.587, 0.114)  # BT.601
 LAPLACE = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
 
 
@@ -31,15 +31,13 @@ class Verdict:
 
 def verdict(face: Restored) -> Verdict:
     """Judge one restored face; waits for the device."""
-    side = face.added.shape[-1]
-    inside = outline(side, face.added.device)
-    allowed = agreement(face.added)
+    inside = outline(face.added.shape[-1], face.added.device)
+    detail, mask = shown(face.added, 1.0)
     plain = enlarge(face.crop.rgb[None])[0]
-    shown = plain + inside * allowed * face.weight * without_shift(face.added)
-    return Verdict(float((allowed * inside).sum() / inside.sum()), _sharpness(plain, inside), _sharpness(shown, inside))
+    after = plain + face.weight * mask * detail
+    return Verdict(float(mask.sum() / inside.sum()), _sharpness(plain, inside), _sharpness(after, inside))
 
 
 def _sharpness(rgb: Tensor, inside: Tensor) -> float:
-    luma = (rgb * torch.tensor(LUMA, device=rgb.device)[:, None, None]).sum(0)
-    edges = F.conv2d(luma[None, None], torch.tensor(LAPLACE, device=rgb.device)[None, None], padding=1)[0, 0]
+    edges = F.conv2d(luma(rgb)[None], torch.tensor(LAPLACE, device=rgb.device)[None, None], padding=1)[0, 0]
     return 255 * float(((edges**2 * inside).sum() / inside.sum()).sqrt())

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidsr import degrade, metrics
-from vidsr.blend import agreement, outline, without_shift
+from vidsr.blend import outline, shown
 from vidsr.data.stills import Images
 from vidsr.evaluate.stills import reduced
 from vidsr.network import enlarge
@@ -54,11 +54,13 @@ def _errors(model: Model, clip: Images, mask: NDArray[np.float32]) -> NDArray[np
         bare = model.network(small[:, None].expand(-1, model.window, -1, -1, -1))[0]
     edge = outline(clip.shape[0], small.device)
     added = bare - plain
-    shown = plain + edge * agreement(added) * without_shift(added)
+    detail, mask_shown = shown(added, 1.0)
     face = edge.numpy() > 0.5
     truth = metrics.luma(clip)
     places = [face & (mask > COVERED), face & (mask < FREE)]
-    return np.array([[_error(picture, truth, place) for place in places] for picture in (plain, bare, shown)])
+    return np.array(
+        [[_error(picture, truth, place) for place in places] for picture in (plain, bare, plain + mask_shown * detail)]
+    )
 
 
 def score(model: Model, faces: Sequence[Images], seed: int = 1) -> list[Score]:

@@ -8,6 +8,7 @@ from vidsr.errors import ToolError
 from vidsr.video.probe import SAFE, Film
 from vidsr.video.process import GLOBAL, local, run
 
+STILL_RATE = 25
 MULTIPLE = 8
 """The sharp copy's sides are multiples of this, so that a quarter of it is a film of even sides."""
 
@@ -17,13 +18,8 @@ def poor_copy(film: Film, sharp: Path, poor: Path, frames: int, crf: int) -> Non
 
     The sharp copy loses up to 7 pixels of its right and lower edges. Raises ToolError.
     """
-    width, height = film.width // MULTIPLE * MULTIPLE, film.height // MULTIPLE * MULTIPLE
-    trim = f"crop={width}:{height}:0:0"
-    lossless = ["-an", "-c:v", "ffv1", local(sharp)]
-    _done(["-i", local(film.path), "-map", f"0:{film.index}", "-frames:v", str(frames), "-vf", trim, *lossless])
-    small = f"scale={width // 4}:{height // 4}:flags=bicubic"
-    coded = ["-c:v", "libx264", "-crf", str(crf), "-pix_fmt", "yuv420p", local(poor)]
-    _done(["-i", local(sharp), "-vf", small, *coded])
+    _sharp_copy(film, sharp, [_trim(film)], frames)
+    _coded_copy(sharp, poor, [], crf)
 
 
 def still_copy(film: Film, frame: int, sharp: Path, poor: Path, frames: int, crf: int, noise: int, seed: int) -> None:
@@ -31,11 +27,22 @@ def still_copy(film: Film, frame: int, sharp: Path, poor: Path, frames: int, crf
 
     `noise` is the strength of ffmpeg's filter `noise`, in grey levels.
     """
-    width, height = film.width // MULTIPLE * MULTIPLE, film.height // MULTIPLE * MULTIPLE
-    chosen = f"select=eq(n\\,{frame}),crop={width}:{height}:0:0,loop={frames - 1}:1:0,setpts=N/25/TB"
-    lossless = ["-r", "25", "-an", "-c:v", "ffv1", local(sharp)]
-    _done(["-i", local(film.path), "-map", f"0:{film.index}", "-vf", chosen, "-frames:v", str(frames), *lossless])
-    small = f"scale={width // 4}:{height // 4}:flags=bicubic,noise=alls={noise}:allf=t+u:all_seed={seed}"
+    still = [f"select=eq(n\\,{frame})", _trim(film), f"loop={frames - 1}:1:0", f"setpts=N/{STILL_RATE}/TB"]
+    _sharp_copy(film, sharp, still, frames, "-r", str(STILL_RATE))
+    _coded_copy(sharp, poor, [f"noise=alls={noise}:allf=t+u:all_seed={seed}"], crf)
+
+
+def _trim(film: Film) -> str:
+    return f"crop={film.width // MULTIPLE * MULTIPLE}:{film.height // MULTIPLE * MULTIPLE}:0:0"
+
+
+def _sharp_copy(film: Film, sharp: Path, filters: list[str], frames: int, *rate: str) -> None:
+    source = ["-i", local(film.path), "-map", f"0:{film.index}", "-frames:v", str(frames), "-vf", ",".join(filters)]
+    _done([*source, *rate, "-an", "-c:v", "ffv1", local(sharp)])
+
+
+def _coded_copy(sharp: Path, poor: Path, filters: list[str], crf: int) -> None:
+    small = ",".join(["scale=iw/4:ih/4:flags=bicubic", *filters])
     coded = ["-c:v", "libx264", "-crf", str(crf), "-pix_fmt", "yuv420p", local(poor)]
     _done(["-i", local(sharp), "-vf", small, *coded])
 
