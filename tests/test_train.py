@@ -10,12 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 
 from tests.faces import portrait
 from vidsr import train, weights
 from vidsr.config import Train
+from vidsr.data.shards import write_shards
+from vidsr.data.stills import Pictures, synthetic
 from vidsr.errors import ModelError, VidsrError
 from vidsr.losses import RIVALRIES, Perceptual, backbone, charbonnier, temporal
 
@@ -234,23 +237,45 @@ def test_two_processes_find_the_gradients_of_one(tmp_path: Path) -> None:
     assert max(float(a.abs().max()) for a in alone) > 1e-4
 
 
-def test_torchrun_trains(tmp_path: Path) -> None:
-    output = tmp_path / "many.safetensors"
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
+def test_torchrun_trains_on_two_nodes(tmp_path: Path) -> None:
+    """Two nodes of one process each, on this machine, by the words of docs/cluster.md; the data lies in shards."""
+    output, shards = tmp_path / "many.safetensors", tmp_path / "shards"
+    rng = np.random.default_rng(1)
+    assert len(write_shards(Pictures(synthetic(rng, 4)), shards, rng, size=1)) == 4
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = f"127.0.0.1:{free.getsockname()[1]}"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    launch += ["--rdzv-backend", "c10d", "--rdzv-endpoint", meeting, "--rdzv-id", "vidsr", "-m", "vidsr.train"]
+    options = [
+        "--data",
+        str(shards),
+        "--steps",
         "2",
-        "-m",
-        "vidsr.train",
+        "--features",
+        "8",
+        "--blocks",
+        "1",
+        "--batch",
+        "4",
+        "-o",
+        str(output),
     ]
-    options = ["--data", "synthetic", "--steps", "2", "--features", "8", "--blocks", "1", "-o", str(output)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    found = subprocess.run([*launch, *options], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stderr
+    nodes = [
+        subprocess.Popen([*launch, *options], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for node in nodes:
+        _, said = node.communicate(timeout=120)
+        assert node.returncode == 0, said
     assert weights.load(str(output)).card.metrics["steps"] == 2
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
+    place = train.Place(torch.device("cpu"), torch.float32, 0, 3)
+    with pytest.raises(VidsrError, match="--batch 8 is no multiple of the 3 processes"):
+        next(train.batches(settings(tmp_path, batch=8), 0, place))
 
 
 def test_the_journal_shows_curves_and_faces(tmp_path: Path) -> None:

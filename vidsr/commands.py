@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,20 +16,17 @@ import click
 from vidsr import __version__, config, signals
 from vidsr.errors import VidsrError
 from vidsr.evaluate.cli import evaluate
-from vidsr.options import ANALYZE, ENCODE, ENHANCE, HELP, RENDER, TRAIN, enhance_settings, options
+from vidsr.options import ANALYZE, ENCODE, ENHANCE, HANDS, HELP, RENDER, TRAIN, enhance_settings, hands, options
 
 if TYPE_CHECKING:
+    from vidsr.archive import Batch, Source
     from vidsr.data.stills import Faces
+    from vidsr.plan import Plan
     from vidsr.report import Report
+    from vidsr.schedule import Ended
     from vidsr.weights import Model
 
 FAILED, SOME_FAILED, INTERRUPTED, TERMINATED = 1, 3, 130, 143
-FILM_SUFFIXES = frozenset(
-    [
-        *(".mp4", ".mkv", ".mov", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts"),
-        *(".m4v", ".gif", ".wmv", ".flv", ".ogv", ".3gp", ".vob"),
-    ]
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -50,6 +47,7 @@ SOURCE = click.Path(path_type=Path)
 @options(config.Analyze, *ANALYZE)
 @options(config.Encode, *ENCODE)
 @options(config.Enhance, *ENHANCE)
+@options(config.Hands, *HANDS)
 @click.option("--report", type=SOURCE, help="Write what happened to every frame and face as JSON.")
 @click.option("--fresh", is_flag=True, help="Drop what an earlier, unfinished run has left.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
@@ -60,39 +58,78 @@ def enhance(
 
     The output appears whole or not at all; the same command goes on where an interrupted run stopped.
     """
-    films = list(_films(inputs))
-    _check_targets(films, output, report, bool(values["overwrite"]))
+    from vidsr.archive import Batch, Sum
+
+    sources, first, many = _sources(inputs)
+    _check_targets(first, many, output, report, bool(values["overwrite"]))
     settings = enhance_settings(values)
-    model = _model(settings)
-    failures, taken = [], set[Path]()
-    for film in films:
-        try:
-            with _bugs_told(alone=len(films) == 1):
-                done = _enhance_one(film, output, settings, model, fresh, quiet, taken)
-                if report is not None:
-                    done.save(report)
-        except VidsrError as error:
-            _complain(error)
-            failures.append(film)
-    if failures and len(films) > 1:
-        _say(f"{len(films) - len(failures)} of {len(films)} films done; these failed:", err=True)
-        for film in failures:
-            _say(f"  {film}", err=True)
-        sys.exit(SOME_FAILED)
-    if failures:
-        sys.exit(FAILED)
+    batch = Batch(settings, _model(settings), output, many=many, fresh=fresh)
+    total = Sum()
+    for ended in _ends(sources, batch, hands(values), first, quiet):
+        total = total.with_end(ended)
+        if ended.error is not None:
+            _tell_error(ended.error, alone=not many)
+        elif ended.report is not None:
+            _deliver(ended.report, report, quiet)
+    if many and (total.failed or not quiet):
+        for line in total.lines():
+            _say(line, err=total.failed > 0)
+    if total.failed:
+        sys.exit(SOME_FAILED if many else FAILED)
 
 
-@contextmanager
-def _bugs_told(alone: bool) -> Iterator[None]:
+def _ends(
+    sources: Iterator[Source], batch: Batch, who: config.Hands, first: Path, quiet: bool
+) -> Iterator[Ended[Source]]:
+    """Each film's end: one by one in this process, or side by side by the workers that were asked for."""
+    from vidsr.archive import one_by_one, place, side_by_side
+    from vidsr.progress import Bars, Board
+
+    if not who.wanted:
+        yield from one_by_one(sources, batch, lambda work: _alone(work, quiet))
+        return
+    with place(who, batch.settings, first, batch.output) as there:
+        if batch.many:
+            with Board(quiet) as board:
+                for ended in side_by_side(sources, batch, there, lambda _: board.film()):
+                    board.ended(failed=ended.error is not None)
+                    yield ended
+            return
+        with Bars(_shown(first.name), quiet) as bars:
+            ends = list(side_by_side(sources, batch, there, lambda _: bars))
+        yield from ends
+
+
+def _alone(work: Plan, quiet: bool) -> Report:
+    from vidsr import jobs
+    from vidsr.progress import Bars
+
+    with Bars(_shown(work.film.path.name), quiet) as bars:
+        return jobs.enhance(work, bars)
+
+
+def _tell_error(error: Exception, alone: bool) -> None:
     """In a batch, a film that shows a bug of this program does not take the others with it."""
-    try:
-        yield
-    except Exception as error:
-        if alone or isinstance(error, VidsrError):
-            raise
-        traceback.print_exc()
-        raise VidsrError(f"this is a bug, report it: {error!r}") from error
+    from vidsr.archive import AlreadyDone
+
+    if isinstance(error, AlreadyDone):
+        return
+    if not isinstance(error, VidsrError):
+        if alone:
+            raise error
+        traceback.print_exception(error)
+        error = VidsrError(f"this is a bug, report it: {error!r}")
+    _complain(error)
+
+
+def _deliver(done: Report, report: Path | None, quiet: bool) -> None:
+    from vidsr.report import summary
+
+    if not quiet:
+        for line in summary(done):
+            _say(line)
+    if report is not None:
+        done.save(report)
 
 
 def _model(settings: config.Enhance) -> Model:
@@ -101,64 +138,31 @@ def _model(settings: config.Enhance) -> Model:
     return weights.open_model(settings.render.model, settings.render.fidelity)
 
 
-def _enhance_one(
-    film: Path, output: Path | None, settings: config.Enhance, model: Model, fresh: bool, quiet: bool, taken: set[Path]
-) -> Report:
-    """Plan and do one film; `taken` are the outputs of this command's films before it."""
-    from vidsr import jobs
-    from vidsr.plan import plan
-    from vidsr.progress import Bars
-    from vidsr.report import summary
-    from vidsr.workfolder import forget, worth_keeping
-
-    work = plan(film, output, settings, model)
-    if work.output in taken:
-        raise VidsrError(f"{film} and a film before it would both become {work.output}; enhance them one by one")
-    taken.add(work.output)
-    if fresh:
-        forget(work)
-    try:
-        with Bars(_shown(film.name), quiet) as bars:
-            done = jobs.enhance(work, bars)
-    except VidsrError as error:
-        if worth_keeping(work.folder):
-            error.args = (f"{str(error).rstrip('.')}; the same command goes on where it stopped",)
-        raise
-    if not quiet:
-        for line in summary(done):
-            _say(line)
-    return done
-
-
-def _films(inputs: Sequence[Path]) -> Iterator[Path]:
+def _sources(inputs: Sequence[Path]) -> tuple[Iterator[Source], Path, bool]:
+    """The films, the first one, and whether there are more."""
+    from vidsr.archive import walk
     from vidsr.files import is_folder
 
     for given in inputs:
-        if not is_folder(given):
-            yield given
-            continue
-        try:
-            found = sorted(filter(_is_film, given.iterdir()))
-        except OSError as error:
-            raise VidsrError(f"the folder {given} cannot be read: {error.strerror}") from error
-        if not found:
+        first = next(walk([given]), None)
+        if first is None:
             raise click.UsageError(f"the folder {given} holds no films")
-        yield from found
+        if first.error is not None and first.path == given and is_folder(given):
+            raise VidsrError(f"the folder {given} cannot be read: {first.error.strerror}")
+    sources = walk(inputs)
+    begin = list(islice(sources, 2))
+    return chain(begin, sources), begin[0].path, len(begin) > 1
 
 
-def _is_film(path: Path) -> bool:
-    return path.suffix.lower() in FILM_SUFFIXES and ".enhanced." not in path.name
-
-
-def _check_targets(films: Sequence[Path], output: Path | None, report: Path | None, overwrite: bool) -> None:
+def _check_targets(first: Path, many: bool, output: Path | None, report: Path | None, overwrite: bool) -> None:
     from vidsr.files import check_writable, is_folder
 
-    if len(films) > 1 and output is not None and not is_folder(output):
+    if many and output is not None and not is_folder(output):
         raise click.UsageError(f"-o must name a folder that exists when there are several inputs: {output}")
-    if len(films) > 1 and report is not None:
+    if many and report is not None:
         raise click.UsageError("--report takes one input")
     if report is not None:
-        if report.exists() and films[0].exists() and report.samefile(films[0]):
+        if report.exists() and first.exists() and report.samefile(first):
             raise VidsrError(f"the report {report} is the input; choose another name")
         check_writable(report, overwrite)
 

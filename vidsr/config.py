@@ -75,6 +75,23 @@ class Enhance:
 
 
 @dataclass(frozen=True)
+class Hands:
+    """Who does the work of `enhance`; changes nothing in what comes out."""
+
+    workers: int = 0  # processes on this machine; 0: one for each of `devices`, or this process alone
+    devices: str | None = None  # what the workers use, with commas between, in turn; None: the device of Render
+    ray: str | None = None  # "auto", or HOST:PORT of a Ray cluster; None: this machine alone
+    ray_cpus: float = 1.0  # that each worker on Ray takes of its node: also its threads
+    ray_gpus: float = 1.0  # ... where the cluster has GPUs; 0.5 lets two workers share one
+    ray_memory: float = 2.0  # GiB
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody but this process is to work."""
+        return bool(self.workers or self.devices or self.ray)
+
+
+@dataclass(frozen=True)
 class Train:
     """How a model is trained."""
 

@@ -1,5 +1,9 @@
 """The errors that a user can act upon; anything else is a bug and keeps its traceback."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 
 class VidsrError(Exception):
     """Say in one sentence which file, what happened and what to try; `details` holds a tool's last lines."""
@@ -17,6 +21,17 @@ class OutputError(VidsrError):
     """The output cannot be written, exists already, or came out wrong."""
 
 
+class ExistsError(OutputError):
+    """The output `path` exists, and may not be replaced."""
+
+    def __init__(self, message: str, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
+
+    def __reduce__(self) -> tuple[type[ExistsError], tuple[str, Path]]:
+        return type(self), (str(self), self.path)
+
+
 class ToolError(VidsrError):
     """ffmpeg or ffprobe is missing, too old, or failed."""
 
@@ -27,3 +42,7 @@ class ModelError(VidsrError):
 
 class DeviceError(VidsrError):
     """The device that was asked for is not here, or has too little memory."""
+
+
+class WorkerError(VidsrError):
+    """The workers that were asked for cannot be had, or do not live."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vidsr.errors import InputError, OutputError
+from vidsr.errors import ExistsError, InputError, OutputError
 
 NAME_BYTES = 255
 """The longest name that Linux's and macOS's file systems take."""
@@ -31,9 +32,23 @@ def fitting(name: str, ending: str) -> str:
     return whole[: NAME_BYTES - len(os.fsencode(mark))].decode("utf-8", "ignore") + mark
 
 
+_own = ""
+
+
+def set_apart() -> None:
+    """Let this process's temporary names differ from all others': a worker that was given up may still be writing."""
+    global _own
+    _own = "." + secrets.token_hex(4)
+
+
+def own_name(stem: str, suffix: str) -> str:
+    """A name that no other worker uses; the plain one in a process that was not set apart."""
+    return stem + _own + suffix
+
+
 def partial_of(path: Path) -> Path:
     """The temporary name, in the same folder, of what will be `path`."""
-    return path.with_name(fitting(path.name, ".partial"))
+    return path.with_name(fitting(path.name, own_name("", ".partial")))
 
 
 def settle(partial: Path, path: Path) -> None:
@@ -106,7 +121,7 @@ def check_writable(path: Path, overwrite: bool) -> None:
     if there and not path.is_file():
         raise OutputError(f"the output {path} exists and is not a file; choose another name")
     if there and not overwrite:
-        raise OutputError(f"the output {path} exists; give --overwrite to replace it")
+        raise ExistsError(f"the output {path} exists; give --overwrite to replace it", path)
     if not path.parent.is_dir():
         raise OutputError(f"the folder {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK | os.X_OK):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,8 @@ from vidsr.analysis import Analysis, load, save, select
 from vidsr.config import Enhance
 from vidsr.delivery import delivered, note
 from vidsr.detect import open_detector
-from vidsr.errors import InputError, OutputError, VidsrError
-from vidsr.files import beside, durable, partial_of, settle, told
+from vidsr.errors import InputError, ModelError, OutputError, VidsrError
+from vidsr.files import beside, durable, own_name, partial_of, settle, told
 from vidsr.frame import Frame, Track
 from vidsr.plan import Plan, checked_output, output_spec
 from vidsr.render import MAX_WINDOW, Job, Tell, render, unheard
@@ -25,11 +24,13 @@ from vidsr.report import HIDDEN, VERSION, Report, fates
 from vidsr.report import spans as spans_of
 from vidsr.stream import drained, prefetch
 from vidsr.tally import Tally
+from vidsr.tasks import Answer, Join, Joined, Order, Prepare, Ready, Rendered, Segment, Task
+from vidsr.tasks import Watch as Watch  # told to those who call `enhance`
 from vidsr.track import analyse
 from vidsr.upscale import Restorer, pick_device, pick_dtype
 from vidsr.video import Film, Reader, Writer, probe, publish
-from vidsr.weights import sha256
-from vidsr.workfolder import agree, check_unchanged, has_segments, opened, remove, whole, worth_keeping
+from vidsr.weights import Model, open_model, sha256
+from vidsr.workfolder import agree, check_unchanged, has_segments, locked, match, remove, whole, worth_keeping
 
 AHEAD = 4  # frames that the decoder may be ahead of the network, and the network of the encoder
 DISK_FULL = "No space left on device"
@@ -39,14 +40,8 @@ MOST_IN_SEGMENT = 2000
 """Frames: as many irregular time stamps as one segment's expression can hold."""
 
 
-class Watch(Protocol):
-    """Who is told how far the work has come."""
-
-    def stage(self, name: str, frames: int | None) -> None:
-        """A stage begins; `frames` is None where their number is not known yet."""
-
-    def advance(self, frames: int, faces: int) -> None:
-        """So many frames more are done, with so many faces in them."""
+Steps = Generator[Sequence[Task], Sequence[Answer], Report]
+"""One film: gives tasks that may be done at once and anywhere, wants their answers in order, ends with a report."""
 
 
 def _counted(frames: Iterator[Frame], watch: Watch) -> Iterator[Frame]:
@@ -77,16 +72,20 @@ def _fitting(path: Path, film: Film) -> Analysis:
 
 def _analysis(work: Plan, folder: Path, watch: Watch) -> tuple[Analysis, str]:
     """The analysis: left by an earlier run, or as the plan says."""
-    path, damage = folder / "tracks.json", folder / "damage"
-    if whole(path) and damage.exists():
-        return _fitting(path, work.film), damage.read_text(encoding="utf-8", errors="surrogateescape")
+    path = folder / "tracks.json"
+    if whole(path) and (folder / "damage").exists():
+        return _fitting(path, work.film), _damage(folder)
     analysis, found = analysis_of(work, watch)
     partial = partial_of(path)
     save(analysis, partial)
-    durable(damage, found)
+    durable(folder / "damage", found)
     durable(path.with_suffix(".sha256"), sha256(partial))
     settle(partial, path)
     return analysis, found
+
+
+def _damage(folder: Path) -> str:
+    return (folder / "damage").read_text(encoding="utf-8", errors="surrogateescape")
 
 
 def analysis_of(work: Plan, watch: Watch) -> tuple[Analysis, str]:
@@ -166,12 +165,15 @@ def _part(first: int, stop: int, analysis: Analysis) -> range | None:
     return None if (first, stop) == (0, analysis.frames) else range(first, stop)
 
 
-def make_job(work: Plan, tracks: tuple[Track, ...]) -> Job:
+def make_job(work: Plan, tracks: tuple[Track, ...], restorer: Restorer | None = None) -> Job:
+    """What the ranges of one film share; puts the model on its device where no `restorer` has it there already."""
+    return Job(work.planes, tracks, restorer or make_restorer(work), work.settings.render.batch)
+
+
+def make_restorer(work: Plan) -> Restorer:
     """Put the model on its device."""
-    render_settings = work.settings.render
-    device = pick_device(render_settings.device)
-    restorer = Restorer(work.model, device, pick_dtype(render_settings.precision, device))
-    return Job(work.planes, tracks, restorer, render_settings.batch)
+    device = pick_device(work.settings.render.device)
+    return Restorer(work.model, device, pick_dtype(work.settings.render.precision, device))
 
 
 def enhance(work: Plan, watch: Watch) -> Report:
@@ -180,23 +182,43 @@ def enhance(work: Plan, watch: Watch) -> Report:
     A run that was stopped goes on from its last whole segment. Raises VidsrError; the work folder then stays for the
     next try if it holds finished work, and is removed if it does not.
     """
+    bench, course = Bench(model=work.model), steps(work, watch)
+    try:
+        tasks = next(course)
+        while True:
+            try:
+                answers = [do(task, bench, watch) for task in tasks]
+            except BaseException as error:
+                tasks = course.throw(error)
+            else:
+                tasks = course.send(answers)
+    except StopIteration as end:
+        report: Report = end.value
+        return report
+
+
+def steps(work: Plan, watch: Watch) -> Steps:
+    """One film's work, but for its tasks, which the caller has done by whom it likes.
+
+    An error of a task is thrown in, and comes out as what `enhance` raises. Holds the work folder's lock meanwhile.
+    """
     with told(work.output):
         try:
-            with opened(work) as folder:
-                return _finished(work, folder, watch)
+            with locked(work) as folder:
+                return (yield from _finished(work, folder, watch))
         except VidsrError as error:
             if DISK_FULL not in error.details:
                 raise
             raise OutputError(f"the disk of {work.folder} is full: free some space", error.details) from error
 
 
-def _finished(work: Plan, folder: Path, watch: Watch) -> Report:
+def _finished(work: Plan, folder: Path, watch: Watch) -> Steps:
     """Do the work; leave the folder only where the next try can use it."""
     keep = False
     try:
-        report = delivered(folder, work.output) or _enhance(work, folder, watch)
+        report = yield from _steps(Order.of(work), folder, watch)
         keep = work.settings.keep_work
-        return report
+        return dataclasses.replace(report, input=str(work.film.path))
     except InputError:  # the next try would end in the same way, unless it was the film's disk that went away
         keep = has_segments(folder)
         raise
@@ -208,17 +230,128 @@ def _finished(work: Plan, folder: Path, watch: Watch) -> Report:
             remove(folder)
 
 
-def _enhance(work: Plan, folder: Path, watch: Watch) -> Report:
-    space.require_start(work, _promised_frames(work.film))
-    analysis, damage = _analysis(work, folder, watch)
-    first, stop = frame_range(analysis.timeline, work.film, work.settings)
-    tracks, reasons = restorable(analysis.tracks, work.settings.render.faces)
-    paths = _rendered(work, folder, analysis, (first, stop), tracks, watch)
+def _steps(order: Order, folder: Path, watch: Watch) -> Steps:
+    ready = (yield [Prepare(order)])[0]
+    if isinstance(ready, Report):
+        return ready
+    assert isinstance(ready, Ready)
+    first, stop = ready.span
+    watch.stage("render", stop - first)
+    yield [Segment(order, span) for span in ready.spans]
     watch.stage("publish", None)
+    joined = (yield [Join(order, ready)])[0]
+    assert isinstance(joined, Joined)
+    # Here, by the one who holds the lock: a worker that was given up could be late.
+    note(folder, joined.made, joined.report)
+    settle(joined.made, order.output)
+    return joined.report
+
+
+@dataclasses.dataclass(frozen=True)
+class _Opened:
+    """A film on the bench."""
+
+    order: Order
+    analysis: Analysis
+    job: Job
+    reasons: dict[int, str]
+
+
+class Bench:
+    """What a worker keeps from task to task: its model on its device, and the film of the last task.
+
+    `device` goes before the one of the settings; `model` spares opening the one that an order names.
+    """
+
+    def __init__(self, device: str | None = None, model: Model | None = None) -> None:
+        self._device = device
+        self._model = model
+        self._name: tuple[str, float | None] | None = None
+        self._restorer: tuple[object, Restorer] | None = None
+        self._opened: _Opened | None = None
+
+    def plan(self, order: Order) -> Plan:
+        """The plan of an order; ModelError where its model is another file here."""
+        settings = order.settings.render
+        if self._model is None or self._name not in (None, (settings.model, settings.fidelity)):
+            self._name = settings.model, settings.fidelity
+            self._model = open_model(*self._name)
+        if self._model.sha256 != order.model_sha256:
+            raise ModelError(f"the model {settings.model} is another file here than where the work was planned")
+        return Plan(order.film, order.output, order.settings, order.scale, self._model)
+
+    def here(self, work: Plan) -> Plan:
+        """The plan with this worker's device."""
+        if self._device is None:
+            return work
+        render_settings = dataclasses.replace(work.settings.render, device=self._device)
+        return dataclasses.replace(work, settings=dataclasses.replace(work.settings, render=render_settings))
+
+    def open(self, order: Order) -> _Opened:
+        """The analysis of a film that is prepared, and what its segments share."""
+        if self._opened is None or self._opened.order != order:
+            work = self.here(self.plan(order))
+            analysis = _fitting(work.folder / "tracks.json", work.film)
+            tracks, reasons = restorable(analysis.tracks, work.settings.render.faces)
+            job = make_job(work, tracks, self._placed(work))
+            self._opened = _Opened(order, analysis, job, reasons)
+        return self._opened
+
+    def _placed(self, work: Plan) -> Restorer:
+        key = work.model, work.settings.render.device, work.settings.render.precision
+        if self._restorer is None or self._restorer[0] != key:
+            self._restorer = key, make_restorer(work)
+        return self._restorer[1]
+
+
+def do(task: Task, bench: Bench, watch: Watch) -> Answer:
+    """Do one task of a film whose work folder's lock is held, by this process or by one that waits for the answer."""
+    if isinstance(task, Prepare):
+        return _prepare(bench.plan(task.order), bench, watch)
+    if isinstance(task, Segment):
+        return _render(task, bench, watch)
+    return _join(task, bench)
+
+
+def _prepare(work: Plan, bench: Bench, watch: Watch) -> Answer:
+    match(work)
+    if (done := delivered(work.folder, work.output)) is not None:
+        return done
+    space.require_start(work, _promised_frames(work.film))
+    analysis, _ = _analysis(bench.here(work), work.folder, watch)
+    span = frame_range(analysis.timeline, work.film, work.settings)
+    restorable(analysis.tracks, work.settings.render.faces)  # faces that are not there are better known now
+    spans = segments(*span, work.film, work.settings)
+    agree(work.folder, sha256(work.folder / "tracks.json"), spans)
+    return Ready(span, tuple(spans))
+
+
+def _path(folder: Path, span: tuple[int, int]) -> Path:
+    return folder / f"{span[0]:08d}-{span[1]:08d}.nut"
+
+
+def _render(task: Segment, bench: Bench, watch: Watch) -> Rendered:
+    """The segment of an earlier run, or a new one."""
+    work, (first, stop) = bench.here(bench.plan(task.order)), task.span
+    path = _path(work.folder, task.span)
+    if whole(path):
+        watch.advance(stop - first, 0)
+        return Rendered(now=False)
+    space.require_segment(work.folder, [done.stat().st_size for done in work.folder.glob("*.nut")])
+    film = bench.open(task.order)
+    _segment(path, work, film.job, film.analysis.timeline, task.span, watch)
+    return Rendered(now=True)
+
+
+def _join(task: Join, bench: Bench) -> Joined:
+    work, film, (first, stop) = bench.plan(task.order), bench.open(task.order), task.ready.span
+    folder, analysis = work.folder, film.analysis
+    paths = [_path(folder, span) for span in task.ready.spans]
     check_unchanged(work)
     space.require_join(folder, [path.stat().st_size for path in paths])
-    made = folder / f"whole{work.output.suffix}"
+    made = folder / own_name("whole", work.output.suffix)
     warnings = publish(work.film, paths, analysis.timeline, made, frames=_part(first, stop, analysis))
+    damage = _damage(folder)
     notes = [*([damage] if damage else []), *work.film.warnings, *output_spec(work).warnings, *warnings]
     report = Report(
         VERSION,
@@ -228,34 +361,11 @@ def _enhance(work: Plan, folder: Path, watch: Watch) -> Report:
         scale=work.scale,
         first=first,
         stop=stop,
-        frames=spans_of(first, stop, analysis.tracks, reasons),
-        tracks=fates(analysis.tracks, reasons, _tally(paths)),
+        frames=spans_of(first, stop, analysis.tracks, film.reasons),
+        tracks=fates(analysis.tracks, film.reasons, _tally(paths)),
         warnings=tuple(notes),
     )
-    made = beside(made, work.output)
-    note(folder, made, report)
-    settle(made, work.output)
-    return report
-
-
-def _rendered(
-    work: Plan, folder: Path, analysis: Analysis, span: tuple[int, int], tracks: tuple[Track, ...], watch: Watch
-) -> list[Path]:
-    """The range's segments, those of an earlier run and those that were missing."""
-    job = make_job(work, tracks)
-    spans = segments(*span, work.film, work.settings)
-    agree(folder, sha256(folder / "tracks.json"), spans)
-    paths = [folder / f"{first:08d}-{stop:08d}.nut" for first, stop in spans]
-    watch.stage("render", span[1] - span[0])
-    done: list[int] = []
-    for path, (first, stop) in zip(paths, spans, strict=True):
-        if whole(path):
-            watch.advance(stop - first, 0)
-        else:
-            space.require_segment(folder, done)
-            _segment(path, work, job, analysis.timeline, (first, stop), watch)
-        done.append(path.stat().st_size)
-    return paths
+    return Joined(beside(made, work.output), report)
 
 
 def _tally(paths: Sequence[Path]) -> Tally:

@@ -41,6 +41,9 @@ RANGES: dict[str, click.ParamType[object]] = {
     "occluded": click.FloatRange(0, 1),
     "held_mib": click.IntRange(0),
     "workers": click.IntRange(0, 256),
+    "ray_cpus": click.FloatRange(0.1, 1024),
+    "ray_gpus": click.FloatRange(0.01, 1),
+    "ray_memory": click.FloatRange(0.1, 1024),
     "temporal_weight": click.FloatRange(0),
     "film": click.FloatRange(0, 1),
     "moving": click.FloatRange(0, 1),
@@ -57,6 +60,7 @@ HELP = {
     "fidelity": f"From 0, sharpest (the GAN), to 1, truest to the input.  [default: {config.BALANCE}]",
     "faces": "Which faces: all, largest, or ids from `vidsr analyze`, with commas between.",
     "device": "auto, cpu, cuda or cuda:N.",
+    "Train.batch": "Samples of each step, all processes together.",
     "precision": "Numbers of the network; auto is bf16 on CUDA and fp32 on the CPU.",
     "batch": "Faces of 64 pixels in one call of the network.",
     "codec": "Encoder of the output's picture.",
@@ -86,6 +90,12 @@ HELP = {
     "occluded": "Share of the faces before which a hand, glasses, a text ... passes.",
     "held_mib": "Memory for faces that were read, MiB in each process.",
     "workers": "Processes that make batches ahead; a GPU needs several.",
+    "Hands.workers": "Processes that share the work.  [default: one for each of --devices, or this one alone]",
+    "devices": "What they use, in turn, such as cuda:0,cuda:1.",
+    "ray": "Let a Ray cluster do the work: auto, or HOST:PORT of its head.",
+    "ray_cpus": "Processors of each worker on Ray.",
+    "ray_gpus": "Its share of a GPU, where the cluster has any.",
+    "ray_memory": "Its memory, GiB.",
     "steps": "Steps of training in all.",
     "decay": "Last steps, over which the learning rate falls to zero.",
     "rate": "Learning rate.",
@@ -94,17 +104,17 @@ HELP = {
 }
 
 
-def _option(field: dataclasses.Field[object]) -> Callable[[Command], Command]:
+def _option(field: dataclasses.Field[object], kind: type[object]) -> Callable[[Command], Command]:
     name, default = f"--{field.name.replace('_', '-')}", field.default
-    text = HELP[field.name]
+    text = HELP.get(f"{kind.__name__}.{field.name}") or HELP[field.name]
     if default is False:
         return click.option(name, is_flag=True, help=text)
-    kind: object = str
+    accepted: object = str
     if field.name in CHOICES:
-        kind = click.Choice(CHOICES[field.name])
+        accepted = click.Choice(CHOICES[field.name])
     elif field.name in RANGES:
-        kind = RANGES[field.name]
-    return click.option(name, type=kind, default=default, show_default=default is not None, help=text)
+        accepted = RANGES[field.name]
+    return click.option(name, type=accepted, default=default, show_default=default is not None, help=text)
 
 
 def options(kind: type[object], *names: str) -> Callable[[Command], Command]:
@@ -113,7 +123,7 @@ def options(kind: type[object], *names: str) -> Callable[[Command], Command]:
 
     def decorate(command: Command) -> Command:
         for name in reversed(names):
-            command = _option(fields[name])(command)
+            command = _option(fields[name], kind)(command)
         return command
 
     return decorate
@@ -126,6 +136,13 @@ RENDER = ("scale", "model", "fidelity", "faces", "device", "precision", "batch")
 ENCODE = ("codec", "crf", "preset")
 
 ENHANCE = ("start", "end", "tracks", "overwrite", "keep_going", "work_dir", "keep_work")
+
+HANDS = ("workers", "devices", "ray", "ray_cpus", "ray_gpus", "ray_memory")
+
+
+def hands(values: dict[str, object]) -> config.Hands:
+    """Who these options want the work to be done by."""
+    return config.Hands(**{name: values[name] for name in HANDS})  # type: ignore[arg-type]
 
 
 def enhance_settings(values: dict[str, object]) -> config.Enhance:
@@ -160,6 +177,7 @@ TRAIN = (
     "steps",
     "decay",
     "rate",
+    "batch",
     "features",
     "blocks",
     "occluded",

@@ -9,6 +9,20 @@ from tqdm import tqdm
 EVERY_S = 5.0
 
 
+def _bar(text: str, frames: int | None) -> tqdm[None]:
+    terminal = sys.stderr.isatty()
+    return tqdm(
+        total=frames,
+        desc=text,
+        unit=" frames",
+        dynamic_ncols=terminal,
+        mininterval=0.2 if terminal else EVERY_S,
+        ascii=None if terminal else True,
+        file=sys.stderr if terminal else _Lines(),
+        smoothing=0.1,
+    )
+
+
 class Bars:
     """Draws a stage's progress on stderr: frames, frames a second, time left, faces. A context manager."""
 
@@ -29,17 +43,7 @@ class Bars:
         self._close()
         self._faces = 0
         if not self._quiet:
-            terminal = sys.stderr.isatty()
-            self._bar = tqdm(
-                total=frames,
-                desc=f"{self._name}: {name}",
-                unit=" frames",
-                dynamic_ncols=terminal,
-                mininterval=0.2 if terminal else EVERY_S,
-                ascii=None if terminal else True,
-                file=sys.stderr if terminal else _Lines(),
-                smoothing=0.1,
-            )
+            self._bar = _bar(f"{self._name}: {name}", frames)
 
     def advance(self, frames: int, faces: int) -> None:
         """So many frames more are done."""
@@ -54,6 +58,68 @@ class Bars:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+class Board:
+    """Draws the progress of many films under way at once as one bar: frames rendered of those that are analysed."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._bar = None if quiet else _bar("films", 0)
+        self._done = self._failed = self._faces = 0
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def film(self) -> Share:
+        """A watch for one more film."""
+        return Share(self)
+
+    def ended(self, failed: bool) -> None:
+        """One film more is done, or failed."""
+        self._done += not failed
+        self._failed += failed
+        self.add(0, 0)
+
+    def expect(self, frames: int) -> None:
+        """So many frames more are to be rendered."""
+        if self._bar is not None:
+            self._bar.total = (self._bar.total or 0) + frames
+
+    def add(self, frames: int, faces: int) -> None:
+        """So many frames more are rendered."""
+        if self._bar is None:
+            return
+        self._faces += faces
+        failed = f", {self._failed} failed" if self._failed else ""
+        self._bar.set_postfix_str(f"{self._done} films done{failed}, {self._faces} faces", refresh=False)
+        self._bar.update(frames)
+
+    def write(self, line: str) -> None:
+        """Let a line appear above the bar."""
+        tqdm.write(line, file=sys.stderr)
+
+
+class Share:
+    """One film's part of a board."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._renders = False
+
+    def stage(self, name: str, frames: int | None) -> None:
+        """A stage begins; only rendered frames are counted."""
+        self._renders = name == "render"
+        if self._renders:
+            self._board.expect(frames or 0)
+
+    def advance(self, frames: int, faces: int) -> None:
+        """So many frames more are done."""
+        if self._renders:
+            self._board.add(frames, faces)
 
 
 class _Lines:

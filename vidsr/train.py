@@ -88,7 +88,9 @@ def commit() -> str:
 
 
 def batches(settings: Train, start: int, place: Place) -> Iterator[Batch]:
-    """This process's part of batch number `start` and of those after it."""
+    """This process's part of batch number `start` and of those after it; VidsrError where it cannot be shared."""
+    if settings.batch % place.ranks:
+        raise VidsrError(f"--batch {settings.batch} is no multiple of the {place.ranks} processes that share it")
     mix = Mix(
         settings.batch,
         settings.film,

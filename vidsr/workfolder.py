@@ -21,7 +21,8 @@ from vidsr.weights import sha256
 
 FORMAT = 2
 OWN = re.compile(
-    r"(lock|damage|delivered|manifest\.json|tracks\.(json|sha256)|whole\.\w+|\d+-\d+\.(nut|sha256|tally\.json))(\.partial)?"
+    r"(lock|damage|delivered|manifest\.json|tracks\.(json|sha256)|whole(\.[0-9a-f]{8})?\.\w+"
+    r"|\d+-\d+\.(nut|sha256|tally\.json))((\.[0-9a-f]{8})?\.partial)?"
 )
 """Names in a work folder."""
 
@@ -68,13 +69,13 @@ def _differences(old: object, new: object, name: str = "") -> Iterator[str]:
 @contextmanager
 def opened(work: Plan) -> Iterator[Path]:
     """The work folder, locked: a new one, or the one of an earlier run of the same job."""
-    with _locked(work):
-        _match(work, manifest(work))
-        yield work.folder
+    with locked(work) as folder:
+        match(work)
+        yield folder
 
 
 @contextmanager
-def _locked(work: Plan) -> Iterator[None]:
+def locked(work: Plan) -> Iterator[Path]:
     """Make the folder and hold its lock; OutputError names the process that holds it already.
 
     The kernel drops the lock of a process that ends, however it ends.
@@ -90,7 +91,7 @@ def _locked(work: Plan) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        yield
+        yield work.folder
 
 
 def _lock_file(folder: Path) -> TextIOWrapper:
@@ -123,9 +124,9 @@ def _is_plain(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()  # a link would lead what is written here to another place
 
 
-def _match(work: Plan, wanted: Json) -> None:
+def match(work: Plan) -> None:
     """Go on with the manifest that is there, or drop all and write a new one; OutputError where it is another job's."""
-    path = work.folder / "manifest.json"
+    path, wanted = work.folder / "manifest.json", manifest(work)
     with suppress(InputError):
         found = {key: value for key, value in Record.read(path).values.items() if key not in FOUND}
         changed = list(_differences(found, wanted))
@@ -193,5 +194,5 @@ def remove(folder: Path) -> None:
 def forget(work: Plan) -> None:
     """Drop what an earlier run of this output has left; OutputError where the folder is in use or is not ours."""
     if work.folder.exists():
-        with _locked(work):
+        with locked(work):
             remove(work.folder)

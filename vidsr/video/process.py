@@ -130,7 +130,7 @@ class Process:
             )
         except OSError as error:
             raise ToolError(f"{self._command[0]} could not be started: {error}.") from error
-        _tie(leash, child.pid)
+        tie(leash, child.pid)
         return child
 
     def __exit__(
@@ -276,7 +276,7 @@ def tools() -> dict[str, str]:
     return versions
 
 
-def _tie(leash: int, pid: int) -> None:
+def tie(leash: int, pid: int) -> None:
     """Let the kernel kill process `pid` when the other end of the pipe `leash`, which it holds, is closed.
 
     The other end is ours (and that of copies we fork), so it closes when we end, however we end. PR_SET_PDEATHSIG

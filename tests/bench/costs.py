@@ -1,0 +1,106 @@
+"""What one thread needs for each stage: the figures that docs/capacity.md is made of.
+
+    python -m tests.bench.costs [FILM]
+
+The film (the sample, enlarged to 1280x720, where none is given) is decoded, analysed and coded; the network is given
+batches of random crops of every size; cutting out and blending is the time of a render whose network does nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import torch
+
+from tests.bench.tools import SAMPLE, ffmpeg
+from vidsr import jobs
+from vidsr.config import CROP_SIZES, Enhance, Render
+from vidsr.frame import Frame
+from vidsr.plan import output_spec, plan
+from vidsr.render import UNIT
+from vidsr.upscale import Restorer
+from vidsr.video import Reader, Writer
+from vidsr.weights import open_model, sha256
+
+
+class Silent:
+    """A watch that says nothing."""
+
+    def stage(self, name: str, _: int | None) -> None: ...
+    def advance(self, frames: int, _: int) -> None: ...
+
+
+@contextmanager
+def timed(name: str, each: Callable[[], tuple[float, str]]) -> Iterator[None]:
+    """Print what one of what `each` counts took inside the block."""
+    began = time.perf_counter()
+    yield
+    seconds = time.perf_counter() - began
+    count, what = each()
+    print(f"{name:24} {1000 * seconds / count:9.2f} ms a {what}", flush=True)
+
+
+def stages(film: Path, folder: Path) -> None:
+    """Each stage of a film alone."""
+    settings = Enhance(render=Render(scale="1", model="plain", device="cpu"))
+    work = plan(film, folder / "out.mp4", settings, open_model("plain", None))
+    frames: list[Frame] = []
+    with timed("checksum", lambda: (film.stat().st_size / 1e9, "GB")):
+        sha256(film)
+    with timed("decode", lambda: (len(frames), "frame")), Reader(work.film) as reader:
+        frames += reader
+    with timed("analyse, with decoding", lambda: (len(frames), "frame")):
+        analysis, _ = jobs.analyse_film(work.film, settings, Silent())
+    job = jobs.make_job(work, jobs.restorable(analysis.tracks, "all")[0])
+    faces = sum(len(track) for track in job.tracks)
+    with timed("decode, crop and blend", lambda: (len(frames), f"frame with {faces / len(frames):.2f} faces")):
+        for _ in jobs.render_range(work, job, analysis.timeline, (0, len(frames)), Silent()):
+            pass
+    with (
+        timed("encode", lambda: (len(frames), "frame")),
+        Writer(folder / "out.nut", output_spec(work), analysis.timeline) as writer,
+    ):
+        for frame in frames:
+            writer.write(frame)
+    size, long = (folder / "out.nut").stat().st_size, len(frames) / float(work.film.rate)
+    print(f"{'sizes':24} in {film.stat().st_size * 8e-6 / long:.2f}, out {size * 8e-6 / long:.2f} Mbit/s")
+
+
+def network() -> None:
+    """A face of every size."""
+    model = open_model("vidsr_x4", None)
+    restorer = Restorer(model, torch.device("cpu"), torch.float32)
+    parameters = sum(one.numel() for one in model.network.parameters())
+    for side in CROP_SIZES:
+        count = max(1, round(4 * (UNIT / side) ** 2))
+        clips = torch.rand(count, model.window, 3, side, side)
+        restorer.added(clips[:1])
+        work = f"face, some {2e-9 * parameters * side * side:.1f} GFLOP"
+        with timed(f"network, {side} pixels", lambda count=count, work=work: (count, work)):  # type: ignore[misc]
+            restorer.added(clips)
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("film", type=Path, nargs="?")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as name:
+        film = given.film or Path(name, "film.mp4")
+        if given.film is None:
+            ffmpeg("-i", SAMPLE, "-t", 4, "-an", "-vf", "scale=1280:720", film)
+        stages(film, Path(name))
+    network()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

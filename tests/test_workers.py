@@ -1,0 +1,229 @@
+"""Worker processes: the same packets however many work, however they end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.test_commands import FAST, names, refused, vidsr
+from tests.test_jobs import Silent, packets, run, settings
+from tests.test_jobs import film as film  # a fixture
+from tests.test_package import ROOT
+from vidsr import weights
+from vidsr.archive import Batch, Source, side_by_side
+from vidsr.config import Enhance, Render
+from vidsr.errors import InputError, VidsrError
+from vidsr.schedule import Answered, Ended, Event
+from vidsr.tasks import Rendered
+from vidsr.workers import Pool, portable
+
+
+class Counted(Pool):
+    """A pool that counts the segments that were rendered, and those that were there already."""
+
+    def __init__(self, devices: Sequence[str | None]) -> None:
+        super().__init__(devices)
+        self.rendered = self.found = 0
+
+    def wait(self) -> Sequence[Event]:
+        events = super().wait()
+        answers = [event.answer for event in events if isinstance(event, Answered)]
+        self.rendered += sum(isinstance(answer, Rendered) and answer.now for answer in answers)
+        self.found += sum(isinstance(answer, Rendered) and not answer.now for answer in answers)
+        return events
+
+
+def pooled(
+    films: Sequence[Path], output: Path, what: Enhance, pool: Pool, watch: Silent | None = None
+) -> dict[str, Ended[Source]]:
+    """Films enhanced by a pool: how each one ended, by its name."""
+    model = weights.open_model(what.render.model, what.render.fidelity)
+    batch = Batch(what, model, output, many=len(films) > 1, fresh=False)
+    sources = (Source(film) for film in films)
+    ends = side_by_side(sources, batch, pool, lambda _: watch or Silent())
+    return {ended.film.path.name: ended for ended in ends}
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def children(pid: int) -> list[int]:
+    """All processes that a process started, and those that they did."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            found += [child, *children(child)]
+    return found
+
+
+def gone(pids: Sequence[int], patience_s: float = 5.0) -> bool:
+    """Whether all of them end within this time."""
+    deadline = time.monotonic() + patience_s
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(map(alive, pids))
+
+
+@pytest.fixture(scope="module")
+def wanted(film: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The packets of the film enhanced by one process."""
+    output = tmp_path_factory.mktemp("alone") / "out.mp4"
+    run(film, output, settings())
+    return packets(output)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_any_number_of_workers_gives_the_same_packets(
+    film: Path, wanted: list[str], tmp_path: Path, count: int
+) -> None:
+    watch = Silent()
+    pool = Counted([None] * count)
+    pids = pool.pids
+    ended = pooled([film], tmp_path / "out.mp4", settings(), pool, watch)["film.mp4"]
+    assert ended.report is not None and ended.report.restored == 30
+    assert ended.report.input == str(film)
+    assert packets(tmp_path / "out.mp4") == wanted
+    assert pool.rendered == 3
+    assert watch.stages == ["analyse", "render", "publish"]
+    assert not any(map(alive, pids))
+    assert names(tmp_path) == ["out.mp4"]
+
+
+def test_a_network_on_two_workers_of_one_thread_gives_the_packets_of_one_process(film: Path, tmp_path: Path) -> None:
+    what = settings(render=Render(scale="1"), end=0.8)
+    run(film, tmp_path / "alone.mp4", what)
+    pooled([film], tmp_path / "out.mp4", what, Counted(["cpu", "cpu"]))
+    assert packets(tmp_path / "out.mp4") == packets(tmp_path / "alone.mp4")
+
+
+def test_a_killed_worker_costs_only_the_segment_that_it_had(film: Path, wanted: list[str], tmp_path: Path) -> None:
+    pool = Counted([None, None])
+
+    class Killer(Silent):
+        def advance(self, frames: int, faces: int) -> None:
+            super().advance(frames, faces)
+            if self.stages[-1] == "render" and victims:
+                os.kill(victims.pop(), signal.SIGKILL)
+
+    victims = [pool.pids[0]]
+    ended = pooled([film], tmp_path / "out.mp4", settings(), pool, Killer())["film.mp4"]
+    assert victims == []
+    assert ended.error is None
+    assert packets(tmp_path / "out.mp4") == wanted
+    assert pool.rendered + pool.found == 3
+    assert names(tmp_path) == ["out.mp4"]
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from tests.test_workers import Pool, pooled, settings
+if __name__ == "__main__":
+    pooled([Path(sys.argv[1])], Path(sys.argv[2]), settings(), Pool([None, None]))
+"""
+
+
+def test_a_killed_driver_takes_its_workers_along_and_only_what_is_unfinished_is_made_again(
+    film: Path, wanted: list[str], tmp_path: Path
+) -> None:
+    output = tmp_path / "out.mp4"
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, film, output], cwd=ROOT)
+    folder = tmp_path / "out.mp4.vidsr"
+    while not any(folder.glob("[0-9]*.sha256")) and driver.poll() is None:
+        time.sleep(0.005)
+    family = children(driver.pid)
+    driver.kill()
+    assert driver.wait() == -9
+    assert len(family) >= 2 and gone(family)
+    assert not output.exists()
+    finished = len(list(folder.glob("[0-9]*.sha256")))
+    pool = Counted([None])
+    assert pooled([film], output, settings(), pool)["film.mp4"].error is None
+    assert (pool.found, pool.rendered) == (finished, 3 - finished)
+    assert packets(output) == wanted
+    assert names(tmp_path) == ["out.mp4"]
+
+
+def test_many_films_with_a_bad_one_in_one_command(film: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "films", tmp_path / "out"
+    (folder / "inner").mkdir(parents=True)
+    out.mkdir()
+    for name in ("a.mp4", "inner/c.mp4"):
+        shutil.copy(film, folder / name)
+    (folder / "b.mp4").write_text("no film")
+    found = vidsr("enhance", folder, *FAST[:-1], "-o", out, "--workers", "2")
+    refused(found, 3, "b.mp4", "2 of 3 films done: 60 frames, faces restored in 60")
+    assert names(out) == ["a.enhanced.mp4", "inner"]
+    assert names(out / "inner") == ["c.enhanced.mp4"]
+    assert "films: 100%" in found.stderr
+    again = vidsr("enhance", folder / "a.mp4", folder / "inner", *FAST[:-1], "-o", out, "--devices", "cpu,cpu")
+    assert again.returncode == 0, again.stderr  # one is there already, the other gets another name now
+    assert "1 of 2 films done" in again.stdout and "1 outputs were there before" in again.stdout
+    (out / "a.enhanced.mp4").unlink()
+
+
+def test_ctrl_c_ends_all_workers_within_seconds(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "tests/samples/portrait.mp4", tmp_path / "film.mp4")
+    words = [sys.executable, "-m", "vidsr", "enhance", str(tmp_path), "--scale", "1", "--workers", "2"]
+
+    def default_signals() -> None:  # a shell's background jobs ignore SIGINT, and so would this one
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    driver = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=default_signals)
+    deadline = time.monotonic() + 60
+    while not any(tmp_path.glob("*/*.nut.*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    family = children(driver.pid)
+    began = time.monotonic()
+    for pid in [driver.pid, *family]:  # a terminal sends it to all
+        os.kill(pid, signal.SIGINT)
+    _, said = driver.communicate(timeout=10)
+    assert driver.returncode == 130, said
+    assert time.monotonic() - began < 6
+    assert "the same command goes on" in said and "Traceback" not in said
+    assert len(family) >= 2 and gone(family)
+
+
+class Awkward(Exception):
+    """An error that cannot be taken apart and put together."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+def test_errors_cross_unchanged_and_with_their_traceback() -> None:
+    error, trace = portable(InputError("film.mp4 is bad", "its last lines"))
+    assert isinstance(error, InputError) and (str(error), error.details) == ("film.mp4 is bad", "its last lines")
+    assert "InputError" in trace
+    assert str(portable(Awkward("this", "that"))[0]) == "Awkward: this and that"
+
+
+def test_a_worker_says_what_one_process_would_have_said(film: Path, tmp_path: Path) -> None:
+    what = settings(start=99.0)
+    with pytest.raises(VidsrError) as alone:
+        run(film, tmp_path / "out.mp4", what)
+    error = pooled([film], tmp_path / "out.mp4", what, Counted([None]))["film.mp4"].error
+    assert (type(error), str(error).replace(str(film.parent), "")) == (
+        type(alone.value),
+        str(alone.value).replace(str(film.parent), ""),
+    )
+    assert names(tmp_path) == []
+
+
+def test_devices_that_are_not_here_or_not_alike_are_refused(film: Path) -> None:
+    refused(vidsr("enhance", film, *FAST, "--devices", "cpu,cuda:7"), 1, "cuda:7 was asked for")
+    refused(vidsr("enhance", film, *FAST, "--devices", "cpu,tpu"), 1, "tpu")
+    assert names(film.parent) == [film.name]

@@ -1,0 +1,90 @@
+"""What one film's work is cut into: small values that can be handed to any process on any machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from vidsr.config import Enhance
+from vidsr.plan import Plan
+from vidsr.report import Report
+from vidsr.video import Film
+
+
+class Watch(Protocol):
+    """Who is told how far the work has come."""
+
+    def stage(self, name: str, frames: int | None) -> None:
+        """A stage begins; `frames` is None where their number is not known yet."""
+
+    def advance(self, frames: int, faces: int) -> None:
+        """So many frames more are done, with so many faces in them."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A plan without its network, which whoever does the work opens by its name."""
+
+    film: Film
+    output: Path
+    settings: Enhance
+    scale: int
+    model_sha256: str
+
+    @classmethod
+    def of(cls, work: Plan) -> Order:
+        """The order that a plan gives; its names are absolute, as workers may stand in another folder."""
+        film = replace(work.film, path=work.film.path.absolute())
+        return cls(film, work.output, work.settings, work.scale, work.model.sha256)
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Compare the manifest and analyse the film, or find that an earlier run has. Answered with Ready, or Report."""
+
+    order: Order
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The range of frames to publish, and the segments that it is cut into."""
+
+    span: tuple[int, int]
+    spans: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Render one segment, unless an earlier run has. Answered with Rendered."""
+
+    order: Order
+    span: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Whether the segment was rendered now; otherwise it was there."""
+
+    now: bool
+
+
+@dataclass(frozen=True)
+class Join:
+    """Join the segments and check the result. Answered with Joined."""
+
+    order: Order
+    ready: Ready
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The whole film under a temporary name on the output's disk, and what there is to say of it."""
+
+    made: Path
+    report: Report
+
+
+Task = Prepare | Segment | Join
+
+Answer = Ready | Report | Rendered | Joined
