@@ -58,7 +58,7 @@ class Films:
         try:
             ready = (yield [Prepare(order)])[0]
             assert isinstance(ready, Ready)
-            answers = yield [Segment(order, (n, n + 1)) for n in range(count)]
+            answers = yield [Segment(order, (5 * n, 5 * n + 5)) for n in range(count)]
             assert len(answers) == count
             yield [Join(order, ready)]
             return REPORT
@@ -74,6 +74,12 @@ class Hands:
         self.given: list[Task] = []
         self.work: deque[tuple[int, Task]] = deque()
         self.is_closed = False
+        self.doubles = False
+        self.dropped: list[int] = []
+
+    def drop(self, ticket: int) -> None:
+        self.dropped.append(ticket)
+        self.work = deque(entry for entry in self.work if entry[0] != ticket)
 
     @property
     def free(self) -> int:
@@ -187,6 +193,24 @@ def test_a_long_film_is_shared_and_the_films_after_it_are_analysed_meanwhile() -
     at = [n for n, task in enumerate(place.given) if isinstance(task, Prepare)]
     last = max(n for n, task in enumerate(place.given) if isinstance(task, Segment) and "long" in str(task.order))
     assert all(n < last for n in at)
+
+
+def test_who_has_nothing_to_do_takes_on_what_another_is_slow_with() -> None:
+    class Slow(Hands):
+        now = 0.0
+
+        def wait(self) -> Sequence[Event]:
+            """The first worker never answers; time goes on."""
+            self.now += 100.0
+            return self.fate(*self.work.pop()) if len(self.work) > 1 else []
+
+    films, place = Films(), Slow(2)
+    place.doubles = True
+    ends = list(Schedule(iter(["film:3"]), films.begin, place, clock=lambda: place.now).run())
+    assert ends[0].report == REPORT
+    assert films.watches["film:3"].frames == 15
+    assert len(place.dropped) == 3  # the analysis, a segment and the joining had each been with the slow one
+    assert sum(isinstance(task, Segment) for task in place.given) == 4
 
 
 def test_an_end_of_everything_closes_every_film() -> None:

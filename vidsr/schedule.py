@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from statistics import median
 from typing import Generic, Protocol, TypeVar
 
 from vidsr.errors import WorkerError
@@ -19,11 +20,15 @@ AHEAD = 4
 OPEN = 2
 """Films under way for each hand, at most, and at least OPEN_LEAST: each holds the lock of its work folder, a file."""
 OPEN_LEAST = 16
-WINDOW = 1000
+WINDOW = 10_000
 """Films that are looked at ahead, for their size."""
 MOST_LOSSES = 4
 """How many workers may die over one task before it is the film that is to blame."""
 TOLD_EVERY_S = 0.5
+PATIENCE_S = 120.0
+"""How long a task may take before a hand that has nothing else to do takes it on as well."""
+OVERDUE, LEAST_PACES = 2.0, 9
+"""An analysis that goes so much slower than the median of those under way, of so many at least, is tried by another."""
 
 T = TypeVar("T")
 
@@ -79,8 +84,15 @@ class Place(Protocol):
     def free(self) -> int:
         """How many of them have nothing to do."""
 
+    @property
+    def doubles(self) -> bool:
+        """Whether hands may try what another is slow with: they share no machine that this would slow down."""
+
     def give(self, ticket: int, task: Task) -> None:
         """Let a free hand do a task."""
+
+    def drop(self, ticket: int) -> None:
+        """End whoever has a task that another has done."""
 
     def wait(self) -> Sequence[Event]:
         """What has happened since."""
@@ -150,6 +162,8 @@ class _Job(Generic[T]):
     index: int
     losses: int = field(default=0, compare=False)
     told: tuple[int, int] = field(default=(0, 0), compare=False)
+    since: float = field(default=0.0, compare=False)
+    tickets: list[int] = field(default_factory=list, compare=False)
 
 
 Begin = Callable[[T], tuple[Steps, Watch]]
@@ -170,15 +184,19 @@ class Schedule(Generic[T]):
     """Films, one after the other from `films`, done by a place; `begin` opens one, and may raise.
 
     A film that can be joined goes first, as that frees its segments. Then comes the analysis of the next film, for as
-    long as less than `ahead` segments a hand lie ready; then the segments of the film that began first. So a long film
-    is rendered by all, and the analyses, which cannot be shared, are done while there is other work.
+    long as less than AHEAD segments a hand lie ready; then the segments of the film that began first. So a long film
+    is rendered by all, and the analyses, which cannot be shared, are done while there is other work. A hand that finds
+    nothing takes on what another has had for long, where the place allows it: the first answer counts.
     """
 
-    def __init__(self, films: Iterator[T], begin: Begin[T], place: Place, ahead: int = AHEAD) -> None:
+    def __init__(
+        self, films: Iterator[T], begin: Begin[T], place: Place, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._films = films
         self._begin = begin
         self._place = place
-        self._ahead = ahead
+        self._clock = clock
+        self._looks_at = 0.0
         self._queues: dict[type, list[_Job[T]]] = {Prepare: [], Segment: [], Join: []}
         self._given: dict[int, _Job[T]] = {}
         self._open: set[_Course[T]] = set()
@@ -203,9 +221,11 @@ class Schedule(Generic[T]):
                 course.steps.close()
 
     def _hand_out(self) -> None:
-        while (self._place.free or not self._open) and (job := self._next()) is not None:
+        while (job := self._next()) is not None:
             ticket = next(self._tickets)
             self._given[ticket] = job
+            job.tickets.append(ticket)
+            job.since = self._clock()
             job.course.in_hands += 1
             self._place.give(ticket, job.task)
 
@@ -213,14 +233,40 @@ class Schedule(Generic[T]):
         """The task to give next; None where nothing can be done before an answer comes."""
         if not self._place.free:
             return None
-        if (job := self._first(Join)) is not None:
+        if (job := self._first(Join) or self._now_and_then()) is not None:
             return job
-        if len(self._queues[Segment]) < self._ahead * self._place.hands:
+        if len(self._queues[Segment]) < AHEAD * self._place.hands:
             while self._more and not self._queues[Prepare] and self._may_open():
                 self._begin_next()
             if (job := self._first(Prepare)) is not None:
                 return job
-        return self._first(Segment) or self._first(Prepare)
+        return self._first(Segment) or self._first(Prepare) or self._slowest(self._late)
+
+    def _slowest(self, late: Callable[[_Job[T]], bool]) -> _Job[T] | None:
+        """The task that one hand alone has had for longest, of those that are late."""
+        if not self._place.doubles:
+            return None
+        alone = (job for job in self._given.values() if len(job.tickets) == 1 and job.course.error is None)
+        return min((job for job in alone if late(job)), key=lambda job: job.since, default=None)
+
+    def _late(self, job: _Job[T]) -> bool:
+        return self._clock() - job.since > PATIENCE_S
+
+    def _pace(self, job: _Job[T]) -> float:
+        """Seconds that an analysis has taken for each second of its film so far; 0 where that is too little to tell."""
+        elapsed_s, done_s = self._clock() - job.since, job.told[0] / float(job.task.order.film.rate)
+        return elapsed_s / done_s if isinstance(job.task, Prepare) and done_s and elapsed_s > PATIENCE_S else 0.0
+
+    def _now_and_then(self) -> _Job[T] | None:
+        """An analysis that is far slower than others: too long to wait until somebody has nothing else to do."""
+        if self._clock() < self._looks_at:
+            return None
+        self._looks_at = self._clock() + PATIENCE_S / 4
+        paces = [pace for job in self._given.values() if (pace := self._pace(job))]
+        if len(paces) < LEAST_PACES:
+            return None
+        usual = median(paces)
+        return self._slowest(lambda job: self._pace(job) > OVERDUE * usual)
 
     def _may_open(self) -> bool:
         return len(self._open) < max(OPEN_LEAST, OPEN * self._place.hands)
@@ -269,20 +315,34 @@ class Schedule(Generic[T]):
         self._ended.append(ended)
 
     def _hear(self, event: Event) -> None:
+        if event.ticket not in self._given:  # it was dropped
+            return
         if isinstance(event, Told):
             self._tell(self._given[event.ticket], event)
             return
-        job = self._given.pop(event.ticket)
+        job = self._taken_back(event.ticket)
         course = job.course
-        course.in_hands -= 1
-        if isinstance(event, Answered):
-            course.answers[job.index] = event.answer
-            course.missing -= 1
-        elif isinstance(event, Failed):
-            course.error = course.error or event.error
-        else:
+        if isinstance(event, Lost):
             self._lost(job, event.why)
+        else:
+            for other in list(job.tickets):
+                self._place.drop(other)
+                self._taken_back(other)
+            if isinstance(event, Answered):
+                course.answers[job.index] = event.answer
+                course.missing -= 1
+                if isinstance(job.task, Segment):
+                    first, stop = job.task.span
+                    course.watch.advance(stop - first - job.told[0], 0)  # what another had told, or nobody
+            else:
+                course.error = course.error or event.error
         self._settle(course)
+
+    def _taken_back(self, ticket: int) -> _Job[T]:
+        job = self._given.pop(ticket)
+        job.tickets.remove(ticket)
+        job.course.in_hands -= 1
+        return job
 
     def _settle(self, course: _Course[T]) -> None:
         """Go on with a film all of whose answers are here; throw its error once nobody is at work on it any more."""
@@ -294,6 +354,8 @@ class Schedule(Generic[T]):
             self._go_on(course, lambda: course.steps.send(answers))
 
     def _tell(self, job: _Job[T], told: Told) -> None:
+        if told.ticket != job.tickets[0]:
+            return
         if told.stage is not None:
             job.course.watch.stage(told.stage, told.frames)
         elif told.frames is not None:
@@ -305,6 +367,8 @@ class Schedule(Generic[T]):
         if isinstance(job.task, Segment):
             job.course.watch.advance(-job.told[0], -job.told[1])
         job.told, job.losses = (0, 0), job.losses + 1
+        if job.tickets:
+            return
         if job.losses < MOST_LOSSES:
             self._queue(job)
         elif job.course.error is None:

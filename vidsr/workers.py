@@ -72,7 +72,6 @@ def received(found: Event | tuple[Exception, str], ticket: int) -> Event:
 
 def use_threads(number: int) -> None:
     """Let the libraries of this process use so many threads."""
-    os.environ["OMP_NUM_THREADS"] = str(number)
     import cv2
     import torch
 
@@ -82,6 +81,7 @@ def use_threads(number: int) -> None:
 
 def _serve(tasks: Connection, leash: Connection, device: str | None, threads: int) -> None:
     """A worker's life."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for libraries that look when they are loaded
     from vidsr.video.process import tie
 
     tie(leash.fileno(), os.getpid())
@@ -149,6 +149,13 @@ class Pool:
     @property
     def free(self) -> int:
         return sum(worker.ticket is None for worker in self._workers)
+
+    @property
+    def doubles(self) -> bool:
+        return False
+
+    def drop(self, ticket: int) -> None:
+        raise NotImplementedError(f"{ticket}: no task is given twice here")
 
     @property
     def pids(self) -> list[int]:

@@ -23,7 +23,7 @@ from tests.bench.tools import Trial
 from vidsr.config import Enhance
 from vidsr.jobs import Steps
 from vidsr.report import VERSION, Report
-from vidsr.schedule import Answered, Event, Lost, Schedule, longest_first
+from vidsr.schedule import Answered, Event, Lost, Schedule, Told, longest_first
 from vidsr.tasks import Join, Joined, Order, Prepare, Ready, Rendered, Segment, Task
 from vidsr.video import Film
 from vidsr.video.probe import Tags
@@ -32,6 +32,8 @@ REPORT = Report(VERSION, "", "", "plain", 1, 0, 1, (), (), ())
 FPS, SEGMENT = 25, 250
 SLOW_SHARE, SLOWNESS = 0.02, 4.0
 """Nodes that are so much slower than the others."""
+TELLS_S = 60.0
+"""How often a node says how far its analysis is."""
 FAILURE_S, REPAIR_S = 12 * 3600.0, 600.0
 """A node fails once in so long, at random; and is away for so long."""
 
@@ -121,12 +123,18 @@ class Clock:
         self.handed += 1
         self._work[node] = _Work(self.now + seconds, node, ticket, task, seconds)
         self._at(seconds, "ends", node)
+        if isinstance(task, Prepare):
+            self._at(TELLS_S, "tells", node)
 
     def wait(self) -> Sequence[Event]:
         while True:
             self.now, _, what, node = heapq.heappop(self._events)
             if what == "ends" and node in self._work and self._work[node].end == self.now:
                 return self._ended(self._work.pop(node))
+            if what == "tells" and node in self._work and isinstance(self._work[node].task, Prepare):
+                self._at(TELLS_S, "tells", node)
+                frames = TELLS_S * float(self.speed[node]) / self._costs.analyse
+                return [Told(self._work[node].ticket, None, round(frames))]
             if what == "fails":
                 return self._failed(node)
             if what == "returns":
@@ -154,8 +162,18 @@ class Clock:
         if work is None:
             self._idle.remove(node)
             return []
-        self.lost_s += work.seconds - (work.end - self.now)
+        self.lost_s += work.seconds - (work.end - self.now) * float(self.speed[node])
         return [Lost(work.ticket, "failed")]
+
+    @property
+    def doubles(self) -> bool:
+        return True
+
+    def drop(self, ticket: int) -> None:
+        node = next(node for node, work in self._work.items() if work.ticket == ticket)
+        work = self._work.pop(node)
+        self.lost_s += work.seconds - (work.end - self.now) * float(self.speed[node])
+        self._idle.append(node)
 
     def close(self) -> None: ...
 
@@ -177,7 +195,7 @@ FILM = Film(
 
 def steps(number: int, frames: int, whole: bool) -> Steps:
     """A film's tasks, without its work."""
-    order = Order(replace(FILM, path=Path(str(number))), Path(), Enhance(), 1, "")
+    order = Order(replace(FILM, path=Path(str(number)), duration_s=frames / FPS), Path(), Enhance(), 1, "")
     length = frames if whole else SEGMENT
     spans = tuple((first, min(first + length, frames)) for first in range(0, frames, length))
     yield [Prepare(order)]
@@ -208,11 +226,8 @@ def simulate(sizes: Nodes, costs: Costs = GPU_WORKER) -> Found:
     """Let the scheduler work through the films; every segment must be answered once."""
     frames = lengths(sizes)
     clock = Clock(sizes, frames, costs)
-    films = Schedule(
-        longest_first(iter(range(sizes.films)), frames.__getitem__),
-        lambda n: (steps(n, frames[n], sizes.whole), Silent()),
-        clock,
-    )
+    listed = longest_first(iter(range(sizes.films)), frames.__getitem__)
+    films = Schedule(listed, lambda n: (steps(n, frames[n], sizes.whole), Silent()), clock, lambda: clock.now)
     ended = sum(end.report is REPORT for end in films.run())
     length = 1 << 60 if sizes.whole else SEGMENT
     wanted = sum(-(-count // length) for count in frames)
@@ -237,7 +252,7 @@ def main() -> None:
         wrong = [f"{found.wrong} segments not answered once"] if found.wrong else []
         wrong += [f"{given.films - found.ended} films did not end"] if found.ended != given.films else []
         figures = f"{found.hours:.2f} h, of which {found.efficiency:.1%} was needed; {found.tasks} tasks; "
-        trial.line(name, wrong, figures + f"{found.failures} failures cost {found.lost_hours:.2f} node hours")
+        trial.line(name, wrong, figures + f"{found.failures} failures; {found.lost_hours:.2f} node hours in vain")
     trial.end()
 
 
