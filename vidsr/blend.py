@@ -26,11 +26,15 @@ TRUSTED, REFUSED = 5 / 255, 16 / 255
 
 @dataclass(frozen=True)
 class Restored:
-    """A crop with what the network adds to its plain enlargement, `added (3, 4h, 4w)`, and the share to show, 0..1."""
+    """A crop with what the network adds to its plain enlargement, `added (3, 4h, 4w)`, and the share to show, 0..1.
+
+    `settled`, of the same shape, is what averaging over time does to the plain enlargement itself.
+    """
 
     crop: Crop
     added: Tensor
     weight: float
+    settled: Tensor | None = None
 
 
 @lru_cache(maxsize=32)
@@ -62,9 +66,14 @@ def without_shift(added: Tensor) -> Tensor:
     return added - F.interpolate(low, scale_factor=SCALE, mode="bilinear", align_corners=False)[0]
 
 
-def shown(added: Tensor, weight: float) -> tuple[Tensor, Tensor]:
-    """What of `added (3, 4h, 4w)` a film shows under a mask, and the mask `(4h, 4w)`: outline, agreement, weight."""
-    return without_shift(added), outline(added.shape[-1], added.device) * agreement(added) * weight
+def shown(added: Tensor, weight: float, settled: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """What of `added (3, 4h, 4w)` a film shows under a mask, and the mask `(4h, 4w)`: outline, agreement, weight.
+
+    `settled` is shown with it as it is.
+    """
+    detail = without_shift(added)
+    detail = detail if settled is None else detail + settled
+    return detail, outline(added.shape[-1], added.device) * agreement(added) * weight
 
 
 def as_samples(plane: NDArray[np.generic], peak: int) -> Samples:
@@ -158,7 +167,7 @@ def blend(frame: Frame, faces: Sequence[Restored], planes: Planes) -> Frame:
     chromas: list[_Patch] = []
     for face in faces:
         side = face.crop.rgb.shape[-1]
-        detail, mask = shown(face.added, face.weight)
+        detail, mask = shown(face.added, face.weight, face.settled)
         yuv = yuv_difference(detail, planes.color)
         picture = torch.cat([yuv * mask, mask[None]])
         to_crop = compose(face.crop.matrix.astype(np.float64), np.diag([1 / planes.scale] * 2 + [1])[:2])

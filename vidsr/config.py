@@ -55,6 +55,7 @@ class Render:
     device: str = "auto"
     precision: str = "auto"
     batch: int = 16  # faces of 64 px in one call of the network; larger crops count by their area
+    keep_grain: bool = False  # do not average over time what stands still in a face
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from vidsr.detect import open_detector
 from vidsr.errors import InputError, OutputError, VidsrError
 from vidsr.files import beside, durable, partial_of, settle, told
 from vidsr.frame import Frame, Track
+from vidsr.network import Plain
 from vidsr.plan import Plan, checked_output, output_spec
 from vidsr.render import MAX_WINDOW, Job, Tell, render, unheard
 from vidsr.report import HIDDEN, VERSION, Report, fates
@@ -171,7 +172,8 @@ def make_job(work: Plan, tracks: tuple[Track, ...]) -> Job:
     render_settings = work.settings.render
     device = pick_device(render_settings.device)
     restorer = Restorer(work.model, device, pick_dtype(render_settings.precision, device))
-    return Job(work.planes, tracks, restorer, render_settings.batch)
+    calm = not render_settings.keep_grain and not isinstance(work.model.network, Plain)
+    return Job(work.planes, tracks, restorer, render_settings.batch, calm)
 
 
 def enhance(work: Plan, watch: Watch) -> Report:

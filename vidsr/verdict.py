@@ -32,7 +32,7 @@ class Verdict:
 def verdict(face: Restored) -> Verdict:
     """Judge one restored face; waits for the device."""
     inside = outline(face.added.shape[-1], face.added.device)
-    detail, mask = shown(face.added, 1.0)
+    detail, mask = shown(face.added, 1.0, face.settled)
     plain = enlarge(face.crop.rgb[None])[0]
     after = plain + face.weight * mask * detail
     return Verdict(float(mask.sum() / inside.sum()), _sharpness(plain, inside), _sharpness(after, inside))
