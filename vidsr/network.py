@@ -58,12 +58,14 @@ class Vidsr(nn.Module):
         silence(self.tail)
 
     def forward(self, clip: Tensor) -> Tensor:
-        middle = clip[:, self.window // 2]  # (B, 3, h, w)
+        return enlarge(clip[:, self.window // 2]) + self.added(clip)
+
+    def added(self, clip: Tensor) -> Tensor:
+        """What is added to the plain enlargement: `(B, T, 3, h, w) -> (B, 3, 4h, 4w)`."""
         x = (clip.flatten(1, 2) - 0.5).to(memory_format=torch.channels_last)  # (B, 3T, h, w)
         x = F.relu(self.head(x))  # (B, features, h, w)
         x = x + self.body(x)  # (B, features, h, w)
-        added = F.pixel_shuffle(self.tail(x), SCALE)  # (B, 3, 4h, 4w)
-        return enlarge(middle) + added
+        return F.pixel_shuffle(self.tail(x), SCALE)  # (B, 3, 4h, 4w)
 
 
 class Plain(nn.Module):

@@ -6,15 +6,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from vidsr.align import Planes, crop, crop_size
-from vidsr.blend import Restored, blend
-from vidsr.frame import Crop, Frame, Track
+from vidsr.align import Planes, crop_size, crops, cut
+from vidsr.blend import Differences, Patches, Place, densities, differences, merged, shown
+from vidsr.device import Parcel, Portions
+from vidsr.frame import Crop, Floats, Frame, Track
 from vidsr.stream import in_batches
 from vidsr.upscale import Restorer
-from vidsr.verdict import Verdict, verdict
+from vidsr.verdict import Verdict, verdicts
 
 HELD_MIB = 96
 """Memory for source frames that wait while a batch fills."""
@@ -45,11 +47,19 @@ class Job:
 
 @dataclass(frozen=True)
 class _Face:
-    """One face of one frame with its window of crops `(T, 3, h, w)`."""
+    """One face of one frame with the crops of its window, T pictures `(3, h, w)`."""
 
     crop: Crop
-    clip: Tensor
+    window: tuple[Tensor, ...]
     weight: float
+
+    @property
+    def side(self) -> int:
+        return self.crop.rgb.shape[-1]
+
+    @property
+    def judged(self) -> bool:
+        return self.crop.index % JUDGED == 0
 
 
 @dataclass(frozen=True)
@@ -67,10 +77,12 @@ class _Windows:
         self._crops: dict[tuple[int, int], Crop] = {}
 
     def take(self, frame: Frame) -> None:
-        for track in self._job.tracks:
-            if track.first <= frame.index < track.stop:
-                found = crop(frame, track, self._sizes[track.id], self._job.planes, self._job.restorer.device)
-                self._crops[track.id, frame.index] = found
+        job = self._job
+        here = [track for track in job.tracks if track.first <= frame.index < track.stop]
+        cuts = [cut(frame, track, self._sizes[track.id], job.planes) for track in here]
+        with torch.inference_mode():
+            for found in crops(cuts, job.planes, job.restorer.lanes):
+                self._crops[found.track, frame.index] = found
 
     def faces(self, index: int) -> list[_Face]:
         """The faces of frame `index`; at a track's ends the last frame stands for those that are not there."""
@@ -80,8 +92,8 @@ class _Windows:
             if weight == 0.0:
                 continue
             reach = (min(max(index + step, track.first), track.stop - 1) for step in range(-halo, halo + 1))
-            clip = torch.stack([self._crops[track.id, near].rgb for near in reach])
-            found.append(_Face(self._crops[track.id, index], clip, weight))
+            window = tuple(self._crops[track.id, near].rgb for near in reach)
+            found.append(_Face(self._crops[track.id, index], window, weight))
         return found
 
     def forget(self, before: int) -> None:
@@ -108,21 +120,81 @@ def _with_windows(frames: Iterable[Frame], first: int, stop: int, job: Job) -> I
         yield from ready(ahead.popleft())
 
 
-def _restored(group: Sequence[_Waiting], job: Job, tell: Tell) -> Iterator[Frame]:
-    """Run all faces of some frames through the network, in one batch a crop size, and blend them."""
-    entries = [(number, face) for number, waiting in enumerate(group) for face in waiting.faces]
-    keyed = ((face.clip.shape[-1], (number, face)) for number, face in entries)
-    done: dict[int, list[tuple[int, Restored]]] = {}
-    for _, batch in in_batches(keyed, job.batch):
-        added = job.restorer.added(torch.stack([face.clip for _, face in batch]))
-        for (number, face), extra in zip(batch, added, strict=True):
-            done.setdefault(number, []).append((face.crop.track, Restored(face.crop, extra, face.weight)))
-    for number, waiting in enumerate(group):
-        faces = sorted(done.get(number, []), key=lambda entry: entry[0])
-        if waiting.frame.index % JUDGED == 0:
-            for track, shown in faces:
-                tell(track, verdict(shown))
-        yield blend(waiting.frame, [face for _, face in faces], job.planes)
+@dataclass(frozen=True)
+class _Worked:
+    """Some faces on the device: what they add to their frames, and the numbers of the judged among them `(M, 3)`."""
+
+    faces: Sequence[_Face]
+    added: Differences
+    numbers: Tensor
+
+    def results(self, luma: Floats, chroma: Floats, numbers: Floats) -> Iterator[_Result]:
+        """Face by face, from the same tensors on the host."""
+        judged = iter(numbers.tolist())
+        for face, patches in zip(self.faces, self.added.patches(luma, chroma), strict=True):
+            yield _Result(face.crop, patches, Verdict(*next(judged)) if face.judged else None)
+
+
+@dataclass(frozen=True)
+class _Result:
+    crop: Crop
+    patches: Patches
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True)
+class _Started:
+    """Frames whose faces are in work on the device."""
+
+    group: Sequence[_Waiting]
+    work: Sequence[_Worked]
+    parcel: Parcel
+
+
+def _worked(faces: Sequence[_Face], added: Tensor, place: Place) -> _Worked:
+    showing = shown(added)
+    found = differences([face.crop for face in faces], showing, [face.weight for face in faces], place)
+    judged = [number for number, face in enumerate(faces) if face.judged]
+    if not judged:
+        return _Worked(faces, found, added.new_empty(0, 3))
+    (weights,) = place.lanes.bring([np.array([faces[number].weight for number in judged], np.float32)])
+    pictures = torch.stack([faces[number].crop.rgb for number in judged])
+    return _Worked(faces, found, verdicts(torch.stack([showing[number] for number in judged]), pictures, weights))
+
+
+def _start(group: Sequence[_Waiting], job: Job) -> _Started:
+    """Run all faces of some frames through the network, in one batch a crop size, and towards their frames.
+
+    Waits for nothing but memory; what comes of it is asked for in one copy.
+    """
+    lanes, scale = job.restorer.lanes, job.planes.scale
+    height, width = group[0].frame.luma.shape if group else (0, 0)
+    place = Place(job.planes, (height * scale, width * scale), lanes)
+    keyed = (((face.side, densities(face.crop, job.planes)), face) for waiting in group for face in waiting.faces)
+    portions = Portions(lanes.together)
+    work: list[_Worked] = []
+    with torch.inference_mode():
+        for _, faces in in_batches(keyed, job.batch):
+            clips = torch.stack([picture for face in faces for picture in face.window])
+            added = job.restorer.added(clips.unflatten(0, (len(faces), -1)))
+            work += portions.run(len(faces), lambda part: _worked(faces[part], added[part], place))  # noqa: B023
+        tensors = [tensor for done in work for tensor in (done.added.luma, done.added.chroma, done.numbers)]
+        return _Started(group, work, lanes.fetch(tensors))
+
+
+def _finish(started: _Started, job: Job, tell: Tell) -> Iterator[Frame]:
+    """The group's frames with their faces; the device is waited for here."""
+    arrays = iter(started.parcel.open())
+    done: dict[int, list[_Result]] = {}
+    for work in started.work:
+        for result in work.results(next(arrays), next(arrays), next(arrays)):
+            done.setdefault(result.crop.index, []).append(result)
+    for waiting in started.group:
+        faces = sorted(done.get(waiting.frame.index, []), key=lambda result: result.crop.track)
+        for face in faces:
+            if face.verdict is not None:
+                tell(face.crop.track, face.verdict)
+        yield merged(waiting.frame, [face.patches for face in faces], job.planes)
 
 
 def unheard(track: int, found: Verdict) -> None:
@@ -133,15 +205,27 @@ def render(frames: Iterable[Frame], first: int, stop: int, job: Job, tell: Tell 
     """Restore frames `first` to `stop` (excluded); `frames` bring the halo on both sides where the film has it.
 
     Gives the same frames as rendering the whole film and cutting the range out. Frames wait until a batch is full or
-    HELD_MIB are waiting. `tell` hears how the faces of every `JUDGED`th frame turned out.
+    HELD_MIB are waiting; on CUDA, the frames before them are in work meanwhile. `tell` hears how the faces of every
+    `JUDGED`th frame turned out.
     """
+    started: deque[_Started] = deque()
+    for group in _groups(frames, first, stop, job):
+        started.append(_start(group, job))
+        if len(started) > job.restorer.lanes.ahead:
+            yield from _finish(started.popleft(), job, tell)
+    for last in started:
+        yield from _finish(last, job, tell)
+
+
+def _groups(frames: Iterable[Frame], first: int, stop: int, job: Job) -> Iterator[list[_Waiting]]:
+    """Frames with their faces, as many as fill a batch or HELD_MIB."""
     group: list[_Waiting] = []
     faces, held = 0.0, 0
     for waiting in _with_windows(frames, first, stop, job):
         group.append(waiting)
-        faces += sum((face.clip.shape[-1] / UNIT) ** 2 for face in waiting.faces)
+        faces += sum((face.side / UNIT) ** 2 for face in waiting.faces)
         held += waiting.frame.luma.nbytes + waiting.frame.chroma.nbytes
         if faces >= job.batch or held > HELD_MIB << 20 or faces == 0:
-            yield from _restored(group, job, tell)
+            yield group
             group, faces, held = [], 0.0, 0
-    yield from _restored(group, job, tell)
+    yield group

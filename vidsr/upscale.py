@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from torch import Tensor
 
+from vidsr.device import Graphs, Lanes, Portions
 from vidsr.errors import DeviceError
 from vidsr.network import enlarge
 from vidsr.weights import Model
@@ -35,36 +38,48 @@ def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
     return DTYPES[precision]
 
 
+@runtime_checkable
+class Residual(Protocol):
+    """A network that gives what it adds by itself: neither computed twice nor rounded with the picture's own bits."""
+
+    def added(self, clip: Tensor) -> Tensor:
+        """`(B, T, 3, h, w)` in 0..1 -> `(B, 3, 4h, 4w)`."""
+
+
 class Restorer:
-    """A model on a device. Equal crops give equal results whatever else is in the batch."""
+    """A model on a device. On the CPU equal crops give equal results whatever else is in the batch; CUDA may choose
+    another kernel for another batch, and then the last bits differ.
+
+    `lanes` are the ways of crops to the device and of differences back.
+    """
 
     def __init__(self, model: Model, device: torch.device, dtype: torch.dtype) -> None:
         self.device = device
         self.window = model.window
+        self.lanes = Lanes(device)
         self._dtype = dtype
         self._network = model.network.to(device, dtype).to(memory_format=torch.channels_last)
-        self._most = 1 << 30
+        self._graphs = Graphs(self._one) if self.lanes.cuda else None
+        self._portions = Portions(release=self._release)
 
     def added(self, clips: Tensor) -> Tensor:
         """What the network adds to the plain enlargement: `(B, T, 3, h, w)` in 0..1 -> `(B, 3, 4h, 4w)` float32.
 
         Exactly zero for a network that returns its plain enlargement. Where the device's memory is too small the
-        batch is halved, down to one clip, and stays so; then DeviceError.
+        batch is halved, down to one clip, and stays so; then DeviceError. On CUDA the host does not wait.
         """
+        run = self._graphs or self._one
         with torch.inference_mode():
-            while True:
-                try:
-                    return torch.cat([self._one(part) for part in torch.split(clips, min(self._most, len(clips)))])
-                except torch.cuda.OutOfMemoryError as error:
-                    self._halve(len(clips), error)
+            parts = self._portions.run(len(clips), lambda part: run(clips[part]))
+            return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _one(self, clips: Tensor) -> Tensor:
         clips = clips.to(self._dtype)
+        if isinstance(self._network, Residual):
+            return self._network.added(clips).float()
         restored: Tensor = self._network(clips)
         return (restored - enlarge(clips[:, self.window // 2])).float()
 
-    def _halve(self, batch: int, error: Exception) -> None:
-        self._most = min(self._most, batch) // 2
-        if self._most == 0:
-            raise DeviceError("one face does not fit into the memory of the device; use --device cpu") from error
-        torch.cuda.empty_cache()
+    def _release(self) -> None:
+        if self._graphs is not None:
+            self._graphs.forget()
