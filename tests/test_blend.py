@@ -115,6 +115,14 @@ def test_colour_and_light_stay_the_inputs() -> None:
     assert abs(float(without_shift(shifted[None]).mean())) < 0.002
 
 
+@pytest.mark.parametrize("window", [0.4, 3.0, 1000.0])
+def test_a_window_that_no_film_has_is_blended_all_the_same(window: float) -> None:
+    """As a tracks file that was written by hand may ask for it."""
+    frame = frame_of(portrait())
+    found = crop(frame, track_of(1, FACE, window), 48, planes(), CPU)
+    blend(frame, [Restored(found, torch.randn(3, 192, 192) * 0.05, 1.0)], planes())
+
+
 def test_means_are_those_of_torchs_pooling() -> None:
     picture = torch.rand(2, 3, 24, 36)
     assert torch.allclose(_reduced(picture, 4), pool(picture, 4), atol=1e-6)

@@ -11,8 +11,9 @@ import torch
 from tests.conftest import cuda_or_skip
 from tests.faces import FACE, YUV420, frame_of, planes, portrait, track_of
 from tests.test_render import CPU, FRAMES, film, job, model
+from vidsr import render as module
 from vidsr.align import crops, cut
-from vidsr.device import Graphs, Lanes, Portions, Work
+from vidsr.device import Graphs, Lanes, Parcel, Portions, Work
 from vidsr.errors import DeviceError
 from vidsr.frame import PixelFormat
 from vidsr.render import render
@@ -170,6 +171,19 @@ def test_groups_in_work_ahead_change_nothing() -> None:
 def test_faces_worked_on_together_differ_by_rounding_at_most(scale: int) -> None:
     for wanted, found in zip(as_on_cuda(0, 1, scale), as_on_cuda(1, 64, scale), strict=True):
         assert np.abs(wanted.astype(int) - found).max() <= 1
+
+
+def test_a_group_of_frames_comes_back_in_one_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch, opened = Lanes.fetch, Parcel.open
+    asked: list[str] = []
+    monkeypatch.setattr(Lanes, "fetch", lambda self, tensors: (asked.append("fetch"), fetch(self, tensors))[1])
+    monkeypatch.setattr(Parcel, "open", lambda self: (asked.append("open"), opened(self))[1])
+    work = job(4)
+    work.restorer.lanes.ahead = 1
+    groups = len(list(module._groups(film(), 0, FRAMES, work)))
+    assert len(list(render(film(), 0, FRAMES, work))) == FRAMES
+    assert asked[:4] == ["fetch", "fetch", "open", "fetch"]  # one group is in work while the next is prepared
+    assert asked.count("fetch") == asked.count("open") == groups < FRAMES
 
 
 @pytest.mark.parametrize("pixels", [YUV420, PixelFormat("yuv444p16le", 16, 0, 0)], ids=lambda pixels: pixels.name)

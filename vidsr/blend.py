@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import log2, sqrt
 
 import cv2
 import numpy as np
@@ -46,9 +47,9 @@ def outline(side: int, device: torch.device) -> Tensor:
 
 def _reduced(picture: Tensor, factor: int) -> Tensor:
     """Means over squares of `factor` pixels; in two steps, a third faster than `avg_pool2d` on the CPU."""
-    rows, columns = (length // factor for length in picture.shape[-2:])
-    summed = picture.unflatten(-2, (rows, factor)).sum(-2).unflatten(-1, (columns, factor)).sum(-1)
-    return summed / factor**2
+    before, (height, width) = picture.shape[:-2], picture.shape[-2:]
+    high = picture.reshape(*before, height // factor, factor, width).sum(-2)
+    return high.reshape(*before, height // factor, width // factor, factor).sum(-1) / factor**2
 
 
 @lru_cache(maxsize=64)
@@ -108,7 +109,7 @@ def shown(added: Tensor) -> Tensor:
     """
     reduced = _reduced(added, SCALE)
     found = _enlarged_as(added, torch.cat([_low(reduced), _agreement(reduced)], 1))
-    rest, mask = found.split([3, 1], 1)
+    rest, mask = found[:, :3], found[:, 3:]
     mask.mul_(outline(added.shape[-1], added.device))
     torch.sub(added, rest, out=rest).mul_(mask)
     return found
@@ -146,10 +147,11 @@ def _enlarged(samples: Samples, scale: int, offset: float, peak: int) -> Samples
         tall[phase::scale] = cv2.filter2D(plane, -1, weights[:, None], anchor=(0, own), borderType=edge)
     kind = cv2.CV_8U if peak == 255 else cv2.CV_16U
     columns = [
-        cv2.add(cv2.filter2D(tall, -1, weights[None], anchor=(own, 0), borderType=edge), 0.0, dtype=kind)  # rounds
+        cv2.filter2D(tall, -1, weights[None], anchor=(own, 0), borderType=edge)
         for weights, own in _phases(scale, offset)
     ]
-    large = cv2.merge(columns).reshape(height * scale, width * scale)
+    rounded = [cv2.add(column, 0.0, dtype=kind) for column in columns]  # type: ignore[call-overload]
+    large = cv2.merge(rounded).reshape(height * scale, width * scale)
     return as_samples(large if peak in (255, 65535) else np.minimum(large, peak), peak)
 
 
@@ -167,8 +169,10 @@ def enlarged(frame: Frame, planes: Planes) -> Frame:
 
 def _density(to_crop: NDArray[np.float64], side: int) -> int:
     """The power of two nearest to the pixels of an enlarged crop for one sample of a plane that `to_crop` maps."""
-    ratio = float(np.sqrt(abs(np.linalg.det(to_crop[:, :2])))) * SCALE
-    return min(1 << max(0, round(float(np.log2(max(ratio, 1e-6))))), SCALE * side)
+    (a, b, _), (d, e, _) = to_crop.tolist()
+    ratio = sqrt(abs(a * e - b * d)) * SCALE
+    most = SCALE * side & -(SCALE * side)  # the largest that divides it
+    return min(1 << max(0, round(log2(max(ratio, 1e-6)))), most)
 
 
 def densities(face: Crop, planes: Planes) -> tuple[int, int]:

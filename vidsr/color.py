@@ -63,7 +63,7 @@ def _there(color: Color, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
 def luma(rgb: Tensor) -> Tensor:
     """BT.601's luma of RGB `(..., 3, h, w)`, full range: `(..., 1, h, w)`."""
     red, blue = LUMA_WEIGHTS["bt601"]
-    r, g, b = rgb.split(1, -3)
+    r, g, b = torch.split(rgb, 1, -3)
     return red * r + (1 - red - blue) * g + blue * b
 
 

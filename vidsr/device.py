@@ -51,6 +51,10 @@ class Parcel:
         return [part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
 
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
 class Lanes:
     """Copies to a device and back, each in a lane of its own beside the device's work, through pinned memory.
 
@@ -63,8 +67,8 @@ class Lanes:
         self.cuda = device.type == "cuda"
         self.ahead = 1 if self.cuda else 0
         self.together = 64 if self.cuda else 1
-        self._inward = torch.cuda.Stream(device) if self.cuda else None
-        self._outward = torch.cuda.Stream(device) if self.cuda else None
+        self._inward = _stream(device) if self.cuda else None
+        self._outward = _stream(device) if self.cuda else None
 
     def bring(self, arrays: Sequence[Array]) -> list[Tensor]:
         """Arrays of the host as tensors of the device, in one copy; nothing waits, and the arrays are free at once."""
@@ -115,7 +119,7 @@ def recorded(work: Work, example: Tensor) -> Work:
     given = torch.zeros_like(example)
     tf32 = torch.backends.cudnn.allow_tf32
     with torch.cuda.device(device), torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=tf32):
-        side, here = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+        side, here = _stream(device), torch.cuda.current_stream(device)
         side.wait_stream(here)
         with torch.cuda.stream(side):
             for _ in range(WARM):

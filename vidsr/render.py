@@ -171,12 +171,12 @@ def _start(group: Sequence[_Waiting], job: Job) -> _Started:
     height, width = group[0].frame.luma.shape if group else (0, 0)
     place = Place(job.planes, (height * scale, width * scale), lanes)
     keyed = (((face.side, densities(face.crop, job.planes)), face) for waiting in group for face in waiting.faces)
-    portions = Portions(lanes.together)
+    portions = Portions(lanes.together, job.restorer.release)
     work: list[_Worked] = []
     with torch.inference_mode():
         for _, faces in in_batches(keyed, job.batch):
             clips = torch.stack([picture for face in faces for picture in face.window])
-            added = job.restorer.added(clips.unflatten(0, (len(faces), -1)))
+            added = job.restorer.added(clips.reshape(len(faces), -1, *clips.shape[1:]))
             work += portions.run(len(faces), lambda part: _worked(faces[part], added[part], place))  # noqa: B023
         tensors = [tensor for done in work for tensor in (done.added.luma, done.added.chroma, done.numbers)]
         return _Started(group, work, lanes.fetch(tensors))
