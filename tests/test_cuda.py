@@ -58,6 +58,15 @@ def test_no_graph_fell_back(cuda: torch.device, recwarn: pytest.WarningsRecorder
     assert not [str(said.message) for said in recwarn if "CUDA graph" in str(said.message)]
 
 
+def test_what_cannot_be_recorded_goes_on_without(cuda: torch.device) -> None:
+    graphs = Graphs(lambda batch: batch * float(batch.amax().item() < 2))  # asks the device, which no graph can
+    batch, stream = torch.rand(3, 4, device=cuda), torch.cuda.current_stream()
+    with pytest.warns(UserWarning, match="no CUDA graph"):
+        assert torch.equal(graphs(batch), batch)
+    assert torch.cuda.current_stream() == stream
+    assert torch.equal(graphs(batch), batch)
+
+
 def test_the_film_is_the_cpus_but_for_rounding(cuda: torch.device) -> None:
     wanted = lumas(render(film(), 0, FRAMES, cpu_job(4)))
     found = lumas(render(film(), 0, FRAMES, job(cuda)))

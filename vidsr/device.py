@@ -117,17 +117,18 @@ def recorded(work: Work, example: Tensor) -> Work:
     """
     device = example.device
     given = torch.zeros_like(example)
+    side, here = _stream(device), torch.cuda.current_stream(device)
+    graph = torch.cuda.CUDAGraph()
     tf32 = torch.backends.cudnn.allow_tf32
-    with torch.cuda.device(device), torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=tf32):
-        side, here = _stream(device), torch.cuda.current_stream(device)
+    # The outer context brings the stream back where a recording fails: its own one does not.
+    with torch.cuda.stream(here), torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=tf32):
         side.wait_stream(here)
         with torch.cuda.stream(side):
             for _ in range(WARM):
                 work(given)
         here.wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
         # Threads that decode and encode may pin memory meanwhile, which only this thread must not do.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
             made = work(given)
 
     def replay(batch: Tensor) -> Tensor:

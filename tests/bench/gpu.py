@@ -7,7 +7,10 @@
    settings (wanted: within 1.25 times)
 3. the detector on pictures of 640x360, from the host's memory to detections (wanted: over 1,500 a second)
 
-Needs an `ffmpeg` in PATH for the film. A machine without a CUDA device has nothing to measure here.
+Needs an `ffmpeg` in PATH for the film; older wheels of `imageio-ffmpeg` bring one to a bare machine. A machine without
+a CUDA device has nothing to measure here. Not yet run on a device, so nothing was tuned; to be tried first: larger
+batches than `--batch 16`, `torch.compile` around the network (biases, ReLUs and sums are passes over memory of their
+own), and a graph for what follows the network.
 """
 
 from __future__ import annotations
