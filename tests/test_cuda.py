@@ -95,14 +95,14 @@ def test_nothing_waits_for_the_device_before_the_parcel_is_opened(cuda: torch.de
 
     work = job(cuda)
     list(render(film(), 0, FRAMES, work))  # graphs are recorded, constants are there
-    groups = list(module._groups(film(), 0, FRAMES, work))
+    groups = list(module._grouped(module._with_windows(film(), 0, FRAMES, work), work.batch))
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        started = [module._start(group, work) for group in groups]
+        sent = [module._sent(list(module._drawn(group, work)), work) for group in groups]
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert [frame.index for one in started for frame in module._finish(one, work, module.unheard)] == [*range(FRAMES)]
+    assert [frame.index for one in sent for frame in module._finished(one, work, module.unheard)] == [*range(FRAMES)]
 
 
 @pytest.mark.parametrize("fidelity", [0.0, 0.5, 1.0])

@@ -179,8 +179,8 @@ def test_a_group_of_frames_comes_back_in_one_copy(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Lanes, "fetch", lambda self, tensors: (asked.append("fetch"), fetch(self, tensors))[1])
     monkeypatch.setattr(Parcel, "open", lambda self: (asked.append("open"), opened(self))[1])
     work = job(4)
-    work.restorer.lanes.ahead = 1
-    groups = len(list(module._groups(film(), 0, FRAMES, work)))
+    work.restorer.lanes.ahead, work.restorer.lanes.together = 1, 64
+    groups = len(list(module._grouped(module._with_windows(film(), 0, FRAMES, work), work.batch)))
     assert len(list(render(film(), 0, FRAMES, work))) == FRAMES
     assert asked[:4] == ["fetch", "fetch", "open", "fetch"]  # one group is in work while the next is prepared
     assert asked.count("fetch") == asked.count("open") == groups < FRAMES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import log2, sqrt
 
@@ -159,12 +159,12 @@ def enlarged(frame: Frame, planes: Planes) -> Frame:
     """The whole frame at `planes.scale` by Lanczos; at 1 a copy of the same samples."""
     scale, peak = planes.scale, planes.pixels.peak
     if scale == 1:
-        return Frame(frame.index, frame.pts, frame.luma.copy(), frame.chroma.copy())
+        return replace(frame, luma=frame.luma.copy(), chroma=frame.chroma.copy())
     rows, columns = planes.pixels.chroma_shape(*(length * scale for length in frame.luma.shape))
     offset = planes.chroma_from_luma()[0, 2] * (1 - 1 / scale)
     luma = _enlarged(frame.luma, scale, 0.0, peak)
     chroma = np.stack([_enlarged(plane, scale, offset, peak)[:rows, :columns] for plane in frame.chroma])
-    return Frame(frame.index, frame.pts, luma, as_samples(chroma, peak))
+    return replace(frame, luma=luma, chroma=as_samples(chroma, peak))
 
 
 def _density(to_crop: NDArray[np.float64], side: int) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vidsr.align import Planes, crop_size, crops, cut
-from vidsr.blend import Differences, Patches, Place, densities, differences, merged, shown
+from vidsr.blend import Differences, Patches, Place, Restored, densities, differences, merged, shown
 from vidsr.device import Parcel, Portions
 from vidsr.frame import Crop, Floats, Frame, Track
 from vidsr.stream import in_batches
@@ -57,15 +58,34 @@ class _Face:
     def side(self) -> int:
         return self.crop.rgb.shape[-1]
 
-    @property
-    def judged(self) -> bool:
-        return self.crop.index % JUDGED == 0
-
 
 @dataclass(frozen=True)
 class _Waiting:
+    """A frame with its faces."""
+
     frame: Frame
     faces: list[_Face]
+
+    @property
+    def size(self) -> float:
+        """How many faces of UNIT pixels these are worth."""
+        return sum((face.side / UNIT) ** 2 for face in self.faces)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A frame with what the network adds to its faces, by track."""
+
+    frame: Frame
+    faces: dict[int, Restored]
+
+    @property
+    def size(self) -> float:
+        """How many faces of UNIT pixels these are worth."""
+        return sum((face.crop.rgb.shape[-1] / UNIT) ** 2 for face in self.faces.values())
+
+
+W = TypeVar("W", _Waiting, _Drawn)
 
 
 class _Windows:
@@ -120,19 +140,46 @@ def _with_windows(frames: Iterable[Frame], first: int, stop: int, job: Job) -> I
         yield from ready(ahead.popleft())
 
 
-@dataclass(frozen=True)
-class _Worked:
-    """Some faces on the device: what they add to their frames, and the numbers of the judged among them `(M, 3)`."""
+def _grouped(items: Iterable[W], batch: float) -> Iterator[list[W]]:
+    """Frames that wait together until they hold as many faces or HELD_MIB are waiting."""
+    group: list[W] = []
+    size, held = 0.0, 0
+    for one in items:
+        group.append(one)
+        size += one.size
+        held += one.frame.luma.nbytes + one.frame.chroma.nbytes
+        if size >= batch or held > HELD_MIB << 20 or size == 0:
+            yield group
+            group, size, held = [], 0.0, 0
+    if group:
+        yield group
 
-    faces: Sequence[_Face]
-    added: Differences
-    numbers: Tensor
+
+def _drawn(group: Sequence[_Waiting], job: Job) -> Iterator[_Drawn]:
+    """Run all faces of some frames through the network, in one batch a crop size."""
+    done: dict[int, dict[int, Restored]] = {}
+    for _, faces in in_batches(((face.side, face) for waiting in group for face in waiting.faces), job.batch):
+        clips = torch.stack([picture for face in faces for picture in face.window])
+        added = job.restorer.added(clips.reshape(len(faces), -1, *clips.shape[1:]))
+        for face, extra in zip(faces, added, strict=True):
+            done.setdefault(face.crop.index, {})[face.crop.track] = Restored(face.crop, extra, face.weight)
+    for waiting in group:
+        yield _Drawn(waiting.frame, done.get(waiting.frame.index, {}))
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """Some faces on the device: what they add to their frames, and the verdicts `(M, 3)` on the judged among them."""
+
+    faces: Sequence[Restored]
+    differences: Differences
+    verdicts: Tensor
 
     def results(self, luma: Floats, chroma: Floats, numbers: Floats) -> Iterator[_Result]:
         """Face by face, from the same tensors on the host."""
         judged = iter(numbers.tolist())
-        for face, patches in zip(self.faces, self.added.patches(luma, chroma), strict=True):
-            yield _Result(face.crop, patches, Verdict(*next(judged)) if face.judged else None)
+        for face, patches in zip(self.faces, self.differences.patches(luma, chroma), strict=True):
+            yield _Result(face.crop, patches, Verdict(*next(judged)) if _judged(face) else None)
 
 
 @dataclass(frozen=True)
@@ -143,58 +190,63 @@ class _Result:
 
 
 @dataclass(frozen=True)
-class _Started:
-    """Frames whose faces are in work on the device."""
+class _Sent:
+    """Frames, and what comes to them from the device."""
 
-    group: Sequence[_Waiting]
-    work: Sequence[_Worked]
+    group: Sequence[_Drawn]
+    spread: Sequence[_Spread]
     parcel: Parcel
 
 
-def _worked(faces: Sequence[_Face], added: Tensor, place: Place) -> _Worked:
-    showing = shown(added)
+def _judged(face: Restored) -> bool:
+    return face.crop.index % JUDGED == 0
+
+
+def _spread(faces: Sequence[Restored], place: Place) -> _Spread:
+    """Bring the differences of faces of one size and density to their frames' planes, and judge some."""
+    showing = shown(faces[0].added[None] if len(faces) == 1 else torch.stack([face.added for face in faces]))
     found = differences([face.crop for face in faces], showing, [face.weight for face in faces], place)
-    judged = [number for number, face in enumerate(faces) if face.judged]
+    judged = [number for number, face in enumerate(faces) if _judged(face)]
     if not judged:
-        return _Worked(faces, found, added.new_empty(0, 3))
+        return _Spread(faces, found, showing.new_empty(0, 3))
     (weights,) = place.lanes.bring([np.array([faces[number].weight for number in judged], np.float32)])
     pictures = torch.stack([faces[number].crop.rgb for number in judged])
-    return _Worked(faces, found, verdicts(torch.stack([showing[number] for number in judged]), pictures, weights))
+    return _Spread(faces, found, verdicts(torch.stack([showing[number] for number in judged]), pictures, weights))
 
 
-def _start(group: Sequence[_Waiting], job: Job) -> _Started:
-    """Run all faces of some frames through the network, in one batch a crop size, and towards their frames.
-
-    Waits for nothing but memory; what comes of it is asked for in one copy.
-    """
+def _sent(group: Sequence[_Drawn], job: Job) -> _Sent:
+    """Send what is added to some frames to the host, in one copy that nothing waits for."""
     lanes, scale = job.restorer.lanes, job.planes.scale
-    height, width = group[0].frame.luma.shape if group else (0, 0)
+    height, width = group[0].frame.luma.shape
     place = Place(job.planes, (height * scale, width * scale), lanes)
-    keyed = (((face.side, densities(face.crop, job.planes)), face) for waiting in group for face in waiting.faces)
     portions = Portions(lanes.together, job.restorer.release)
-    work: list[_Worked] = []
+    spread: list[_Spread] = []
     with torch.inference_mode():
+        keyed = ((_kind(face, job.planes), face) for one in group for face in one.faces.values())
         for _, faces in in_batches(keyed, job.batch):
-            clips = torch.stack([picture for face in faces for picture in face.window])
-            added = job.restorer.added(clips.reshape(len(faces), -1, *clips.shape[1:]))
-            work += portions.run(len(faces), lambda part: _worked(faces[part], added[part], place))  # noqa: B023
-        tensors = [tensor for done in work for tensor in (done.added.luma, done.added.chroma, done.numbers)]
-        return _Started(group, work, lanes.fetch(tensors))
+            spread += portions.run(len(faces), lambda part: _spread(faces[part], place))  # noqa: B023
+        tensors = [t for one in spread for t in (one.differences.luma, one.differences.chroma, one.verdicts)]
+        return _Sent(group, spread, lanes.fetch(tensors))
 
 
-def _finish(started: _Started, job: Job, tell: Tell) -> Iterator[Frame]:
+def _kind(face: Restored, planes: Planes) -> tuple[int, tuple[int, int]]:
+    """What faces that are worked on together have in common."""
+    return face.crop.rgb.shape[-1], densities(face.crop, planes)
+
+
+def _finished(sent: _Sent, job: Job, tell: Tell) -> Iterator[Frame]:
     """The group's frames with their faces; the device is waited for here."""
-    arrays = iter(started.parcel.open())
+    arrays = iter(sent.parcel.open())
     done: dict[int, list[_Result]] = {}
-    for work in started.work:
-        for result in work.results(next(arrays), next(arrays), next(arrays)):
+    for spread in sent.spread:
+        for result in spread.results(next(arrays), next(arrays), next(arrays)):
             done.setdefault(result.crop.index, []).append(result)
-    for waiting in started.group:
-        faces = sorted(done.get(waiting.frame.index, []), key=lambda result: result.crop.track)
+    for drawn in sent.group:
+        faces = sorted(done.get(drawn.frame.index, []), key=lambda result: result.crop.track)
         for face in faces:
             if face.verdict is not None:
                 tell(face.crop.track, face.verdict)
-        yield merged(waiting.frame, [face.patches for face in faces], job.planes)
+        yield merged(drawn.frame, [face.patches for face in faces], job.planes)
 
 
 def unheard(track: int, found: Verdict) -> None:
@@ -208,24 +260,13 @@ def render(frames: Iterable[Frame], first: int, stop: int, job: Job, tell: Tell 
     HELD_MIB are waiting; on CUDA, the frames before them are in work meanwhile. `tell` hears how the faces of every
     `JUDGED`th frame turned out.
     """
-    started: deque[_Started] = deque()
-    for group in _groups(frames, first, stop, job):
-        started.append(_start(group, job))
-        if len(started) > job.restorer.lanes.ahead:
-            yield from _finish(started.popleft(), job, tell)
-    for last in started:
-        yield from _finish(last, job, tell)
-
-
-def _groups(frames: Iterable[Frame], first: int, stop: int, job: Job) -> Iterator[list[_Waiting]]:
-    """Frames with their faces, as many as fill a batch or HELD_MIB."""
-    group: list[_Waiting] = []
-    faces, held = 0.0, 0
-    for waiting in _with_windows(frames, first, stop, job):
-        group.append(waiting)
-        faces += sum((face.side / UNIT) ** 2 for face in waiting.faces)
-        held += waiting.frame.luma.nbytes + waiting.frame.chroma.nbytes
-        if faces >= job.batch or held > HELD_MIB << 20 or faces == 0:
-            yield group
-            group, faces, held = [], 0.0, 0
-    yield group
+    lanes = job.restorer.lanes
+    waiting = _with_windows(frames, first, stop, job)
+    drawn = (one for group in _grouped(waiting, job.batch) for one in _drawn(group, job))
+    away: deque[_Sent] = deque()
+    for group in _grouped(drawn, job.batch if lanes.together > 1 else 0):
+        away.append(_sent(group, job))
+        if len(away) > lanes.ahead:
+            yield from _finished(away.popleft(), job, tell)
+    for last in away:
+        yield from _finished(last, job, tell)
