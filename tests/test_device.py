@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -152,6 +153,55 @@ def test_a_restorer_gives_the_same_through_graphs() -> None:
         clips = torch.rand(count, 5, 3, side, side)
         assert torch.allclose(graphed.added(clips), plain.added(clips), atol=1e-6)
     assert record.shapes == [(4, 5, 3, 16, 16), (1, 5, 3, 24, 24)]
+
+
+class Stream:
+    """Stands for a CUDA stream, and writes down who waits for whom."""
+
+    def __init__(self, name: str, told: list[str]) -> None:
+        self.name, self.told = name, told
+
+    def wait_stream(self, other: Stream) -> None:
+        self.told.append(f"{self.name} waits for {other.name}")
+
+    def record_event(self) -> Stream:
+        return self
+
+    def synchronize(self) -> None:
+        self.told.append(f"host waits for {self.name}")
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """CUDA's streams and pinned memory with stand-ins, and what was said of them."""
+    told: list[str] = []
+    names = iter(("in", "out"))
+    empty = torch.empty
+
+    def pinned(*shape: object, pin_memory: bool = False, **options: object) -> torch.Tensor:
+        told.extend(["pinned"] if pin_memory else [])
+        return empty(*shape, **options)
+
+    monkeypatch.setattr(torch, "empty", pinned)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda _: Stream(next(names), told))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: Stream("work", told))
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext(told.append(f"on {stream.name}")))
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda _, stream: told.append(f"kept for {stream.name}"))
+    return told
+
+
+def test_each_copy_has_its_stream_and_only_the_parcel_is_waited_for(told: list[str]) -> None:
+    lanes = Lanes(torch.device("cuda"))
+    assert (lanes.ahead, lanes.together) == (1, 64)
+    lanes.device = CPU
+    (there,) = lanes.bring([np.arange(5, dtype=np.float32)])
+    assert told == ["pinned", "on in", "work waits for in", "kept for work"]
+    told.clear()
+    parcel = lanes.fetch([2 * there])
+    assert told == ["out waits for work", "on out", "pinned", "kept for out"]
+    told.clear()
+    assert parcel.open()[0].tolist() == [0, 2, 4, 6, 8]
+    assert told == ["host waits for out"]
 
 
 def as_on_cuda(ahead: int, together: int, scale: int = 1) -> Iterator[np.ndarray]:
