@@ -57,7 +57,7 @@ HELP = {
     "fidelity": f"From 0, sharpest (the GAN), to 1, truest to the input.  [default: {config.BALANCE}]",
     "faces": "Which faces: all, largest, or ids from `vidsr analyze`, with commas between.",
     "device": "auto, cpu, cuda or cuda:N.",
-    "precision": "Numbers of the network; auto is bf16 on CUDA and fp32 on the CPU.",
+    "precision": "Numbers of the network; auto is bf16 where the device multiplies it (training: on CUDA), else fp32.",
     "batch": "Faces of 64 pixels in one call of the network.",
     "keep_grain": "Leave noise and the codec's flicker in faces as they are.",
     "codec": "Encoder of the output's picture.",
