@@ -14,6 +14,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from tests.clips import FILMS, X264, clock_set_back, ffmpeg, ffprobe, frame_hash
 from vidsr.config import Encode
 from vidsr.errors import InputError, OutputError, ToolError
 from vidsr.frame import Frame
+from vidsr.picture import reduce
 from vidsr.stream import prefetch
 from vidsr.video import (
     Film,
@@ -128,6 +130,24 @@ def test_a_range_equals_the_slice_of_a_whole_read(folder: Path, monkeypatch: pyt
         assert [(f.index, f.pts, fingerprint(f)) for f in part] == [
             (f.index, f.pts, fingerprint(f)) for f in whole[first:stop]
         ]
+
+
+@pytest.mark.parametrize(
+    "name", ["constant.mp4", "ten bit 420.mkv", "full range ten bit.mkv", "rgb.mkv", "rotated.mp4"]
+)
+def test_a_film_read_for_a_look_is_reduced_and_nothing_else(folder: Path, name: str) -> None:
+    film, frames = known(folder, name)
+    with Reader(film, side=48) as reader:
+        small = list(reader)
+    assert [(one.index, one.pts) for one in small] == [(one.index, one.pts) for one in frames]
+    for one, frame in zip(small, frames, strict=True):
+        known_small = reduce(frame, film.pixels.depth, 48)
+        assert (one.luma.dtype, one.luma.shape) == (np.uint8, known_small.luma.shape)
+        assert np.abs(one.luma.astype(int) - known_small.luma).mean() < 2
+        rows, columns = one.chroma.shape[1:]
+        for plane, wanted in zip(one.chroma, known_small.chroma, strict=True):
+            wide = cv2.resize(wanted, (columns, rows), interpolation=cv2.INTER_AREA)
+            assert np.abs(plane.astype(int) - wide).mean() < 3
 
 
 @pytest.mark.parametrize("name", FILMS)

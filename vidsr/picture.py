@@ -55,7 +55,9 @@ def _resize(plane: Samples, size: tuple[int, int]) -> Samples:
 
 
 def _to_8_bits(plane: Samples, depth: int) -> Gray:
-    return np.asarray(plane if depth == 8 else cv2.convertScaleAbs(plane, alpha=2.0 ** (8 - depth)), np.uint8)
+    return np.asarray(
+        plane if plane.dtype == np.uint8 else cv2.convertScaleAbs(plane, alpha=2.0 ** (8 - depth)), np.uint8
+    )
 
 
 def reduce(frame: Frame, depth: int, side: int) -> Small:

@@ -17,6 +17,7 @@ from vidsr.video.process import FILE, GLOBAL, Pipe, Process, named
 
 THREADS = min(8, os.cpu_count() or 1)
 SCALER = "accurate_rnd+bitexact+full_chroma_int+bicubic"
+REDUCER = "accurate_rnd+bitexact+full_chroma_int+area"
 
 NO_STAMP = -(1 << 63)
 
@@ -58,16 +59,19 @@ class Decode:
     """A run of ffmpeg that decodes `film` from its start, or from the seek point `seek_s`; a context manager.
 
     The time stamp of every decoded frame is told; its picture follows only from `begin` ticks on, so that skipping a
-    frame after a seek costs a line of text.
+    frame after a seek costs a line of text. `reduced` says that `film` is smaller, or has fewer bits, than what is in
+    the file.
     """
 
-    def __init__(self, film: Film, begin: int | None, seek_s: Fraction | None, patience_s: float) -> None:
+    def __init__(
+        self, film: Film, begin: int | None, seek_s: Fraction | None, patience_s: float, reduced: bool = False
+    ) -> None:
         self._film = film
         self._stamps = Pipe()
         self._landing = Pipe()
         self.complaints = Complaints(film.index)
         self.process = Process(
-            _command(film, begin, seek_s, self._stamps.name, self._landing.name),
+            _command(film, begin, seek_s, (self._stamps.name, self._landing.name), reduced),
             pipes=(self._stamps, self._landing),
             patience_s=patience_s,
             on_line=self.complaints.hear,
@@ -111,7 +115,10 @@ class Decode:
         return Frame(index, pts, luma, samples[area:].reshape(2, rows, columns))
 
 
-def _command(film: Film, begin: int | None, seek_s: Fraction | None, stamps: str, landing: str) -> list[str]:
+def _command(
+    film: Film, begin: int | None, seek_s: Fraction | None, pipes: tuple[str, str], reduced: bool
+) -> list[str]:
+    stamps, landing = pipes
     seek = {"seek_timestamp": 1, "ss": f"{float(seek_s):.6f}", "noaccurate_seek": None} if seek_s is not None else {}
     source = ffmpeg.input(FILE, threads=THREADS, **SAFE, **seek)
     picture = source[str(film.index)]
@@ -124,7 +131,7 @@ def _command(film: Film, begin: int | None, seek_s: Fraction | None, stamps: str
     if begin is not None:
         # By pts, not by number: where the picture changes its size, filters begin anew, and count from 0 again.
         frames = frames.filter("select", f"gte(pts,{begin})")
-    for name, options in _conversion(film):
+    for name, options in _conversion(film, reduced):
         frames = frames.filter(name, **options)
     outputs = [ffmpeg.output(frames, "pipe:1", f="rawvideo", fps_mode="passthrough")]
     if seek_s is not None:
@@ -133,16 +140,19 @@ def _command(film: Film, begin: int | None, seek_s: Fraction | None, stamps: str
     return named(run.compile(), film.path)
 
 
-def _conversion(film: Film) -> list[tuple[str, dict[str, str | int]]]:
-    """Filters from the decoder's format to the working one: none that does anything where `film.converted` is False.
+def _conversion(film: Film, reduced: bool) -> list[tuple[str, dict[str, str | int]]]:
+    """Filters from the decoder's format to the working one: none that does anything where the film is neither
+    converted nor reduced.
 
     A scaler of equal size passes frames through; it is there for films whose picture changes size on the way.
     """
-    size: dict[str, str | int] = {"w": film.width, "h": film.height, "flags": SCALER}
+    size: dict[str, str | int] = {"w": film.width, "h": film.height, "flags": REDUCER if reduced else SCALER}
+    reach = "pc" if film.full_range else "tv"
     if not film.converted:
+        if reduced:
+            size |= {"in_range": reach, "out_range": reach}
         names = [film.pixels.name, full_range_name(film.pixels)]
         return [("scale", size), ("format", {"pix_fmts": "|".join(name for name in names if name)})]
-    reach = "pc" if film.full_range else "tv"
     if is_colour(film.decoded):
         size |= {"out_color_matrix": SPACES[film.matrix], "out_range": "tv"}
     else:

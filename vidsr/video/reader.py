@@ -46,6 +46,8 @@ class Reader:
 
     Damage raises InputError after the last frame that could be decoded; with `keep_going` it is only told in `damage`.
     With a `timeline` it is not looked for again. A read that brings nothing for `patience_s` raises ToolError.
+
+    With `side`, ffmpeg reduces the picture to that long side and to 8 bits before it is handed over: for a look at it.
     """
 
     def __init__(
@@ -57,8 +59,10 @@ class Reader:
         timeline: NDArray[np.int64] | None = None,
         keep_going: bool = False,
         patience_s: float = PATIENCE_S,
+        side: int | None = None,
     ) -> None:
-        self.film = film
+        self.film = film if side is None else film.reduced(side)
+        self._reduced = self.film != film
         self.damage: str | None = None
         self.repaired = 0
         self._first = first
@@ -95,7 +99,7 @@ class Reader:
 
     @contextmanager
     def _decode(self, begin: int | None, seek_s: Fraction | None) -> Iterator[Decode]:
-        run = Decode(self.film, begin, seek_s, self._patience_s)
+        run = Decode(self.film, begin, seek_s, self._patience_s, self._reduced)
         with run.process:
             self._run = run
             if self._closed:
