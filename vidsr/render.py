@@ -13,8 +13,9 @@ from vidsr.align import Planes, crop, crop_size
 from vidsr.blend import Restored, blend
 from vidsr.frame import Crop, Frame, Track
 from vidsr.stream import in_batches
+from vidsr.tally import Verdict
 from vidsr.upscale import Restorer
-from vidsr.verdict import Verdict, verdict
+from vidsr.verdict import verdict
 
 HELD_MIB = 96
 """Memory for source frames that wait while a batch fills."""
@@ -24,8 +25,6 @@ JUDGED = 5
 """Of so many frames one is looked at for the report: which ones does not depend on how the film was cut."""
 Tell = Callable[[int, Verdict], None]
 """Told of a track's number and how its face turned out."""
-MAX_WINDOW = 320.0
-"""Faces whose window is wider than this many source pixels are passed through: the network does not help them."""
 
 
 @dataclass(frozen=True)
