@@ -401,6 +401,27 @@ def test_equal_frames_give_equal_segments(folder: Path, tmp_path: Path) -> None:
         assert (tmp_path / f"a/{number}.nut").read_bytes() == (tmp_path / f"b/{number}.nut").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["constant.mp4", "irregular.mp4", "odd.mkv", "ten bit 420.mkv", "transport.ts"])
+@pytest.mark.parametrize("splice", [True, False])
+def test_pictures_passed_on_give_the_file_that_written_frames_give(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, splice: bool
+) -> None:
+    if not splice:
+        monkeypatch.delattr(os, "splice", raising=False)
+    film, frames = known(folder, name)
+    timeline, (first, stop) = times(frames), (4, 11)
+    written, passed = tmp_path / "written.nut", tmp_path / "passed.nut"
+    with Writer(written, Output.of(film, Encode()), timeline[first:stop]) as writer:
+        for frame in frames[first:stop]:
+            writer.write(frame)
+    with (
+        Writer(passed, Output.of(film, Encode()), timeline[first:stop]) as writer,
+        Reader(film, first=first, stop=stop, timeline=timeline, writer=writer) as reader,
+    ):
+        assert [(one.index, one.pts) for one in reader] == [(n, timeline[n]) for n in range(first, stop)]
+    assert passed.read_bytes() == written.read_bytes()
+
+
 @pytest.mark.parametrize("codec", ["libx265", "libsvtav1"])
 def test_other_encoders_keep_time_too(folder: Path, tmp_path: Path, codec: str) -> None:
     film = known(folder, "irregular.mp4")[0]

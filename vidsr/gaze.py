@@ -18,16 +18,17 @@ AROUND, LEAST_AROUND = 0.5, 48.0
 judges a face by what is beside it, too."""
 WORTH = 0.6
 """A part of the picture larger than this share costs about as much as the whole."""
-WITH_FACES, WITHOUT = 3, 12
+WITH_FACES, WITHOUT = 3, 24
 """The whole picture is looked at once in so many times, whether anything is new or not."""
 SAME = 0.3
 """A face is found again where its box and the earlier one overlap by more than this."""
-SHIFT = 9
+SHIFT = 13
 """Side of the square in which each pixel's earlier grey levels are known: what moved by half of it is not new."""
 BLOCK = 8
 """Pixels that are new must fill such a square by and large: a face of the least size does, noise does not."""
-NEW = 14.0
-"""Grey levels by which such a square lies outside of what is known, on average."""
+NEW, LEAST_NEW, MOST_NEW = 0.65, 6.0, 20.0
+"""How far such a square must lie outside of what is known, on average: in units of the picture's standard deviation,
+and in grey levels."""
 
 
 class _Known:
@@ -36,6 +37,7 @@ class _Known:
     def __init__(self, gray: Gray) -> None:
         square = np.ones((SHIFT, SHIFT), np.uint8)
         self._low, self._high = cv2.erode(gray, square), cv2.dilate(gray, square)
+        self._limit = float(np.clip(NEW * np.std(gray[::4, ::4]), LEAST_NEW, MOST_NEW))
 
     def is_news(self, gray: Gray, but: Part | None) -> bool:
         """Whether something is to be seen outside of the part `but` that was not there, or not so bright or dark."""
@@ -45,7 +47,7 @@ class _Known:
         if but is not None:
             off[but.y0 : but.y1, but.x0 : but.x1] = 0
         size = max(1, gray.shape[1] // BLOCK), max(1, gray.shape[0] // BLOCK)
-        return bool(np.max(cv2.resize(off, size, interpolation=cv2.INTER_AREA)) > NEW)
+        return bool(np.max(cv2.resize(off, size, interpolation=cv2.INTER_AREA)) > self._limit)
 
 
 class Part:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from itertools import pairwise
@@ -42,6 +42,8 @@ DISK_FULL = "No space left on device"
 TALLY = ".tally.json"
 MOST_IN_SEGMENT = 2000
 """Frames: as many irregular time stamps as one segment's expression can hold."""
+QUIET = 6
+"""Pieces of the grid without a face that may be one segment."""
 
 
 class Watch(Protocol):
@@ -120,11 +122,25 @@ def frame_range(timeline: NDArray[np.int64], film: Film, settings: Enhance) -> t
     return first, stop
 
 
-def segments(first: int, stop: int, film: Film, settings: Enhance) -> list[tuple[int, int]]:
-    """The range cut into pieces of about `segment_s`, on a grid that does not depend on where the range begins."""
+def segments(
+    first: int, stop: int, film: Film, settings: Enhance, is_quiet: Callable[[tuple[int, int]], bool] = lambda _: False
+) -> list[tuple[int, int]]:
+    """The range cut into pieces of about `segment_s`, on a grid that does not depend on where the range begins.
+
+    Neighbours in which nothing is to be restored are one piece, up to QUIET of the grid: it is soon done again, should
+    the run be stopped, and each piece costs two processes.
+    """
     length = min(max(1, round(settings.segment_s * float(film.rate))), MOST_IN_SEGMENT)
     edges = [first, *range((first // length + 1) * length, stop, length), stop]
-    return list(pairwise(edges))
+    together = min(QUIET, MOST_IN_SEGMENT // length) * length
+    joined: list[tuple[int, int]] = []
+    for begin, end in pairwise(edges):
+        before = joined[-1][0] if joined else begin
+        if before != begin and before // together == begin // together and is_quiet((before, end)):
+            joined[-1] = before, end
+        else:
+            joined.append((begin, end))
+    return joined
 
 
 def restorable(tracks: tuple[Track, ...], chosen: str) -> tuple[tuple[Track, ...], dict[int, str]]:
@@ -162,12 +178,17 @@ def render_range(
             watch.advance(1, active)
 
 
-def _untouched(work: Plan, timeline: NDArray[np.int64], span: tuple[int, int], watch: Watch) -> Iterator[Frame]:
-    """Frames of a range in which no face is restored: the decoder's own, handed on as they are."""
-    keep_going = work.settings.keep_going
-    with Reader(work.film, first=span[0], stop=span[1], timeline=timeline, keep_going=keep_going) as reader:
-        for frame in reader:
-            yield frame
+def _pass(work: Plan, timeline: NDArray[np.int64], span: tuple[int, int], writer: Writer, watch: Watch) -> None:
+    """A range in which no face is restored: the decoder's own pictures, handed on as they are."""
+    with Reader(
+        work.film,
+        first=span[0],
+        stop=span[1],
+        timeline=timeline,
+        keep_going=work.settings.keep_going,
+        writer=writer,
+    ) as reader:
+        for _ in reader:
             watch.advance(1, 0)
 
 
@@ -182,11 +203,10 @@ class Faces:
     def job(self) -> Job:
         return make_job(self.work, self.tracks)
 
-    def frames(self, timeline: NDArray[np.int64], span: tuple[int, int], watch: Watch, tell: Tell) -> Iterator[Frame]:
-        """The frames of a range, restored where there are faces."""
-        if self.work.scale == 1 and not any(track.first < span[1] and span[0] < track.stop for track in self.tracks):
-            return _untouched(self.work, timeline, span, watch)
-        return render_range(self.work, self.job, timeline, span, watch, tell)
+    def none_in(self, span: tuple[int, int]) -> bool:
+        """Whether the frames of a range stay what they are."""
+        shown = any(track.first < span[1] and span[0] < track.stop for track in self.tracks)
+        return self.work.scale == 1 and not shown
 
 
 def _segment(
@@ -199,9 +219,12 @@ def _segment(
     partial, work, tally = partial_of(path), faces.work, Tally()
     with ExitStack() as stack:
         writer = stack.enter_context(Writer(partial, output_spec(work), timeline[span[0] : span[1]]))
-        sink = stack.enter_context(drained(writer.write, AHEAD))
-        for frame in faces.frames(timeline, span, watch, tally.hear):
-            sink.put(frame)
+        if faces.none_in(span):
+            _pass(work, timeline, span, writer, watch)
+        else:
+            sink = stack.enter_context(drained(writer.write, AHEAD))
+            for frame in render_range(work, faces.job, timeline, span, watch, tally.hear):
+                sink.put(frame)
         endings.wait()
         encoding = stack.pop_all()
 
@@ -301,7 +324,7 @@ def _rendered(
 ) -> list[Path]:
     """The range's segments, those of an earlier run and those that were missing."""
     faces = Faces(work, tracks)
-    spans = segments(*span, work.film, work.settings)
+    spans = segments(*span, work.film, work.settings, faces.none_in)
     agree(folder, sha256(folder / "tracks.json"), spans)
     paths = [folder / f"{first:08d}-{stop:08d}.nut" for first, stop in spans]
     watch.stage("render", span[1] - span[0])

@@ -10,7 +10,7 @@ from fractions import Fraction
 import ffmpeg
 import numpy as np
 
-from vidsr.frame import Frame, Samples
+from vidsr.frame import Frame, PixelFormat, Samples
 from vidsr.video.pixels import full_range_name, is_colour
 from vidsr.video.probe import SAFE, SPACES, Film
 from vidsr.video.process import FILE, GLOBAL, Pipe, Process, named
@@ -102,10 +102,19 @@ class Decode:
             if found := re.match(r"frame:\d+\s+pts:(\S+)", line):
                 yield None if found[1] == "NOPTS" else int(found[1])
 
+    @property
+    def frame_bytes(self) -> int:
+        """Size of a picture in the pipe."""
+        return self._film.pixels.frame_bytes(self._film.height, self._film.width)
+
+    def gives(self, pixels: PixelFormat, width: int, height: int) -> bool:
+        """Whether the pictures in the pipe are of this kind."""
+        return (self._film.pixels, self._film.width, self._film.height) == (pixels, width, height)
+
     def picture(self, index: int, pts: int) -> Frame | None:
         """The next selected picture, in a buffer of its own; None if the pipe ends inside it."""
         film = self._film
-        buffer = np.empty(film.pixels.frame_bytes(film.height, film.width), np.uint8)
+        buffer = np.empty(self.frame_bytes, np.uint8)
         if self.process.read_into(buffer.data) < len(buffer):
             return None
         samples: Samples = buffer if film.pixels.depth == 8 else buffer.view(np.uint16)
