@@ -82,7 +82,7 @@ class _Cuts:
         self._count = 0
 
     def add(self, position: int, tiny: Rgb) -> None:
-        self._tiny[position] = np.asarray(cv2.GaussianBlur(tiny, (0, 0), 2), np.uint8)
+        self._tiny[position] = tiny
         self._tiny.pop(position - 2 * FLASH - 2, None)
         self._count = position + 1
         self._feed(position, tiny)
@@ -116,4 +116,6 @@ class _Cuts:
         return any(self._difference(a, b) < limit for a, b in pairs)
 
     def _difference(self, one: int, other: int) -> float:
-        return float(np.mean(cv2.absdiff(self._tiny[one], self._tiny[other])))
+        # Suspects are rare: blurring every picture ahead would take longer than all else here.
+        before, after = (cv2.GaussianBlur(self._tiny[position], (0, 0), 2) for position in (one, other))
+        return float(np.mean(cv2.absdiff(before, after)))
