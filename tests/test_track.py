@@ -168,7 +168,8 @@ def test_several_detections_a_call_change_nothing() -> None:
     assert one.shots == other.shots
     for mine, theirs in zip(one.tracks, other.tracks, strict=True):
         # One that takes single pictures mostly sees the face's surroundings only, and less of what is beside them.
-        assert np.allclose(mine.matrices, theirs.matrices, atol=2e-3)
+        assert np.allclose(mine.matrices[:, :, :2], theirs.matrices[:, :, :2], atol=1e-4)
+        assert np.abs(centres(mine) - centres(theirs)).max() < 0.2
 
 
 class Scripted:

@@ -75,7 +75,7 @@ def recall(analysis: Analysis, theirs: dict[int, Floats]) -> float:
 def figures(quick: bool, folder: Path) -> Iterator[Figure]:
     """Both commands on the same film, start-up included, and the share of the faces."""
     source = folder / "talking.mp4"
-    ffmpeg("-i", talking(), "-map", "0:v", "-c", "copy", *(["-t", "2"] if quick else []), source)
+    ffmpeg("-i", talking(), "-map", "0:v", "-c", "copy", *(["-t", "4"] if quick else []), source)
     tracks, target = folder / "tracks.json", folder / "defaced.mp4"
     ours = timed(lambda: analyze(source, tracks), 2 if quick else 3)
     analysis = load(tracks)
