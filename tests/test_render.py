@@ -14,8 +14,8 @@ from vidsr import render as module
 from vidsr.frame import Frame
 from vidsr.network import Plain, Vidsr
 from vidsr.render import Job, render
+from vidsr.tally import Verdict
 from vidsr.upscale import Restorer
-from vidsr.verdict import Verdict
 from vidsr.weights import Card, Model
 
 FRAMES = 14

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -96,9 +96,14 @@ def _bugs_told(alone: bool) -> Iterator[None]:
 
 
 def _model(settings: config.Enhance) -> Model:
-    from vidsr import weights
+    from vidsr.shipped import later
 
-    return weights.open_model(settings.render.model, settings.render.fidelity)
+    name, fidelity = settings.render.model, settings.render.fidelity
+    if (found := later(name, fidelity)) is not None:
+        return cast("Model", found)
+    from vidsr.weights import open_model
+
+    return open_model(name, fidelity)
 
 
 def _enhance_one(

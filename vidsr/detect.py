@@ -26,6 +26,8 @@ OUTPUTS = ("537", "538", "539", "540")
 """The file's names of the maps of centres, sizes, offsets and landmarks."""
 OVERLAP = 0.3
 """Of two detections whose intersection over union exceeds this, the weaker is dropped."""
+NETS = 3
+"""Shapes of pictures that go on without making their net anew: the whole, and parts of it."""
 
 CHANNELS = (1, 2, 2, 10)
 """How many each of these maps has."""
@@ -66,7 +68,7 @@ def centerface_file() -> Path:
 
 
 def _cv2_network(path: Path) -> Network:
-    @lru_cache(maxsize=1)
+    @lru_cache(maxsize=NETS)
     def network(_: tuple[int, ...]) -> cv2.dnn.Net:
         return cv2.dnn.readNetFromONNX(str(path))
 

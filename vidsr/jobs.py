@@ -3,41 +3,47 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidsr import space
 from vidsr.analysis import Analysis, load, save, select
-from vidsr.config import Enhance
+from vidsr.config import MAX_WINDOW, Enhance
 from vidsr.delivery import delivered, note
 from vidsr.detect import open_detector
 from vidsr.errors import InputError, OutputError, VidsrError
-from vidsr.files import beside, durable, partial_of, settle, told
+from vidsr.files import beside, durable, partial_of, settle, sha256, told
 from vidsr.frame import Frame, Track
-from vidsr.network import Plain
+from vidsr.gpu import may_have_gpu
 from vidsr.plan import Plan, checked_output, output_spec
-from vidsr.render import MAX_WINDOW, Job, Tell, render, unheard
 from vidsr.report import HIDDEN, VERSION, Report, fates
 from vidsr.report import spans as spans_of
-from vidsr.stream import drained, prefetch
+from vidsr.stream import Behind, behind, drained, prefetch
 from vidsr.tally import Tally
 from vidsr.track import analyse
-from vidsr.upscale import Restorer, pick_device, pick_dtype
 from vidsr.video import Film, Reader, Writer, probe, publish
-from vidsr.weights import sha256
 from vidsr.workfolder import agree, check_unchanged, has_segments, opened, remove, whole, worth_keeping
 
+if TYPE_CHECKING:  # torch is loaded where the first face is restored
+    from vidsr.render import Job, Tell
+
 AHEAD = 4  # frames that the decoder may be ahead of the network, and the network of the encoder
+BOTH_MIB = 2
+"""Frames up to this size: two encoders at once, one running dry, take little memory."""
 DISK_FULL = "No space left on device"
 """What ffmpeg's last lines say then."""
 TALLY = ".tally.json"
 MOST_IN_SEGMENT = 2000
 """Frames: as many irregular time stamps as one segment's expression can hold."""
+QUIET = 6
+"""Pieces of the grid without a face that may be one segment."""
 
 
 class Watch(Protocol):
@@ -58,15 +64,24 @@ def _counted(frames: Iterator[Frame], watch: Watch) -> Iterator[Frame]:
 
 def analyse_film(film: Film, settings: Enhance, watch: Watch) -> tuple[Analysis, str]:
     """The first pass over a whole film; also what is damaged in it, '' if nothing is."""
-    finder = open_detector(settings.analyze, str(pick_device(settings.render.device)))
+    finder = open_detector(settings.analyze, _detectors_device(settings.render.device))
     watch.stage("analyse", _promised_frames(film) or None)
     with (
-        Reader(film, keep_going=settings.keep_going) as reader,
+        Reader(film, keep_going=settings.keep_going, side=settings.analyze.detect_side) as reader,
         prefetch(reader, AHEAD) as frames,
     ):
         analysis = analyse(_counted(frames, watch), film, settings.analyze, finder)
         repaired = f"{reader.repaired} frames without a usable time stamp got one" if reader.repaired else ""
         return analysis, " ".join(filter(None, (reader.damage, repaired)))
+
+
+def _detectors_device(name: str) -> str:
+    """The device that `--device` means; torch is asked only where there may be a GPU."""
+    if name == "cpu" or (name == "auto" and not may_have_gpu()):
+        return "cpu"
+    from vidsr.upscale import pick_device
+
+    return str(pick_device(name))
 
 
 def _fitting(path: Path, film: Film) -> Analysis:
@@ -107,11 +122,25 @@ def frame_range(timeline: NDArray[np.int64], film: Film, settings: Enhance) -> t
     return first, stop
 
 
-def segments(first: int, stop: int, film: Film, settings: Enhance) -> list[tuple[int, int]]:
-    """The range cut into pieces of about `segment_s`, on a grid that does not depend on where the range begins."""
+def segments(
+    first: int, stop: int, film: Film, settings: Enhance, is_quiet: Callable[[tuple[int, int]], bool] = lambda _: False
+) -> list[tuple[int, int]]:
+    """The range cut into pieces of about `segment_s`, on a grid that does not depend on where the range begins.
+
+    Neighbours in which nothing is to be restored are one piece, up to QUIET of the grid: it is soon done again, should
+    the run be stopped, and each piece costs two processes.
+    """
     length = min(max(1, round(settings.segment_s * float(film.rate))), MOST_IN_SEGMENT)
     edges = [first, *range((first // length + 1) * length, stop, length), stop]
-    return list(pairwise(edges))
+    together = min(QUIET, MOST_IN_SEGMENT // length) * length
+    joined: list[tuple[int, int]] = []
+    for begin, end in pairwise(edges):
+        before = joined[-1][0] if joined else begin
+        if before != begin and before // together == begin // together and is_quiet((before, end)):
+            joined[-1] = before, end
+        else:
+            joined.append((begin, end))
+    return joined
 
 
 def restorable(tracks: tuple[Track, ...], chosen: str) -> tuple[tuple[Track, ...], dict[int, str]]:
@@ -128,9 +157,11 @@ def restorable(tracks: tuple[Track, ...], chosen: str) -> tuple[tuple[Track, ...
 
 
 def render_range(
-    work: Plan, job: Job, timeline: NDArray[np.int64], span: tuple[int, int], watch: Watch, tell: Tell = unheard
+    work: Plan, job: Job, timeline: NDArray[np.int64], span: tuple[int, int], watch: Watch, tell: Tell | None = None
 ) -> Iterator[Frame]:
     """Frames of a range of the film, restored: the one path that films, resumed films and previews share."""
+    from vidsr.render import render, unheard
+
     first, stop = span
     halo = (max(0, first - job.halo), min(len(timeline), stop + job.halo))
     near = [track for track in job.tracks if track.first < halo[1] and halo[0] < track.stop]
@@ -141,25 +172,71 @@ def render_range(
         ) as reader,
         prefetch(reader, AHEAD) as frames,
     ):
-        for frame in render(frames, first, stop, job, tell):
+        for frame in render(frames, first, stop, job, tell or unheard):
             active = sum(t.first <= frame.index < t.stop for t in job.tracks)
             yield frame
             watch.advance(1, active)
 
 
+def _pass(work: Plan, timeline: NDArray[np.int64], span: tuple[int, int], writer: Writer, watch: Watch) -> None:
+    """A range in which no face is restored: the decoder's own pictures, handed on as they are."""
+    with Reader(
+        work.film,
+        first=span[0],
+        stop=span[1],
+        timeline=timeline,
+        keep_going=work.settings.keep_going,
+        writer=writer,
+    ) as reader:
+        for _ in reader:
+            watch.advance(1, 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Faces:
+    """The tracks to restore, and the model on its device, which is opened for the first segment that has one."""
+
+    work: Plan
+    tracks: tuple[Track, ...]
+
+    @cached_property
+    def job(self) -> Job:
+        return make_job(self.work, self.tracks)
+
+    def none_in(self, span: tuple[int, int]) -> bool:
+        """Whether the frames of a range stay what they are."""
+        shown = any(track.first < span[1] and span[0] < track.stop for track in self.tracks)
+        return self.work.scale == 1 and not shown
+
+
 def _segment(
-    path: Path, work: Plan, job: Job, timeline: NDArray[np.int64], span: tuple[int, int], watch: Watch
+    path: Path, faces: Faces, timeline: NDArray[np.int64], span: tuple[int, int], watch: Watch, endings: Behind
 ) -> None:
-    """Render one segment to `path`, with its checksum beside it; nothing half-done keeps either name."""
-    partial = partial_of(path)
-    spec = output_spec(work)
-    tally = Tally()
-    with Writer(partial, spec, timeline[span[0] : span[1]]) as writer, drained(writer.write, AHEAD) as sink:
-        for frame in render_range(work, job, timeline, span, watch, tally.hear):
-            sink.put(frame)
-    durable(path.with_suffix(TALLY), tally.dump())
-    settle(partial, path)
-    durable(path.with_suffix(".sha256"), sha256(path))
+    """Render one segment to `path`, with its checksum beside it; nothing half-done keeps either name.
+
+    Its end is left to `endings`, so that the next segment's beginning fills the gap while this one's encoder runs dry.
+    """
+    partial, work, tally = partial_of(path), faces.work, Tally()
+    with ExitStack() as stack:
+        writer = stack.enter_context(Writer(partial, output_spec(work), timeline[span[0] : span[1]]))
+        if faces.none_in(span):
+            _pass(work, timeline, span, writer, watch)
+        else:
+            sink = stack.enter_context(drained(writer.write, AHEAD))
+            for frame in render_range(work, faces.job, timeline, span, watch, tally.hear):
+                sink.put(frame)
+        endings.wait()
+        encoding = stack.pop_all()
+
+    def end() -> None:
+        encoding.close()
+        durable(path.with_suffix(TALLY), tally.dump())
+        settle(partial, path)
+        durable(path.with_suffix(".sha256"), sha256(path))
+
+    endings.then(end)
+    if work.film.pixels.frame_bytes(work.film.height, work.film.width) * work.scale**2 > BOTH_MIB << 20:
+        endings.wait()
 
 
 def _part(first: int, stop: int, analysis: Analysis) -> range | None:
@@ -169,6 +246,10 @@ def _part(first: int, stop: int, analysis: Analysis) -> range | None:
 
 def make_job(work: Plan, tracks: tuple[Track, ...]) -> Job:
     """Put the model on its device."""
+    from vidsr.network import Plain
+    from vidsr.render import Job
+    from vidsr.upscale import Restorer, pick_device, pick_dtype
+
     render_settings = work.settings.render
     device = pick_device(render_settings.device)
     restorer = Restorer(work.model, device, pick_dtype(render_settings.precision, device))
@@ -244,19 +325,18 @@ def _rendered(
     work: Plan, folder: Path, analysis: Analysis, span: tuple[int, int], tracks: tuple[Track, ...], watch: Watch
 ) -> list[Path]:
     """The range's segments, those of an earlier run and those that were missing."""
-    job = make_job(work, tracks)
-    spans = segments(*span, work.film, work.settings)
+    faces = Faces(work, tracks)
+    spans = segments(*span, work.film, work.settings, faces.none_in)
     agree(folder, sha256(folder / "tracks.json"), spans)
     paths = [folder / f"{first:08d}-{stop:08d}.nut" for first, stop in spans]
     watch.stage("render", span[1] - span[0])
-    done: list[int] = []
-    for path, (first, stop) in zip(paths, spans, strict=True):
-        if whole(path):
-            watch.advance(stop - first, 0)
-        else:
-            space.require_segment(folder, done)
-            _segment(path, work, job, analysis.timeline, (first, stop), watch)
-        done.append(path.stat().st_size)
+    with behind() as endings:
+        for path, (first, stop) in zip(paths, spans, strict=True):
+            if whole(path):
+                watch.advance(stop - first, 0)
+            else:
+                space.require_segment(folder, [done.stat().st_size for done in paths if done.exists()])
+                _segment(path, faces, analysis.timeline, (first, stop), watch, endings)
     return paths
 
 

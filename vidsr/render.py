@@ -18,8 +18,9 @@ from vidsr.calm import REACH, calmed
 from vidsr.device import Parcel, Portions
 from vidsr.frame import Crop, Floats, Frame, Track
 from vidsr.stream import in_batches
+from vidsr.tally import Verdict
 from vidsr.upscale import Restorer
-from vidsr.verdict import Verdict, verdicts
+from vidsr.verdict import verdicts
 
 HELD_MIB = 96
 """Memory for source frames that wait while a batch fills."""
@@ -29,8 +30,6 @@ JUDGED = 5
 """Of so many frames one is looked at for the report: which ones does not depend on how the film was cut."""
 Tell = Callable[[int, Verdict], None]
 """Told of a track's number and how its face turned out."""
-MAX_WINDOW = 320.0
-"""Faces whose window is wider than this many source pixels are passed through: the network does not help them."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,20 +9,7 @@ from torch import Tensor
 from vidsr.blend import Restored, outline, showing
 from vidsr.color import luma
 from vidsr.network import enlarge
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """How one restored face turned out, inside its outline.
-
-    `agreement` in 0..1 is the share of what was added that the input allowed; `before` and `after` are the sharpness of
-    the plain enlargement and of what is shown: the deviation of the luma's Laplacian (after Pech-Pacheco 2000), in
-    grey levels.
-    """
-
-    agreement: float
-    before: float
-    after: float
+from vidsr.tally import Verdict
 
 
 def verdicts(pictures: Tensor, rgb: Tensor, weights: Tensor) -> Tensor:
