@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.faces import FACE, frame_of, planes, portrait, track_of
-from vidsr.align import Box, Planes, compose, covered, crop, crop_size, inverse, sample
+from vidsr.align import Box, Planes, compose, covered, crop, crop_size, inverse, look_up, look_up_map
 from vidsr.color import Color, rgb_from, yuv_difference
 from vidsr.frame import PixelFormat
 
@@ -44,9 +44,14 @@ def test_affine_maps_compose_and_invert() -> None:
 
 def test_sampling_at_pixel_centres_gives_the_pixels() -> None:
     picture = torch.rand(2, 9, 11)
-    same = sample(picture, np.eye(3)[:2], (9, 11), "border")
+
+    def sample(matrix: np.ndarray, shape: tuple[int, int]) -> torch.Tensor:
+        there = torch.from_numpy(look_up_map(matrix, (9, 11), shape))
+        return look_up(picture[None], there[None], shape, "border")[0]
+
+    same = sample(np.eye(3)[:2], (9, 11))
     assert torch.allclose(same, picture, atol=1e-5)
-    moved = sample(picture, np.array([[1.0, 0, 3], [0, 1.0, 2]]), (4, 5), "border")
+    moved = sample(np.array([[1.0, 0, 3], [0, 1.0, 2]]), (4, 5))
     assert torch.allclose(moved, picture[:, 2:6, 3:8], atol=1e-5)
 
 

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import avg_pool2d as pool
 
 from tests.faces import FACE, YUV420, frame_of, planes, portrait, track_of
 from vidsr.align import crop
-from vidsr.blend import Restored, agreement, blend, enlarged, outline, without_shift
+from vidsr.blend import Restored, _around, _reduced, agreement, blend, enlarged, outline, without_shift
 from vidsr.frame import Crop, Frame, PixelFormat
 
 CPU = torch.device("cpu")
@@ -101,17 +102,43 @@ def test_the_outline_ends_inside_the_window() -> None:
 def test_an_invention_is_refused_and_detail_is_kept() -> None:
     detail = torch.randn(3, 128, 128) * 0.1
     detail -= torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(detail[None], 4), scale_factor=4)[0]
-    assert float(agreement(detail).min()) == 1
+    assert float(agreement(detail[None]).min()) == 1
     invented = detail.clone()
     invented[:, 40:80, 40:80] += 0.3
-    trust = agreement(invented)
+    trust = agreement(invented[None])[0, 0]
     assert float(trust[50:70, 50:70].max()) == 0
     assert float(trust[:16].min()) == 1
 
 
 def test_colour_and_light_stay_the_inputs() -> None:
     shifted = torch.full((3, 128, 128), 0.04) + torch.randn(3, 128, 128) * 0.01
-    assert abs(float(without_shift(shifted).mean())) < 0.002
+    assert abs(float(without_shift(shifted[None]).mean())) < 0.002
+
+
+@pytest.mark.parametrize("window", [0.4, 3.0, 1000.0])
+def test_a_window_that_no_film_has_is_blended_all_the_same(window: float) -> None:
+    """As a tracks file that was written by hand may ask for it."""
+    frame = frame_of(portrait())
+    found = crop(frame, track_of(1, FACE, window), 48, planes(), CPU)
+    blend(frame, [Restored(found, torch.randn(3, 192, 192) * 0.05, 1.0)], planes())
+
+
+def test_means_are_those_of_torchs_pooling() -> None:
+    picture = torch.rand(2, 3, 24, 36)
+    assert torch.allclose(_reduced(picture, 4), pool(picture, 4), atol=1e-6)
+    for reach in (2, 4):
+        wanted = pool(picture, 2 * reach + 1, 1, reach, count_include_pad=False)
+        assert torch.allclose(_around(picture, reach), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_enlarging_is_opencvs_lanczos(scale: int) -> None:
+    frame = frame_of(portrait()[:201, 101:332])
+    found = enlarged(frame, planes(scale, left=False))
+    for ours, plane in ((found.luma, frame.luma), *zip(found.chroma, frame.chroma, strict=True)):
+        size = plane.shape[1] * scale, plane.shape[0] * scale
+        theirs = cv2.resize(plane, size, interpolation=cv2.INTER_LANCZOS4)[: ours.shape[0], : ours.shape[1]]
+        assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
 @pytest.mark.parametrize("left", [False, True])

@@ -18,7 +18,7 @@ import pytest
 from tests.faces import track_of
 from tests.test_package import ROOT
 from tests.test_report import validate
-from vidsr import jobs, weights
+from vidsr import jobs, render, weights
 from vidsr.config import Encode, Enhance, Render
 from vidsr.errors import OutputError
 from vidsr.frame import Frame
@@ -101,6 +101,18 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     subprocess.run([*cut, path], check=True)
     return path
+
+
+def test_a_film_without_faces_passes_without_torch(tmp_path: Path) -> None:
+    source, output = tmp_path / "empty.mkv", tmp_path / "out.mkv"
+    scene = ["-f", "lavfi", "-i", "testsrc2=s=96x64:r=5,trim=end_frame=60"]
+    subprocess.run(["ffmpeg", "-v", "error", *scene, "-c:v", "libx264", "-preset", "ultrafast", source], check=True)
+    words = ["enhance", str(source), "-o", str(output), "--scale", "1", "--codec", "ffv1", "-q"]
+    code = f"import sys; sys.argv = ['vidsr', *{words}]; from vidsr.commands import main; main(); "
+    seen = "print({'torch', 'scipy'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code + seen], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout.strip()) == (0, "set()"), found.stderr
+    assert hashes(output) == hashes(source)
 
 
 def test_a_network_that_does_nothing_gives_the_films_own_samples(film: Path, tmp_path: Path) -> None:
@@ -254,6 +266,17 @@ def test_segments_of_other_ranges_are_not_joined(film: Path, tmp_path: Path) -> 
     assert packets(output) == packets(unbroken)
 
 
+def test_pieces_without_a_face_are_joined_on_a_grid_of_their_own(film: Path) -> None:
+    plain = jobs.probe(film)  # 25 frames a second
+
+    def cut(first: int, stop: int, faces: range) -> list[tuple[int, int]]:
+        return jobs.segments(first, stop, plain, settings(segment_s=1.0), lambda s: not set(range(*s)) & set(faces))
+
+    assert cut(0, 340, range(210, 220)) == [(0, 150), (150, 200), (200, 225), (225, 300), (300, 340)]
+    assert cut(30, 340, range(210, 220)) == [(30, 150), (150, 200), (200, 225), (225, 300), (300, 340)]
+    assert cut(0, 60, range(60)) == [(0, 25), (25, 50), (50, 60)]
+
+
 def test_a_thousand_frames_a_second_are_cut_into_more_segments(film: Path) -> None:
     fast = dataclasses.replace(plan(film, None, settings(), weights.load("plain")).film, rate=Fraction(1000))
     spans = jobs.segments(0, 4500, fast, settings(segment_s=10.0))
@@ -291,8 +314,8 @@ def test_a_stage_that_fails_ends_the_run_with_its_error(
         before = jobs.Reader.__iter__
         monkeypatch.setattr(jobs.Reader, "__iter__", lambda self: failing(before(self)))
     elif stage == "network":
-        whole = jobs.render
-        monkeypatch.setattr(jobs, "render", lambda *words: failing(whole(*words)))
+        whole = render.render
+        monkeypatch.setattr(render, "render", lambda *words: failing(whole(*words)))
     else:
         write = jobs.Writer.write
 

@@ -14,8 +14,8 @@ from vidsr import render as module
 from vidsr.frame import Frame
 from vidsr.network import Plain, Vidsr
 from vidsr.render import Job, render
+from vidsr.tally import Verdict
 from vidsr.upscale import Restorer
-from vidsr.verdict import Verdict
 from vidsr.weights import Card, Model
 
 FRAMES = 14
@@ -47,8 +47,8 @@ TRACKS = (
 )
 
 
-def job(batch: int = 4, which: Model | None = None, scale: int = 1) -> Job:
-    return Job(planes(scale), TRACKS, Restorer(which or model(), CPU, torch.float32), batch)
+def job(batch: int = 4, which: Model | None = None, scale: int = 1, calm: bool = False) -> Job:
+    return Job(planes(scale), TRACKS, Restorer(which or model(), CPU, torch.float32), batch, calm)
 
 
 def lumas(frames: Iterator[Frame]) -> list[np.ndarray]:
@@ -82,10 +82,10 @@ def test_a_network_that_does_nothing_changes_nothing(scale: int) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
 
 
-@pytest.mark.parametrize("batch", [1, 7, 64])
-def test_the_batch_changes_nothing(batch: int) -> None:
-    wanted = lumas(render(film(), 0, FRAMES, job(4)))
-    found = lumas(render(film(), 0, FRAMES, job(batch)))
+@pytest.mark.parametrize(("batch", "calm"), [(1, False), (7, False), (64, False), (7, True), (64, True)])
+def test_the_batch_changes_nothing(batch: int, calm: bool) -> None:
+    wanted = lumas(render(film(), 0, FRAMES, job(4, calm=calm)))
+    found = lumas(render(film(), 0, FRAMES, job(batch, calm=calm)))
     assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
     originals = lumas(film())
     assert not any(np.array_equal(a, b) for a, b in zip(found, originals, strict=True))
@@ -97,6 +97,20 @@ def test_a_range_is_the_film_cut_out(first: int, stop: int) -> None:
     halo = film(max(0, first - 2), min(FRAMES, stop + 2))
     part = lumas(render(halo, first, stop, job()))
     assert all(np.array_equal(a, b) for a, b in zip(part, whole[first:stop], strict=True))
+
+
+@pytest.mark.parametrize(("first", "stop"), [(0, 3), (5, 7), (12, 14)])
+def test_a_range_is_the_film_cut_out_where_faces_are_averaged_over_time(
+    first: int, stop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REACH", 3)
+    whole = lumas(render(film(), 0, FRAMES, job(calm=True)))
+    halo = film(max(0, first - 5), min(FRAMES, stop + 5))
+    part = lumas(render(halo, first, stop, job(calm=True)))
+    assert job(calm=True).halo == 5
+    assert all(np.array_equal(a, b) for a, b in zip(part, whole[first:stop], strict=True))
+    apart = lumas(render(film(), 0, FRAMES, job()))
+    assert not any(np.array_equal(a, b) for a, b in zip(apart, whole, strict=True))
 
 
 def test_frames_wait_within_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,7 @@ import pytest
 from tests.faces import track_of
 from vidsr.record import Record
 from vidsr.report import HIDDEN, NO_FACE, VERSION, Report, Span, fates, parse, spans
-from vidsr.tally import Tally
-from vidsr.verdict import Verdict
+from vidsr.tally import Tally, Verdict
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "vidsr/report.schema.json").read_text())
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vidsr.stream import drained, in_batches, prefetch
+from vidsr.stream import behind, drained, in_batches, prefetch
 
 
 def threads() -> list[str]:
@@ -93,3 +93,49 @@ def test_batches_gather_equal_keys_and_lose_nothing() -> None:
     assert all(len(batch) <= 4 for _, batch in batches)
     assert sorted(n for _, batch in batches for n in batch) == list(range(20))
     assert all(n % 3 == key for key, batch in batches for n in batch)
+
+
+def test_one_piece_ends_while_the_next_begins() -> None:
+    ended: list[int] = []
+    go = threading.Event()
+
+    def first() -> None:
+        go.wait(5)
+        ended.append(1)
+
+    with behind() as endings:
+        endings.then(first)
+        assert ended == []
+        go.set()
+        endings.then(lambda: ended.append(2))
+    assert ended == [1, 2]
+    assert threads() == []
+
+
+def test_what_a_piece_raises_comes_before_the_next_piece() -> None:
+    began: list[int] = []
+    with pytest.raises(RuntimeError, match="at 0"), behind() as endings:
+        endings.then(lambda: list(numbers(1, 0)))
+        endings.then(lambda: began.append(1))
+    assert began == []
+    assert threads() == []
+
+
+def test_what_the_last_piece_raises_comes_at_the_end() -> None:
+    with pytest.raises(RuntimeError, match="at 0"), behind() as endings:
+        endings.then(lambda: list(numbers(1, 0)))
+
+
+def test_an_error_beside_a_piece_waits_for_it_and_goes_first() -> None:
+    ended: list[int] = []
+
+    def piece() -> None:
+        time.sleep(0.1)
+        ended.append(1)
+        raise RuntimeError("later")
+
+    with pytest.raises(ValueError, match="first"), behind() as endings:
+        endings.then(piece)
+        raise ValueError("first")
+    assert ended == [1]
+    assert threads() == []

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vidsr.tally import Tally
-from vidsr.verdict import Verdict
+from vidsr.tally import Tally, Verdict
 
 
 def test_means_do_not_depend_on_how_the_film_was_cut(tmp_path: Path) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.bench.precision import psnr
+from tests.faces import FACE, portrait
 from tests.test_render import model, plain
+from vidsr import upscale, weights
 from vidsr.errors import DeviceError
+from vidsr.network import enlarge
 from vidsr.upscale import Restorer, pick_device, pick_dtype
 
 CPU = torch.device("cpu")
@@ -51,7 +55,40 @@ def test_devices_that_are_not_here_are_named() -> None:
             pick_device(name)
 
 
-def test_the_cpu_computes_in_fp32_unless_told() -> None:
-    assert pick_dtype("auto", CPU) == torch.float32
-    assert pick_dtype("auto", torch.device("cuda")) == torch.bfloat16
+def test_auto_is_what_the_device_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for there, wanted in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(upscale, "multiplies_bf16", lambda: there)  # noqa: B023
+        assert pick_dtype("auto", CPU) == wanted
     assert pick_dtype("fp16", CPU) == torch.float16
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for capability, wanted in (((7, 5), torch.float16), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)  # noqa: B023
+        assert pick_dtype("auto", torch.device("cuda")) == wanted
+
+
+@pytest.mark.parametrize("fidelity", [0.0, 0.5, 1.0])
+def test_bf16_costs_less_than_two_hundredths_of_a_decibel(fidelity: float) -> None:
+    x, y = (round(value) for value in FACE)
+    face = portrait()[y - 64 : y + 64, x - 64 : x + 64]
+    exact, found = (
+        psnr(Restorer(weights.open_model("vidsr_x4", fidelity), CPU, dtype), [face])[0]
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    assert abs(exact - found) < 0.02
+
+
+def test_a_network_that_gives_what_it_adds_is_asked_for_that_alone() -> None:
+    clips = torch.rand(2, 5, 3, 16, 16)
+    ours = model()
+    wanted = ours.network(clips) - enlarge(clips[:, 2])
+    assert torch.allclose(Restorer(ours, CPU, torch.float32).added(clips), wanted, atol=1e-6)
+    ours.network.forward = None  # type: ignore[assignment]
+    assert torch.allclose(Restorer(ours, CPU, torch.float32).added(clips), wanted, atol=1e-6)
+
+
+def test_in_bf16_a_clips_result_does_not_depend_on_its_batch() -> None:
+    restorer = Restorer(model(), CPU, torch.bfloat16)
+    for side in (32, 48, 64):
+        clips = torch.rand(5, 5, 3, side, side)
+        together = restorer.added(clips)
+        assert all(torch.equal(together[i : i + 1], restorer.added(clips[i : i + 1])) for i in range(5))

@@ -14,6 +14,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from tests.clips import FILMS, X264, clock_set_back, ffmpeg, ffprobe, frame_hash
 from vidsr.config import Encode
 from vidsr.errors import InputError, OutputError, ToolError
 from vidsr.frame import Frame
+from vidsr.picture import reduce
 from vidsr.stream import prefetch
 from vidsr.video import (
     Film,
@@ -128,6 +130,24 @@ def test_a_range_equals_the_slice_of_a_whole_read(folder: Path, monkeypatch: pyt
         assert [(f.index, f.pts, fingerprint(f)) for f in part] == [
             (f.index, f.pts, fingerprint(f)) for f in whole[first:stop]
         ]
+
+
+@pytest.mark.parametrize(
+    "name", ["constant.mp4", "ten bit 420.mkv", "full range ten bit.mkv", "rgb.mkv", "rotated.mp4"]
+)
+def test_a_film_read_for_a_look_is_reduced_and_nothing_else(folder: Path, name: str) -> None:
+    film, frames = known(folder, name)
+    with Reader(film, side=48) as reader:
+        small = list(reader)
+    assert [(one.index, one.pts) for one in small] == [(one.index, one.pts) for one in frames]
+    for one, frame in zip(small, frames, strict=True):
+        known_small = reduce(frame, film.pixels.depth, 48)
+        assert (one.luma.dtype, one.luma.shape) == (np.uint8, known_small.luma.shape)
+        assert np.abs(one.luma.astype(int) - known_small.luma).mean() < 2
+        rows, columns = one.chroma.shape[1:]
+        for plane, wanted in zip(one.chroma, known_small.chroma, strict=True):
+            wide = cv2.resize(wanted, (columns, rows), interpolation=cv2.INTER_AREA)
+            assert np.abs(plane.astype(int) - wide).mean() < 3
 
 
 @pytest.mark.parametrize("name", FILMS)
@@ -379,6 +399,27 @@ def test_equal_frames_give_equal_segments(folder: Path, tmp_path: Path) -> None:
         segments(film, frames, Encode(), tmp_path / name)
     for number in range(3):
         assert (tmp_path / f"a/{number}.nut").read_bytes() == (tmp_path / f"b/{number}.nut").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["constant.mp4", "irregular.mp4", "odd.mkv", "ten bit 420.mkv", "transport.ts"])
+@pytest.mark.parametrize("splice", [True, False])
+def test_pictures_passed_on_give_the_file_that_written_frames_give(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, splice: bool
+) -> None:
+    if not splice:
+        monkeypatch.delattr(os, "splice", raising=False)
+    film, frames = known(folder, name)
+    timeline, (first, stop) = times(frames), (4, 11)
+    written, passed = tmp_path / "written.nut", tmp_path / "passed.nut"
+    with Writer(written, Output.of(film, Encode()), timeline[first:stop]) as writer:
+        for frame in frames[first:stop]:
+            writer.write(frame)
+    with (
+        Writer(passed, Output.of(film, Encode()), timeline[first:stop]) as writer,
+        Reader(film, first=first, stop=stop, timeline=timeline, writer=writer) as reader,
+    ):
+        assert [(one.index, one.pts) for one in reader] == [(n, timeline[n]) for n in range(first, stop)]
+    assert passed.read_bytes() == written.read_bytes()
 
 
 @pytest.mark.parametrize("codec", ["libx265", "libsvtav1"])

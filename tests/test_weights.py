@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vidsr import weights
+from vidsr import shipped, weights
 from vidsr.config import BALANCE
 from vidsr.errors import ModelError
 from vidsr.network import Vidsr
@@ -28,6 +28,12 @@ def network(seed: int = 1) -> Vidsr:
     return made
 
 
+def ship_from(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a folder be that of the shipped models."""
+    for module in (weights, shipped):
+        monkeypatch.setattr(module, "models_folder", lambda: folder)
+
+
 def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
     path, made = tmp_path / "one.safetensors", network()
     weights.save(path, made, CARD)
@@ -39,7 +45,7 @@ def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_fidelity_lies_between_two_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "models_folder", lambda: tmp_path)
+    ship_from(tmp_path, monkeypatch)
     for stage, seed in (("gan", 1), ("fidelity", 2)):
         weights.save(tmp_path / f"pair_{stage}.safetensors", network(seed), CARD)
     sums = (f"{weights.sha256(path)}  {path.name}\n" for path in tmp_path.glob("*.safetensors"))
@@ -102,7 +108,7 @@ def test_an_unknown_model_names_those_there_are() -> None:
 def test_a_shipped_file_that_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in weights.models_folder().iterdir():
         shutil.copy(path, tmp_path)
-    monkeypatch.setattr(weights, "models_folder", lambda: tmp_path)
+    ship_from(tmp_path, monkeypatch)
     path = tmp_path / "vidsr_x4_fidelity.safetensors"
     data = bytearray(path.read_bytes())
     data[-5] ^= 1
@@ -117,3 +123,27 @@ def test_every_shipped_model_has_a_checksum_and_a_card() -> None:
     for name in weights.shipped():
         assert (folder / f"{name}.md").is_file()
         assert weights.load(name).card.metrics
+
+
+@pytest.mark.parametrize("fidelity", [None, 0.3])
+def test_a_shipped_model_is_known_before_it_is_opened(fidelity: float | None) -> None:
+    later, opened = shipped.later("vidsr_x4", fidelity), weights.open_model("vidsr_x4", fidelity)
+    assert later is not None and "opened" not in vars(later)
+    assert (later.name, later.sha256) == (opened.name, opened.sha256)
+    assert later.window == opened.window and "opened" in vars(later)
+
+
+@pytest.mark.parametrize(
+    "name, fidelity", [("plain", None), ("vidsr_x4", 1.0), ("vidsr_x4_gan", None), ("no such", 0.5)]
+)
+def test_other_models_are_opened_at_once(name: str, fidelity: float | None) -> None:
+    assert shipped.later(name, fidelity) is None
+
+
+def test_a_damaged_model_is_not_left_for_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in weights.models_folder().iterdir():
+        shutil.copy(path, tmp_path)
+    ship_from(tmp_path, monkeypatch)
+    assert shipped.later("vidsr_x4", None) is not None
+    (tmp_path / "vidsr_x4_gan.safetensors").write_bytes(b"damaged")
+    assert shipped.later("vidsr_x4", None) is None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vidsr import jobs
 from vidsr.config import Enhance, Hands
@@ -17,10 +18,11 @@ from vidsr.plan import FOLDER, Plan, plan
 from vidsr.report import Report
 from vidsr.schedule import Ended, Place, Schedule, longest_first
 from vidsr.tasks import Watch
-from vidsr.upscale import pick_device
-from vidsr.weights import Model
 from vidsr.workers import Pool
 from vidsr.workfolder import forget, worth_keeping
+
+if TYPE_CHECKING:
+    from vidsr.weights import Model
 
 FILM_SUFFIXES = frozenset(
     [
@@ -144,6 +146,8 @@ def _devices(who: Hands) -> list[str | None]:
     """The device of each worker; None for the one of the settings. DeviceError for what is not here."""
     if who.devices is None:
         return [None] * who.workers
+    from vidsr.upscale import pick_device
+
     names = [name.strip() for name in who.devices.split(",")]
     kinds = {pick_device(name).type for name in names}
     if len(kinds) > 1:

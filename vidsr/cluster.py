@@ -48,15 +48,19 @@ class Nature:
     python: str
     torch: str
     ffmpeg: str
+    numbers: str
+    """That the network computes in on the processor."""
 
     @classmethod
     def here(cls) -> Nature:
         """This process's."""
         import torch
 
+        from vidsr.upscale import pick_dtype
         from vidsr.video import tools
 
-        return cls(_fingerprint(), platform.python_version(), torch.__version__, tools()["ffmpeg"])
+        numbers = str(pick_dtype("auto", torch.device("cpu")))
+        return cls(_fingerprint(), platform.python_version(), torch.__version__, tools()["ffmpeg"], numbers)
 
     def differences(self, other: Nature) -> str:
         """What is not equal, in words; '' where all is."""
@@ -67,7 +71,7 @@ class Nature:
 def _fingerprint() -> str:
     """This package's version, with a mark of its code and its models."""
     from vidsr import __version__
-    from vidsr.weights import models_folder
+    from vidsr.shipped import models_folder
 
     total = hashlib.sha256()
     for path in [*sorted(Path(__file__).parent.rglob("*.py")), models_folder() / "SHA256SUMS"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -54,19 +54,25 @@ class Color:
         return float(219 << (self.depth - 8)), float(224 << (self.depth - 8))
 
 
+@lru_cache(maxsize=32)
+def _there(color: Color, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Offset, way to RGB and way to YUV on a device: sent once, as sending what is not pinned waits for the device."""
+    return color.offset.to(device)[:, None, None], color.to_rgb.to(device), color.to_yuv.to(device)
+
+
 def luma(rgb: Tensor) -> Tensor:
     """BT.601's luma of RGB `(..., 3, h, w)`, full range: `(..., 1, h, w)`."""
     red, blue = LUMA_WEIGHTS["bt601"]
-    weights = torch.tensor([red, 1 - red - blue, blue], device=rgb.device, dtype=rgb.dtype)
-    return (rgb * weights[:, None, None]).sum(-3, keepdim=True)
+    r, g, b = torch.split(rgb, 1, -3)
+    return red * r + (1 - red - blue) * g + blue * b
 
 
 def rgb_from(samples: Tensor, color: Color) -> Tensor:
     """YUV sample values `(..., 3, h, w)` float -> RGB in 0..1, clipped."""
-    level = samples - color.offset.to(samples.device)[:, None, None]
-    return torch.einsum("ij,...jhw->...ihw", color.to_rgb.to(samples.device), level).clamp(0, 1)
+    offset, to_rgb, _ = _there(color, samples.device)
+    return torch.einsum("ij,...jhw->...ihw", to_rgb, samples - offset).clamp(0, 1)
 
 
 def yuv_difference(rgb: Tensor, color: Color) -> Tensor:
     """A difference of RGB `(..., 3, h, w)` as a difference of YUV sample values; zero stays zero exactly."""
-    return torch.einsum("ij,...jhw->...ihw", color.to_yuv.to(rgb.device), rgb)
+    return torch.einsum("ij,...jhw->...ihw", _there(color, rgb.device)[2], rgb)

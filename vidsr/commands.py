@@ -133,9 +133,9 @@ def _deliver(done: Report, report: Path | None, quiet: bool) -> None:
 
 
 def _model(settings: config.Enhance) -> Model:
-    from vidsr import weights
+    from vidsr.shipped import model_for
 
-    return weights.open_model(settings.render.model, settings.render.fidelity)
+    return model_for(settings.render.model, settings.render.fidelity)
 
 
 def _sources(inputs: Sequence[Path]) -> tuple[Iterator[Source], Path, bool]:

@@ -18,6 +18,8 @@ SCALES = ("auto", "1", "2", "4")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 CROP_SIZES = (32, 48, 64, 96, 128, 192, 256)
 """Sides of the low-resolution crops, pixels; a face gets the one nearest to its own size."""
+MAX_WINDOW = 320.0
+"""Faces whose window is wider than this many source pixels are passed through: the network does not help them."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Render:
     device: str = "auto"
     precision: str = "auto"
     batch: int = 16  # faces of 64 px in one call of the network; larger crops count by their area
+    keep_grain: bool = False  # do not average over time what stands still in a face
 
 
 @dataclass(frozen=True)

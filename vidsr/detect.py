@@ -26,9 +26,17 @@ OUTPUTS = ("537", "538", "539", "540")
 """The file's names of the maps of centres, sizes, offsets and landmarks."""
 OVERLAP = 0.3
 """Of two detections whose intersection over union exceeds this, the weaker is dropped."""
+NETS = 3
+"""Shapes of pictures that go on without making their net anew: the whole, and parts of it."""
+
+CHANNELS = (1, 2, 2, 10)
+"""How many each of these maps has."""
+ON_DEVICE = 16
+"""Pictures for one call of the network on CUDA."""
 
 Maps = tuple[Floats, Floats, Floats, Floats]
-Network = Callable[[Floats], Maps]
+Network = Callable[[Rgb], Maps]
+"""From pictures `(B, h, w, 3)`, uint8, whose sides are multiples of MULTIPLE, to maps `(B, C, h / 4, w / 4)`."""
 
 
 class Detector(Protocol):
@@ -60,18 +68,18 @@ def centerface_file() -> Path:
 
 
 def _cv2_network(path: Path) -> Network:
-    @lru_cache(maxsize=1)
+    @lru_cache(maxsize=NETS)
     def network(_: tuple[int, ...]) -> cv2.dnn.Net:
         return cv2.dnn.readNetFromONNX(str(path))
 
-    def single(picture: Floats) -> list[Floats]:
+    def single(picture: Rgb) -> list[Floats]:
         # OpenCV 4 gives wrong maps when a net that was used for one shape gets another: one net for each.
         net = network(picture.shape)
-        net.setInput(picture)
+        net.setInput(np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32))
         return [np.asarray(one, np.float32) for one in net.forward(OUTPUTS)]
 
-    def run(pictures: Floats) -> Maps:
-        maps = zip(*(single(picture[None]) for picture in pictures), strict=True)
+    def run(pictures: Rgb) -> Maps:
+        maps = zip(*(single(picture) for picture in pictures), strict=True)
         return _in_order([np.concatenate(one) for one in maps])
 
     return run
@@ -81,12 +89,24 @@ def _torch_network(path: Path, device: str) -> Network:
     import onnx2torch
     import torch
 
-    net = onnx2torch.convert(str(path)).eval().to(device)
+    from vidsr.device import Graphs, Lanes, Portions
 
-    def run(pictures: Floats) -> Maps:
+    lanes = Lanes(torch.device(device))
+    net = onnx2torch.convert(str(path)).eval().to(lanes.device, memory_format=torch.channels_last)
+
+    def maps(pictures: torch.Tensor) -> torch.Tensor:
+        maps = net(pictures.permute(0, 3, 1, 2).float())
+        return torch.cat([one.float() for one in maps], 1)
+
+    graphs = Graphs(maps, (ON_DEVICE,))
+    work, portions = graphs if lanes.cuda else maps, Portions(release=graphs.forget)
+
+    def run(pictures: Rgb) -> Maps:
         with torch.inference_mode():
-            maps = net(torch.from_numpy(pictures).to(device))
-            return _in_order([one.float().cpu().numpy() for one in maps])  # the device is waited for here
+            (there,) = lanes.bring([pictures])
+            parcel = lanes.fetch(portions.run(len(pictures), lambda part: work(there[part])))
+        found = np.concatenate(parcel.open())  # the device is waited for here, once in a batch
+        return _in_order(np.split(found, np.cumsum(CHANNELS)[:-1], axis=1))
 
     return run
 
@@ -108,11 +128,10 @@ class CenterFace:
         self._least = min_score * WEAK
         path = centerface_file()
         self._network = _cv2_network(path) if device == "cpu" else _torch_network(path, device)
-        self.batch = 1 if device == "cpu" else 8
+        self.batch = 1 if device == "cpu" else ON_DEVICE
 
     def __call__(self, pictures: Sequence[Rgb]) -> list[list[Detection]]:
-        stacked = np.stack([_padded(picture) for picture in pictures])
-        maps = self._network(np.ascontiguousarray(stacked.transpose(0, 3, 1, 2), np.float32))
+        maps = self._network(np.stack([_padded(picture) for picture in pictures]))
         height, width = pictures[0].shape[:2]
         return [self._decoded(one, width, height) for one in zip(*maps, strict=True)]
 

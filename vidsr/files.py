@@ -128,6 +128,15 @@ def check_writable(path: Path, overwrite: bool) -> None:
         raise OutputError(f"the folder {path.parent} cannot be written to; choose another")
 
 
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, as hexadecimal digits."""
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()
+
+
 @contextmanager
 def told(path: Path) -> Iterator[None]:
     """Turn what the disk answers inside the block, and a user can act upon, into an OutputError about `path`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -58,12 +59,14 @@ class Vidsr(nn.Module):
         silence(self.tail)
 
     def forward(self, clip: Tensor) -> Tensor:
-        middle = clip[:, self.window // 2]  # (B, 3, h, w)
+        return enlarge(clip[:, self.window // 2]) + self.added(clip)
+
+    def added(self, clip: Tensor) -> Tensor:
+        """What is added to the plain enlargement: `(B, T, 3, h, w) -> (B, 3, 4h, 4w)`."""
         x = (clip.flatten(1, 2) - 0.5).to(memory_format=torch.channels_last)  # (B, 3T, h, w)
         x = F.relu(self.head(x))  # (B, features, h, w)
         x = x + self.body(x)  # (B, features, h, w)
-        added = F.pixel_shuffle(self.tail(x), SCALE)  # (B, 3, 4h, 4w)
-        return enlarge(middle) + added
+        return F.pixel_shuffle(self.tail(x), SCALE)  # (B, 3, 4h, 4w)
 
 
 class Plain(nn.Module):
@@ -77,6 +80,22 @@ class Plain(nn.Module):
         return enlarge(clip[:, self.window // 2])
 
 
+@runtime_checkable
+class Residual(Protocol):
+    """A network that gives what it adds by itself: neither computed twice nor rounded with the picture's own bits."""
+
+    def added(self, clip: Tensor) -> Tensor:
+        """`(B, T, 3, h, w)` in 0..1 -> `(B, 3, 4h, 4w)`."""
+
+
+def added(network: nn.Module, clip: Tensor) -> Tensor:
+    """What any network adds to the plain enlargement: `(B, T, 3, h, w)` in 0..1 -> `(B, 3, 4h, 4w)`."""
+    if isinstance(network, Residual):
+        return network.added(clip)
+    restored: Tensor = network(clip)
+    return restored - enlarge(clip[:, clip.shape[1] // 2])
+
+
 class Alone(nn.Module):
     """A network that sees every frame by itself: the middle one stands in the whole window."""
 
@@ -86,9 +105,15 @@ class Alone(nn.Module):
         self.window = window
 
     def forward(self, clip: Tensor) -> Tensor:
-        middle = clip[:, self.window // 2 : self.window // 2 + 1]
-        restored: Tensor = self.network(middle.expand_as(clip))
+        restored: Tensor = self.network(self._still(clip))
         return restored
+
+    def added(self, clip: Tensor) -> Tensor:
+        """What is added to the plain enlargement: `(B, T, 3, h, w) -> (B, 3, 4h, 4w)`."""
+        return added(self.network, self._still(clip))
+
+    def _still(self, clip: Tensor) -> Tensor:
+        return clip[:, self.window // 2 : self.window // 2 + 1].expand_as(clip)
 
 
 class Critic(nn.Module):

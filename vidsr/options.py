@@ -61,8 +61,9 @@ HELP = {
     "faces": "Which faces: all, largest, or ids from `vidsr analyze`, with commas between.",
     "device": "auto, cpu, cuda or cuda:N.",
     "Train.batch": "Samples of each step, all processes together.",
-    "precision": "Numbers of the network; auto is bf16 on CUDA and fp32 on the CPU.",
+    "precision": "Numbers of the network; auto is bf16 where the device multiplies it (training: on CUDA), else fp32.",
     "batch": "Faces of 64 pixels in one call of the network.",
+    "keep_grain": "Leave noise and the codec's flicker in faces as they are.",
     "codec": "Encoder of the output's picture.",
     "crf": "Its quality, lower is better.  [default: 17 libx264, 19 libx265, 24 libsvtav1]",
     "preset": "Its preset.  [default: the encoder's own]",
@@ -131,7 +132,7 @@ def options(kind: type[object], *names: str) -> Callable[[Command], Command]:
 
 ANALYZE = ("detector", "detect_every", "min_face")
 
-RENDER = ("scale", "model", "fidelity", "faces", "device", "precision", "batch")
+RENDER = ("scale", "model", "fidelity", "faces", "device", "precision", "batch", "keep_grain")
 
 ENCODE = ("codec", "crf", "preset")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, cast
 
 import cv2
@@ -55,7 +56,15 @@ def _resize(plane: Samples, size: tuple[int, int]) -> Samples:
 
 
 def _to_8_bits(plane: Samples, depth: int) -> Gray:
-    return np.asarray(plane if depth == 8 else cv2.convertScaleAbs(plane, alpha=2.0 ** (8 - depth)), np.uint8)
+    return np.asarray(
+        plane if plane.dtype == np.uint8 else cv2.convertScaleAbs(plane, alpha=2.0 ** (8 - depth)), np.uint8
+    )
+
+
+def _reduced_chroma(chroma: Samples, size: tuple[int, int], depth: int) -> Gray:
+    if chroma.dtype == np.uint8 and (chroma.shape[2], chroma.shape[1]) == size:
+        return np.asarray(chroma, np.uint8)
+    return np.stack([_to_8_bits(_resize(plane, size), depth) for plane in chroma])
 
 
 def reduce(frame: Frame, depth: int, side: int) -> Small:
@@ -66,10 +75,11 @@ def reduce(frame: Frame, depth: int, side: int) -> Small:
     rows, columns = frame.chroma.shape[1:]
     # Chroma stays coarser than luma where it is: only the frames that are looked at in colour pay for enlarging it.
     chroma_size = min(columns, small_w), min(rows, small_h)
-    chroma = np.stack([_to_8_bits(_resize(plane, chroma_size), depth) for plane in frame.chroma])
+    chroma = _reduced_chroma(frame.chroma, chroma_size, depth)
     return Small(luma, chroma, (width / small_w, height / small_h))
 
 
+@lru_cache(maxsize=8)
 def rgb_matrix(matrix: str, full_range: bool) -> NDArray[np.float64]:
     """The affine map `(3, 4)` from 8-bit (Y, U, V, 1) to RGB in 0..255 (BT.601-7, 709-6, 2020-2)."""
     red, blue = LUMA_WEIGHTS[matrix]
@@ -79,7 +89,9 @@ def rgb_matrix(matrix: str, full_range: bool) -> NDArray[np.float64]:
     linear = np.array(
         [[luma, 0, v_to_red], [luma, -u_to_blue * blue / green, -v_to_red * red / green], [luma, u_to_blue, 0]]
     )
-    return np.column_stack([linear, -linear @ [black, 128, 128]])
+    whole = np.column_stack([linear, -linear @ [black, 128, 128]])
+    whole.setflags(write=False)  # one for all who ask
+    return whole
 
 
 def to_rgb(small: Small, colour: Colour) -> Rgb:

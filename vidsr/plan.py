@@ -7,15 +7,17 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vidsr.align import Planes
-from vidsr.color import Color
 from vidsr.config import Enhance
 from vidsr.delivery import delivered
 from vidsr.errors import OutputError
 from vidsr.files import check_readable, check_writable, fitting, is_folder
 from vidsr.video import Film, Output, check_codec, output_suffix, passages, probe, require_encoder
-from vidsr.weights import Model
+
+if TYPE_CHECKING:  # they load torch, which a film without faces does not need
+    from vidsr.align import Planes
+    from vidsr.weights import Model
 
 SHORT_SIDE = 1440  # of the output, at most, where `--scale auto` enlarges
 LONGEST_SIDE = 16384  # of the output: more, no encoder takes
@@ -44,6 +46,9 @@ class Plan:
 
     @property
     def planes(self) -> Planes:
+        from vidsr.align import Planes
+        from vidsr.color import Color
+
         film = self.film
         color = Color(film.matrix, film.full_range, film.pixels.depth)
         return Planes(film.pixels, color, film.chroma_location in (None, "left", "unspecified"), self.scale)

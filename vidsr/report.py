@@ -14,8 +14,7 @@ import numpy as np
 from vidsr.files import durable, told
 from vidsr.frame import Track
 from vidsr.record import Record
-from vidsr.tally import Tally
-from vidsr.verdict import Verdict
+from vidsr.tally import Tally, Verdict
 
 VERSION = 1
 NO_FACE = "no face found"

@@ -12,6 +12,7 @@ from scenedetect import AdaptiveDetector, FrameTimecode
 
 from vidsr.frame import Frame
 from vidsr.picture import Colour, Rgb, Small, reduce, reduced_size, to_rgb
+from vidsr.video.probe import Film
 
 TINY = 128
 """Long side of the picture in which cuts are looked for."""
@@ -35,9 +36,18 @@ class Look:
     cut: bool = False
 
 
-def looks(frames: Iterable[Frame], colour: Colour, side: int) -> Iterator[Look]:
-    """Reduce each frame to the long side `side` and mark where shots begin; runs `FLASH` frames behind its source."""
-    return _marked((Look(frame.index, frame.pts, reduce(frame, colour.pixels.depth, side)) for frame in frames), colour)
+def looks(frames: Iterable[Frame], film: Film, side: int) -> Iterator[Look]:
+    """Reduce each frame to the long side `side`, if its reader has not, and mark where shots begin.
+
+    Runs `FLASH` frames behind its source.
+    """
+    return _marked((_look(frame, film, side) for frame in frames), film)
+
+
+def _look(frame: Frame, film: Film, side: int) -> Look:
+    small = reduce(frame, film.pixels.depth, side)
+    height, width = small.luma.shape
+    return Look(frame.index, frame.pts, replace(small, scale=(film.width / width, film.height / height)))
 
 
 def _marked(source: Iterable[Look], colour: Colour) -> Iterator[Look]:
@@ -72,7 +82,7 @@ class _Cuts:
         self._count = 0
 
     def add(self, position: int, tiny: Rgb) -> None:
-        self._tiny[position] = np.asarray(cv2.GaussianBlur(tiny, (0, 0), 2), np.uint8)
+        self._tiny[position] = tiny
         self._tiny.pop(position - 2 * FLASH - 2, None)
         self._count = position + 1
         self._feed(position, tiny)
@@ -106,4 +116,6 @@ class _Cuts:
         return any(self._difference(a, b) < limit for a, b in pairs)
 
     def _difference(self, one: int, other: int) -> float:
-        return float(np.mean(cv2.absdiff(self._tiny[one], self._tiny[other])))
+        # Suspects are rare: blurring every picture ahead would take longer than all else here.
+        before, after = (cv2.GaussianBlur(self._tiny[position], (0, 0), 2) for position in (one, other))
+        return float(np.mean(cv2.absdiff(before, after)))

@@ -17,6 +17,8 @@ NOISE = 0.0015
 """Smallest noise that is assumed of a path, in units of the aligned square's side (and of its logarithm, and rad)."""
 CAUTION = 2.5
 """How many times the noise a motion must be before smoothing gives way to it by half."""
+PLAY = 0.006
+"""So far, in the units of NOISE, the window may be from the smoothed path, so that a still head is held quite still."""
 TRUNCATE = 3.0
 
 
@@ -100,7 +102,28 @@ def steady(landmarks: NDArray[np.floating], fps: float, smooth_s: float) -> Floa
     place = _adapted(place, unit, fps * smooth_s)
     log_side = _adapted(log_side[:, None], np.ones_like(unit), fps * smooth_s)[:, 0]
     angle = _adapted(np.unwrap(angle)[:, None], np.ones_like(unit), fps * smooth_s)[:, 0]
-    return from_square(place[:, 0] + 1j * place[:, 1], np.exp(log_side), angle)
+    across, down = (held(line, PLAY * unit) for line in place.T)
+    log_side, angle = (held(line, np.full_like(unit, PLAY)) for line in (log_side, angle))
+    return from_square(across + 1j * down, np.exp(log_side), angle)
+
+
+def held(values: Reals, play: Reals) -> Reals:
+    """A path that stays within `play (n,)` of `values (n,)` and rests for as long as it can.
+
+    The mean of a hysteresis that runs forwards and one that runs backwards: what one lags behind a motion, the other
+    is ahead of it.
+    """
+    return (_dragged(values, play) + _dragged(values[::-1], play[::-1])[::-1]) / 2
+
+
+def _dragged(values: Reals, play: Reals) -> Reals:
+    highest, lowest = np.minimum.accumulate(values + play), np.maximum.accumulate(values - play)
+    rest = np.flatnonzero(lowest <= highest)[-1]  # until then one place is near enough to all
+    place, found = (highest[rest] + lowest[rest]) / 2, np.empty_like(values)
+    for n, (value, room) in enumerate(zip(values, play, strict=True)):
+        place = min(max(place, value - room), value + room)
+        found[n] = place
+    return found
 
 
 def _adapted(values: Reals, unit: Reals, sigma: float) -> Reals:

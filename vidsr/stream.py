@@ -1,11 +1,12 @@
-"""The only two places where items wait: a bounded thread ahead of its consumer, and a batch being filled."""
+"""The only places where items wait: a bounded thread ahead of its consumer, one behind its maker, a batch being
+filled."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -144,6 +145,51 @@ def drained(consume: Callable[[T], None], depth: int) -> Iterator[Sink[T]]:
         sink.abandon()
         raise
     sink.finish()
+
+
+class Behind:
+    """Does one piece of work at a time in a thread of its own; see `behind`."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def then(self, work: Callable[[], object]) -> None:
+        """Wait for the piece before, then begin this one; raises what the piece before raised."""
+        self.wait()
+        self._thread = threading.Thread(target=self._run, args=(work,), name="vidsr-behind", daemon=True)
+        self._thread.start()
+
+    def _run(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except BaseException as caught:  # it crosses the thread unchanged, whatever it is
+            self._error = caught
+
+    def wait(self) -> None:
+        """Wait for the piece in work; raises what it raised."""
+        if self._thread is not None:
+            self._thread.join()
+        self._thread, error = None, self._error
+        self._error = None
+        if error is not None:
+            raise error
+
+
+@contextmanager
+def behind() -> Iterator[Behind]:
+    """Give a place where pieces of work end while the next ones begin; leaving the block waits for the last.
+
+    If the block raises, the piece in work is still waited for, and what it may raise is dropped.
+    """
+    pieces = Behind()
+    try:
+        yield pieces
+    except BaseException:
+        with suppress(BaseException):
+            pieces.wait()
+        raise
+    pieces.wait()
 
 
 def in_batches(items: Iterable[tuple[K, T]], size: int) -> Iterator[tuple[K, list[T]]]:

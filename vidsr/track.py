@@ -14,13 +14,17 @@ from vidsr.config import Analyze
 from vidsr.detect import Detector, intersection_over_union
 from vidsr.errors import InputError
 from vidsr.frame import LANDMARKS, Detection, Floats, Frame, Track
+from vidsr.gaze import Gaze
 from vidsr.link import Linker, Path
 from vidsr.picture import Colour, to_rgb
 from vidsr.shots import Look, looks
 from vidsr.steady import along, keys_without_noise, steady
+from vidsr.stream import prefetch
 from vidsr.template import frontal
 from vidsr.video.probe import Film
 
+AHEAD = 3
+"""Reduced frames that wait between two steps of the analysis."""
 SAME_FACE = 0.45
 """Boxes that overlap by more than this are on one face."""
 
@@ -44,15 +48,21 @@ def analyse(
     starts: list[int] = []
     tracks: list[Track] = []
     scale = (1.0, 1.0)
-    for look, detections in detected(looks(frames, film, settings.detect_side), film, settings, detector):
-        if look.cut:
-            tracks += _tracks(linker.close(), Shot(starts[-1] if starts else 0, len(timeline), scale), settings, fps)
-            starts.append(len(timeline))
-        scale = look.small.scale
-        linker.step(look, detections)
-        timeline.append(look.pts)
-        if progress is not None:
-            progress(len(timeline))
+    # Cuts, faces and flow are found side by side: each runs a few frames ahead of the next.
+    with (
+        prefetch(looks(frames, film, settings.detect_side), AHEAD) as seen,
+        prefetch(detected(seen, film, settings, detector), AHEAD) as found,
+    ):
+        for look, detections in found:
+            if look.cut:
+                shot = Shot(starts[-1] if starts else 0, len(timeline), scale)
+                tracks += _tracks(linker.close(), shot, settings, fps)
+                starts.append(len(timeline))
+            scale = look.small.scale
+            linker.step(look, detections)
+            timeline.append(look.pts)
+            if progress is not None:
+                progress(len(timeline))
     if not timeline:
         raise InputError(f"{film.path.name} has no frames")
     tracks += _tracks(linker.close(), Shot(starts[-1], len(timeline), scale), settings, fps)
@@ -70,8 +80,14 @@ def analyse(
 def detected(source: Iterable[Look], colour: Colour, settings: Analyze, detector: Detector) -> Iterator[Seen]:
     """Add detections to the first and last frame of each shot and to every `detect_every`th between.
 
-    Waits for as many of these as the detector likes at once, so up to `(batch - 1) * detect_every` looks are held.
+    A detector that takes one picture at a time looks only where it must (see `Gaze`). For one that likes many at once,
+    up to `(batch - 1) * detect_every` looks are held.
     """
+    if detector.batch == 1:
+        gaze = Gaze(detector, colour)
+        for look, due in _due(source, settings.detect_every):
+            yield look, _large(gaze(look), look, settings) if due else None
+        return
     held: list[tuple[Look, bool]] = []
     for look, due in _due(source, settings.detect_every):
         held.append((look, due))
@@ -99,7 +115,11 @@ def _with_detections(
     pictures = [to_rgb(look.small, colour) for look, due in held if due]
     found = iter(detector(pictures) if pictures else [])
     for look, due in held:
-        yield look, [one for one in next(found) if _side(one, look) >= settings.min_face] if due else None
+        yield look, _large(next(found), look, settings) if due else None
+
+
+def _large(found: list[Detection], look: Look, settings: Analyze) -> list[Detection]:
+    return [one for one in found if _side(one, look) >= settings.min_face]
 
 
 def _side(detection: Detection, look: Look) -> float:

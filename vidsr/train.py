@@ -31,7 +31,7 @@ from vidsr.evaluate import stills
 from vidsr.journal import Journal, Progress, grid
 from vidsr.losses import RIVALRIES, charbonnier, temporal
 from vidsr.state import State, architecture, fresh
-from vidsr.upscale import pick_device, pick_dtype
+from vidsr.upscale import DTYPES, pick_device
 
 SHOWN = 4  # faces in the journal's picture
 
@@ -61,13 +61,18 @@ def find_place(settings: Train) -> Place:
         raise VidsrError("training knows fp32 and bf16; give --precision bf16")
     device = pick_device(settings.device)
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
-        return Place(device, pick_dtype(settings.precision, device))
+        return Place(device, _dtype(settings, device))
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Place(device, pick_dtype(settings.precision, device), dist.get_rank(), dist.get_world_size())
+    return Place(device, _dtype(settings, device), dist.get_rank(), dist.get_world_size())
+
+
+def _dtype(settings: Train, device: torch.device) -> torch.dtype:
+    name = {"cuda": "bf16"}.get(device.type, "fp32") if settings.precision == "auto" else settings.precision
+    return DTYPES[name]
 
 
 def rate_factor(step: int, settings: Train) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -18,8 +17,12 @@ from torch import Tensor, nn
 
 from vidsr.config import BALANCE
 from vidsr.errors import ModelError
+from vidsr.files import sha256 as sha256
 from vidsr.lineage import Srgan, Vdsr
 from vidsr.network import SCALE, Plain, Vidsr
+from vidsr.shipped import checksums, mixed
+from vidsr.shipped import models_folder as models_folder
+from vidsr.shipped import shipped as shipped
 
 FORMAT = "vidsr-1"
 MAX_FILE_MIB = 512
@@ -54,35 +57,6 @@ class Model:
     @property
     def window(self) -> int:
         return self.card.window
-
-
-def models_folder() -> Path:
-    """Where the shipped models lie: inside the installed package, or at the top of a checkout."""
-    here = Path(__file__).resolve().parent
-    installed = here / "models"
-    return installed if installed.is_dir() else here.parent / "models"
-
-
-def shipped() -> dict[str, Path]:
-    """The shipped models by name."""
-    return {path.stem: path for path in sorted(models_folder().glob("*.safetensors"))}
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, as hexadecimal digits."""
-    total = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            total.update(block)
-    return total.hexdigest()
-
-
-def checksums() -> dict[str, str]:
-    """The SHA-256 that `models/SHA256SUMS` promises for each shipped file name."""
-    listing = models_folder() / "SHA256SUMS"
-    if not listing.is_file():
-        raise ModelError(f"{listing} is missing; install vidsr again")
-    return {name: digest for digest, name in (line.split() for line in listing.read_text().splitlines() if line)}
 
 
 def save(path: Path, network: nn.Module, card: Card) -> None:
@@ -211,8 +185,7 @@ def interpolated(sharp: Model, true: Model, fidelity: float) -> Model:
     ends = sharp.network.state_dict(), true.network.state_dict()
     network = build(sharp.card)
     network.load_state_dict({name: torch.lerp(ends[0][name], ends[1][name], fidelity) for name in ends[0]})
-    name = f"{sharp.name}+{true.name}@{fidelity:g}"
-    digest = hashlib.sha256(f"{sharp.sha256}{true.sha256}{fidelity!r}".encode()).hexdigest()
+    name, digest = mixed((sharp.name, true.name), (sharp.sha256, true.sha256), fidelity)
     return Model(name, network.eval().requires_grad_(False), sharp.card, digest)
 
 

@@ -47,11 +47,11 @@ def portable(error: Exception) -> tuple[Exception, str]:
 
 def attempt(task: Task, bench: Bench, relay: Relay, ticket: int) -> Event | tuple[Exception, str]:
     """Do a task; what it gives, or its error with the traceback."""
-    from vidsr.jobs import do
+    from vidsr.jobs import done
     from vidsr.schedule import Answered
 
     try:
-        answer = do(task, bench, relay)
+        answer = done([task], bench, relay)[0]
     except Exception as error:
         return portable(error)
     finally:
@@ -71,21 +71,19 @@ def received(found: Event | tuple[Exception, str], ticket: int) -> Event:
 
 
 def use_threads(number: int) -> None:
-    """Let the libraries of this process use so many threads."""
+    """Let the libraries of this process use so many threads; to be called before PyTorch is loaded."""
+    os.environ["OMP_NUM_THREADS"] = str(number)
     import cv2
-    import torch
 
-    torch.set_num_threads(number)
     cv2.setNumThreads(number)
 
 
 def _serve(tasks: Connection, leash: Connection, device: str | None, threads: int) -> None:
     """A worker's life."""
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # for libraries that look when they are loaded
+    use_threads(threads)
     from vidsr.video.process import tie
 
     tie(leash.fileno(), os.getpid())
-    use_threads(threads)
     from vidsr.files import set_apart
     from vidsr.jobs import Bench
     from vidsr.schedule import Relay

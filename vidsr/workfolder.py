@@ -14,10 +14,9 @@ from pathlib import Path
 
 from vidsr import __version__, delivery
 from vidsr.errors import InputError, OutputError
-from vidsr.files import durable
+from vidsr.files import durable, sha256
 from vidsr.plan import Plan
 from vidsr.record import Json, Record
-from vidsr.weights import sha256
 
 FORMAT = 2
 OWN = re.compile(

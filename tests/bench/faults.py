@@ -107,8 +107,8 @@ class Stage:
 
 def _short_segments() -> None:
     before = jobs.segments
-    jobs.segments = lambda first, stop, film, settings: before(
-        first, stop, film, dataclasses.replace(settings, segment_s=SEGMENT_S)
+    jobs.segments = lambda first, stop, film, settings, *quiet: before(
+        first, stop, film, dataclasses.replace(settings, segment_s=SEGMENT_S), *quiet
     )
 
 

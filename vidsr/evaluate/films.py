@@ -225,7 +225,8 @@ def enhanced(at: Scene, model: Model, folder: Path, settings: Enhance) -> Path:
 def frame_by_frame(at: Scene, model: Model, folder: Path, settings: Enhance) -> Path:
     """The same without what steadies: every frame detected and aligned for itself, and seen alone by the network."""
     alone = replace(model, name=f"{model.name}-alone", network=Alone(model.network, model.window))
-    single = replace(settings, analyze=replace(settings.analyze, detect_every=1))
+    grainy = replace(settings.render, keep_grain=True)
+    single = replace(settings, analyze=replace(settings.analyze, detect_every=1), render=grainy)
     film = probe(at.poor)
     analysis = jobs.analyse_film(film, single, Silent())[0]
     tracks = tuple(replace(track, matrices=similarity(track.landmarks)) for track in analysis.tracks)

@@ -54,13 +54,11 @@ def _errors(model: Model, clip: Images, mask: NDArray[np.float32]) -> NDArray[np
         bare = model.network(small[:, None].expand(-1, model.window, -1, -1, -1))[0]
     edge = outline(clip.shape[0], small.device)
     added = bare - plain
-    detail, mask_shown = shown(added, 1.0)
+    blended = plain + shown(added[None])[0, :3]
     face = edge.numpy() > 0.5
     truth = metrics.luma(clip)
     places = [face & (mask > COVERED), face & (mask < FREE)]
-    return np.array(
-        [[_error(picture, truth, place) for place in places] for picture in (plain, bare, plain + mask_shown * detail)]
-    )
+    return np.array([[_error(picture, truth, place) for place in places] for picture in (plain, bare, blended)])
 
 
 def score(model: Model, faces: Sequence[Images], seed: int = 1) -> list[Score]:

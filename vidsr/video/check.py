@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsr.errors import OutputError
+from vidsr.stream import behind
 from vidsr.video.decode import Complaints
 from vidsr.video.probe import SAFE, Film, Stream, probe
 from vidsr.video.process import GLOBAL, LONG_PATIENCE_S, Process, local
@@ -28,7 +29,14 @@ def check_published(film: Film, destination: Path, timeline: NDArray[np.int64], 
     (Matroska's are 1 ms), be the nearest of its ticks. Returns a sentence for each thing that could not be kept.
     """
     made = probe(destination)
-    ratio = film.time_base / made.time_base
+    with behind() as decoding:  # it takes longest, and the other checks wait for ffprobe most of the time
+        decoding.then(lambda: check_decodes(made, len(timeline)))
+        return _checked(made, film, timeline, kept)
+
+
+def _checked(made: Film, film: Film, timeline: NDArray[np.int64], kept: Sequence[Stream]) -> list[str]:
+    """All but the pictures."""
+    destination, ratio = made.path, film.time_base / made.time_base
     found = sorted(packet_pts(destination, made.index))
     if len(found) != len(timeline):
         raise OutputError(f"{destination} has {len(found)} frames, not {len(timeline)}: this is a bug, report it.")
@@ -41,7 +49,6 @@ def check_published(film: Film, destination: Path, timeline: NDArray[np.int64], 
         if there < wanted:
             raise OutputError(f"{destination} has {there} of {wanted} {kind} streams: choose .mkv for the output.")
     _check_duration(made, timeline, film)
-    check_decodes(made, len(timeline))
     if made.chapters < film.chapters:
         return [f"{film.chapters - made.chapters} of {film.chapters} chapters could not be kept."]
     return []

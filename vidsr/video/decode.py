@@ -10,13 +10,14 @@ from fractions import Fraction
 import ffmpeg
 import numpy as np
 
-from vidsr.frame import Frame, Samples
+from vidsr.frame import Frame, PixelFormat, Samples
 from vidsr.video.pixels import full_range_name, is_colour
 from vidsr.video.probe import SAFE, SPACES, Film
 from vidsr.video.process import FILE, GLOBAL, Pipe, Process, named
 
 THREADS = min(8, os.cpu_count() or 1)
 SCALER = "accurate_rnd+bitexact+full_chroma_int+bicubic"
+REDUCER = "accurate_rnd+bitexact+full_chroma_int+area"
 
 NO_STAMP = -(1 << 63)
 
@@ -58,16 +59,19 @@ class Decode:
     """A run of ffmpeg that decodes `film` from its start, or from the seek point `seek_s`; a context manager.
 
     The time stamp of every decoded frame is told; its picture follows only from `begin` ticks on, so that skipping a
-    frame after a seek costs a line of text.
+    frame after a seek costs a line of text. `reduced` says that `film` is smaller, or has fewer bits, than what is in
+    the file.
     """
 
-    def __init__(self, film: Film, begin: int | None, seek_s: Fraction | None, patience_s: float) -> None:
+    def __init__(
+        self, film: Film, begin: int | None, seek_s: Fraction | None, patience_s: float, reduced: bool = False
+    ) -> None:
         self._film = film
         self._stamps = Pipe()
         self._landing = Pipe()
         self.complaints = Complaints(film.index)
         self.process = Process(
-            _command(film, begin, seek_s, self._stamps.name, self._landing.name),
+            _command(film, begin, seek_s, (self._stamps.name, self._landing.name), reduced),
             pipes=(self._stamps, self._landing),
             patience_s=patience_s,
             on_line=self.complaints.hear,
@@ -98,10 +102,19 @@ class Decode:
             if found := re.match(r"frame:\d+\s+pts:(\S+)", line):
                 yield None if found[1] == "NOPTS" else int(found[1])
 
+    @property
+    def frame_bytes(self) -> int:
+        """Size of a picture in the pipe."""
+        return self._film.pixels.frame_bytes(self._film.height, self._film.width)
+
+    def gives(self, pixels: PixelFormat, width: int, height: int) -> bool:
+        """Whether the pictures in the pipe are of this kind."""
+        return (self._film.pixels, self._film.width, self._film.height) == (pixels, width, height)
+
     def picture(self, index: int, pts: int) -> Frame | None:
         """The next selected picture, in a buffer of its own; None if the pipe ends inside it."""
         film = self._film
-        buffer = np.empty(film.pixels.frame_bytes(film.height, film.width), np.uint8)
+        buffer = np.empty(self.frame_bytes, np.uint8)
         if self.process.read_into(buffer.data) < len(buffer):
             return None
         samples: Samples = buffer if film.pixels.depth == 8 else buffer.view(np.uint16)
@@ -111,7 +124,10 @@ class Decode:
         return Frame(index, pts, luma, samples[area:].reshape(2, rows, columns))
 
 
-def _command(film: Film, begin: int | None, seek_s: Fraction | None, stamps: str, landing: str) -> list[str]:
+def _command(
+    film: Film, begin: int | None, seek_s: Fraction | None, pipes: tuple[str, str], reduced: bool
+) -> list[str]:
+    stamps, landing = pipes
     seek = {"seek_timestamp": 1, "ss": f"{float(seek_s):.6f}", "noaccurate_seek": None} if seek_s is not None else {}
     source = ffmpeg.input(FILE, threads=THREADS, **SAFE, **seek)
     picture = source[str(film.index)]
@@ -124,7 +140,7 @@ def _command(film: Film, begin: int | None, seek_s: Fraction | None, stamps: str
     if begin is not None:
         # By pts, not by number: where the picture changes its size, filters begin anew, and count from 0 again.
         frames = frames.filter("select", f"gte(pts,{begin})")
-    for name, options in _conversion(film):
+    for name, options in _conversion(film, reduced):
         frames = frames.filter(name, **options)
     outputs = [ffmpeg.output(frames, "pipe:1", f="rawvideo", fps_mode="passthrough")]
     if seek_s is not None:
@@ -133,16 +149,19 @@ def _command(film: Film, begin: int | None, seek_s: Fraction | None, stamps: str
     return named(run.compile(), film.path)
 
 
-def _conversion(film: Film) -> list[tuple[str, dict[str, str | int]]]:
-    """Filters from the decoder's format to the working one: none that does anything where `film.converted` is False.
+def _conversion(film: Film, reduced: bool) -> list[tuple[str, dict[str, str | int]]]:
+    """Filters from the decoder's format to the working one: none that does anything where the film is neither
+    converted nor reduced.
 
     A scaler of equal size passes frames through; it is there for films whose picture changes size on the way.
     """
-    size: dict[str, str | int] = {"w": film.width, "h": film.height, "flags": SCALER}
+    size: dict[str, str | int] = {"w": film.width, "h": film.height, "flags": REDUCER if reduced else SCALER}
+    reach = "pc" if film.full_range else "tv"
     if not film.converted:
+        if reduced:
+            size |= {"in_range": reach, "out_range": reach}
         names = [film.pixels.name, full_range_name(film.pixels)]
         return [("scale", size), ("format", {"pix_fmts": "|".join(name for name in names if name)})]
-    reach = "pc" if film.full_range else "tv"
     if is_colour(film.decoded):
         size |= {"out_color_matrix": SPACES[film.matrix], "out_range": "tv"}
     else:

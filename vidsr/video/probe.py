@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from vidsr.errors import InputError
 from vidsr.files import check_readable
 from vidsr.frame import PixelFormat
+from vidsr.picture import reduced_size
 from vidsr.video.answer import Answer, ask
-from vidsr.video.pixels import is_colour, nearest
+from vidsr.video.pixels import is_colour, nearest, planar
 from vidsr.video.process import local
 
 DEMUXERS = (
@@ -105,6 +106,12 @@ class Film:
     @property
     def chroma_location(self) -> str | None:
         return self.tags.chroma_location
+
+    def reduced(self, side: int) -> Film:
+        """The film as it is read where its long side is reduced to `side`, in 8 bits; never enlarged."""
+        width, height = reduced_size(self.width, self.height, side)
+        pixels = planar(8, self.pixels.shift_x, self.pixels.shift_y)
+        return replace(self, width=width, height=height, pixels=pixels)
 
 
 def probe(path: Path) -> Film:

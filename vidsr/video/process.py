@@ -171,6 +171,27 @@ class Process:
             except BrokenPipeError:
                 raise self.failure("stopped before it had all of the picture") from None
 
+    def pass_on(self, other: Process, count: int) -> int:
+        """Move `count` bytes from stdout to the stdin of `other`; returns how many, fewer only at the end.
+
+        The kernel moves them from pipe to pipe; where it cannot, they are read and written.
+        """
+        assert other._child.stdin is not None
+        target, done = other._child.stdin.fileno(), 0
+        while done < count:
+            self._wait(self._output, select.POLLIN)
+            other._wait(target, select.POLLOUT)
+            try:
+                moved = _moved(self._output, target, min(count - done, PIPE_BYTES))
+            except BlockingIOError:
+                continue
+            except BrokenPipeError:
+                raise other.failure("stopped before it had all of the picture") from None
+            if moved == 0:
+                break
+            done += moved
+        return done
+
     def finish(self, patience_s: float = LONG_PATIENCE_S) -> int:
         """Close stdin and wait for the end; returns the exit status. ToolError where a signal ended it."""
         if self._child.stdin is not None:
@@ -239,6 +260,13 @@ class Process:
             self._lines.append(line)
             if self._on_line is not None:
                 self._on_line(line)
+
+
+def _moved(source: int, target: int, count: int) -> int:
+    if hasattr(os, "splice"):
+        return os.splice(source, target, count)
+    data = os.read(source, min(count, select.PIPE_BUF))  # so little is written whole or not at all
+    return os.write(target, data) if data else 0
 
 
 def run(command: Sequence[str]) -> tuple[int, bytes, str]:

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from vidsr.frame import Frame
 from vidsr.video.decode import Decode
 from vidsr.video.probe import Film
 from vidsr.video.process import PATIENCE_S
+
+if TYPE_CHECKING:
+    from vidsr.video.writer import Writer
 
 SEEK_MARGINS_S = (0, 1, 5, 30)
 """How far before the first frame to seek, one after the other, until the time stamps agree with the timeline."""
@@ -28,6 +32,10 @@ CLOCK_TOLERANCE_S = 0.25
 
 SMALL_DISORDER = 8
 """Frames by which a pts may be out of order and still count as such, not as a clock that was set back."""
+
+
+NOTHING = np.empty((2, 0, 0), np.uint8)
+"""The samples of a frame that has gone elsewhere."""
 
 
 class _Disagreement(Exception):
@@ -46,6 +54,10 @@ class Reader:
 
     Damage raises InputError after the last frame that could be decoded; with `keep_going` it is only told in `damage`.
     With a `timeline` it is not looked for again. A read that brings nothing for `patience_s` raises ToolError.
+
+    With a `writer`, the pictures go straight to it, and the frames that are given hold no samples.
+
+    With `side`, ffmpeg reduces the picture to that long side and to 8 bits before it is handed over: for a look at it.
     """
 
     def __init__(
@@ -57,8 +69,11 @@ class Reader:
         timeline: NDArray[np.int64] | None = None,
         keep_going: bool = False,
         patience_s: float = PATIENCE_S,
+        side: int | None = None,
+        writer: Writer | None = None,
     ) -> None:
-        self.film = film
+        self.film = film if side is None else film.reduced(side)
+        self._reduced = self.film != film
         self.damage: str | None = None
         self.repaired = 0
         self._first = first
@@ -68,6 +83,7 @@ class Reader:
         self._patience_s = patience_s
         self._closed = False
         self._run: Decode | None = None
+        self._writer = writer
         self._crash: VidsrError | None = None
         self._frames: Generator[Frame, None, None] | None = None
 
@@ -95,7 +111,7 @@ class Reader:
 
     @contextmanager
     def _decode(self, begin: int | None, seek_s: Fraction | None) -> Iterator[Decode]:
-        run = Decode(self.film, begin, seek_s, self._patience_s)
+        run = Decode(self.film, begin, seek_s, self._patience_s, self._reduced)
         with run.process:
             self._run = run
             if self._closed:
@@ -181,13 +197,18 @@ class Reader:
                 if begin is not None and sent != (index >= first):
                     raise _Disagreement
                 if sent:
-                    frame = run.picture(index, int(timeline[index]))
+                    frame = self._picture(run, index, int(timeline[index]))
                     if frame is None:
                         raise _Disagreement
                     if index >= first:
                         yield frame
                 if index + 1 == stop:
                     return
+
+    def _picture(self, run: Decode, index: int, pts: int) -> Frame | None:
+        if self._writer is None or index < self._first:
+            return run.picture(index, pts)
+        return Frame(index, pts, NOTHING[0], NOTHING) if self._writer.receive(run, index, pts) else None
 
     def _verified(
         self, stamps: Iterator[int | None], timeline: NDArray[np.int64], landed: int | None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vidsr.config import Encode
 from vidsr.errors import OutputError
 from vidsr.frame import Frame, PixelFormat, Samples
-from vidsr.video.decode import SCALER
+from vidsr.video.decode import SCALER, Decode
 from vidsr.video.pixels import storable
 from vidsr.video.probe import Film, Tags
 from vidsr.video.process import FILE, GLOBAL, LONG_PATIENCE_S, Process, named, require_encoder
@@ -109,13 +109,34 @@ class Writer:
 
     def write(self, frame: Frame) -> None:
         """Encode the next frame."""
-        if self.count >= len(self._pts) or frame.pts != self._pts[self.count]:
-            raise ValueError(f"{frame} is not frame {self.count} of {len(self._pts)} of the segment {self.path.name}")
+        self._check_turn(frame.pts, str(frame))
         output, (width, height) = self.output, self.output.stored_size
         self._hand(frame.luma, (output.height, output.width), (height, width))
         chroma = output.pixels.chroma_shape(output.height, output.width)
         self._hand(frame.chroma, (2, *chroma), (2, *output.pixels.chroma_shape(height, width)))
         self.count += 1
+
+    def receive(self, run: Decode, index: int, pts: int) -> bool:
+        """Encode the next picture of a decoder, its frame `index`; False where that ends before it.
+
+        Where nothing must be added to it, no sample passes through this process.
+        """
+        output, size = self.output, run.frame_bytes
+        if output.stored_size != (output.width, output.height) or not run.gives(output.pixels, *output.stored_size):
+            frame = run.picture(index, pts)
+            if frame is not None:
+                self.write(frame)
+            return frame is not None
+        self._check_turn(pts, f"frame {index}")
+        moved = run.process.pass_on(self._process, size)
+        if 0 < moved < size:  # what the encoder has of it cannot be taken back
+            raise run.process.failure(f"ended inside frame {index}")
+        self.count += moved == size
+        return moved == size
+
+    def _check_turn(self, pts: int, name: str) -> None:
+        if self.count >= len(self._pts) or pts != self._pts[self.count]:
+            raise ValueError(f"{name} is not frame {self.count} of {len(self._pts)} of the segment {self.path.name}")
 
     def _hand(self, plane: Samples, shape: tuple[int, ...], stored: tuple[int, ...]) -> None:
         dtype = self.output.pixels.dtype

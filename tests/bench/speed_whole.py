@@ -1,0 +1,57 @@
+"""Whole films: frames a second of `enhance` beside ffmpeg's own decoding and encoding with the same settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.bench.figures import Figure, beside
+from tests.bench.speed_films import Scene, clip, looped
+from tests.bench.tools import ffmpeg, vidsr
+from vidsr.video import probe
+from vidsr.video.writer import CRF, ENCODER_OPTIONS
+
+PART = "whole film: enhance --scale 1 (ratio: of the plain transcode's time)"
+QUICK = (Scene("360p", 0, 8), Scene("360p", 1, 4), Scene("720p", 0, 4))
+FULL = tuple(
+    Scene(resolution, faces, seconds)
+    for resolution, lengths in (("360p", (40, 8, 4, 2)), ("720p", (24, 8, 4, 2)), ("1080p", (12, 6, 3, 2)))
+    for faces, seconds in zip((0, 1, 4, 16), lengths, strict=True)
+)
+EMPTY = "noface_bottles.mp4"
+
+
+def transcode(source: Path, target: Path) -> None:
+    """ffmpeg alone, with the settings that `enhance` gives the encoder."""
+    coding = [word for name, value in ENCODER_OPTIONS["libx264"].items() for word in (f"-{name}", value)]
+    ffmpeg("-i", source, "-map", "0", "-c", "copy", "-c:v", "libx264", "-crf", CRF["libx264"], *coding, target)
+
+
+def enhance(source: Path, target: Path) -> None:
+    """The whole command, as a user gives it."""
+    done = vidsr("enhance", source, "-o", target, "--scale", "1", "--device", "cpu", "--overwrite", "-q")
+    if done.returncode:
+        raise SystemExit(f"enhance {source}: {done.stderr}")
+
+
+def _figure(name: str, source: Path, frames: int, runs: int, folder: Path) -> Figure:
+    target = folder / "out.mp4"
+    ours, plain = beside(lambda: enhance(source, target), lambda: transcode(source, target), runs)
+    return Figure(PART, f"{name}, {frames} frames", "s", ours, "ffmpeg", plain, more=False)
+
+
+def figures(quick: bool, folder: Path) -> Iterator[Figure]:
+    """Each scene, and the clip without faces, as it is and for two minutes."""
+    runs = 1 if quick else 3
+    for scene in QUICK if quick else FULL:
+        yield _figure(scene.name, scene.film(folder), scene.frames, runs, folder)
+    if (empty := clip(EMPTY)) is not None:
+        yield _figure("bottles, 0 faces", empty, _frames(empty), runs, folder)
+        if not quick:
+            long = looped(empty, 120, folder)
+            yield _figure("bottles in a loop, 0 faces", long, _frames(long), runs, folder)
+
+
+def _frames(path: Path) -> int:
+    film = probe(path)
+    return round((film.duration_s or 0) * film.rate)
