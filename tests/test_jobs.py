@@ -18,7 +18,7 @@ import pytest
 from tests.faces import track_of
 from tests.test_package import ROOT
 from tests.test_report import validate
-from vidsr import jobs, render, weights
+from vidsr import jobs, passes, render, weights
 from vidsr.config import Encode, Enhance, Render
 from vidsr.errors import OutputError
 from vidsr.frame import Frame
@@ -311,20 +311,20 @@ def test_a_stage_that_fails_ends_the_run_with_its_error(
             yield frame
 
     if stage == "decode":
-        before = jobs.Reader.__iter__
-        monkeypatch.setattr(jobs.Reader, "__iter__", lambda self: failing(before(self)))
+        before = passes.Reader.__iter__
+        monkeypatch.setattr(passes.Reader, "__iter__", lambda self: failing(before(self)))
     elif stage == "network":
         whole = render.render
         monkeypatch.setattr(render, "render", lambda *words: failing(whole(*words)))
     else:
-        write = jobs.Writer.write
+        write = passes.Writer.write
 
-        def wrong(self: jobs.Writer, frame: Frame) -> None:
+        def wrong(self: passes.Writer, frame: Frame) -> None:
             if frame.index == place:
                 raise RuntimeError(f"{stage} at {place}")
             write(self, frame)
 
-        monkeypatch.setattr(jobs.Writer, "write", wrong)
+        monkeypatch.setattr(passes.Writer, "write", wrong)
     with pytest.raises(RuntimeError, match=f"{stage} at {place}"):
         run(film, tmp_path / "out.mp4", settings())
     assert not (tmp_path / "out.mp4").exists()

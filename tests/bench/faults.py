@@ -27,7 +27,7 @@ from pathlib import Path
 import torch
 
 from tests.bench.tools import SAMPLE, Outcome, Trial, ffmpeg, forked, packets, warm
-from vidsr import jobs
+from vidsr import jobs, passes
 from vidsr.commands import main as main_of_the_program
 from vidsr.upscale import Restorer
 from vidsr.video import process
@@ -93,14 +93,14 @@ class Stage:
         """Leave the work folder of a run that was killed after its second segment."""
 
         def watched() -> None:
-            whole = jobs.settle
+            whole = passes.settle
 
             def settle(partial: Path, path: Path) -> None:
                 whole(partial, path)
                 if path.suffix == ".nut" and not path.name.startswith("00000000"):
                     os.kill(os.getpid(), signal.SIGKILL)
 
-            jobs.settle = settle
+            passes.settle = settle
 
         self.run(before=watched)
 
@@ -167,14 +167,14 @@ def read_only_folder(stage: Stage) -> list[str]:
         remount(place, "rw")
 
         def becomes() -> None:  # a real disk cannot be made so while a file on it is open
-            whole = jobs.durable
+            whole = passes.durable
 
             def durable(path: Path, text: str) -> None:
                 if path.suffix == ".sha256" and re.match(r"0+[1-9]", path.stem):
                     raise OSError(errno.EROFS, os.strerror(errno.EROFS))
                 whole(path, text)
 
-            jobs.durable = durable
+            passes.durable = durable
 
         wrong += stage.fails(stage.run(before=becomes, output=output), 1, "Read-only.*the same command", output)
         return wrong + stage.resumes(output=output)
@@ -279,8 +279,8 @@ def decoder_that_hangs(stage: Stage) -> list[str]:
 
     def impatient() -> None:
         os.environ["PATH"] = path
-        reader = jobs.Reader
-        jobs.Reader = lambda *words, **options: reader(*words, **options, patience_s=2.0)
+        reader = passes.Reader
+        passes.Reader = lambda *words, **options: reader(*words, **options, patience_s=2.0)
 
     with _wrapped(stage, 'case "$*" in *rawvideo*pipe:1*) exec sleep 1000;; *) exec "$REAL" "$@";; esac') as path:
         outcome = stage.run(before=impatient)

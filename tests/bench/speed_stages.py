@@ -18,10 +18,12 @@ from unittest.mock import patch
 from tests.bench.figures import Figure
 from tests.bench.speed_films import Scene, looped, talking
 from vidsr import config, jobs, weights
-from vidsr.analysis import Analysis
+from vidsr.analysis import Analysis, save
 from vidsr.detect import CenterFace
 from vidsr.link import Linker
+from vidsr.passes import Faces, make_restorer
 from vidsr.plan import plan
+from vidsr.tasks import Order, Segment
 from vidsr.upscale import Restorer
 from vidsr.video import Writer
 from vidsr.video.decode import Decode
@@ -120,11 +122,12 @@ def _render(film: Path, folder: Path, analysis: Analysis) -> None:
     """The film's segments, as `enhance` renders them."""
     work = plan(film, folder / "out.mp4", config.Enhance(render=CPU, overwrite=True), weights.load("vidsr_x4_fidelity"))
     work.folder.mkdir()
-    (work.folder / "tracks.json").write_text("", encoding="utf-8")
-    (work.folder / "manifest.json").write_text("{}", encoding="utf-8")
+    save(analysis, work.folder / "tracks.json")
+    tracks, _ = jobs.restorable(analysis.tracks, "all")
+    faces = Faces(work, tracks, make_restorer)
+    spans = jobs.segments(0, analysis.frames, work.film, work.settings, faces.none_in)
     try:
-        tracks, _ = jobs.restorable(analysis.tracks, "all")
-        jobs._rendered(work, work.folder, analysis, (0, analysis.frames), tracks, Silent())
+        jobs.done([Segment(Order.of(work), span) for span in spans], jobs.Bench(model=work.model), Silent())
     finally:
         for path in work.folder.iterdir():
             path.unlink()

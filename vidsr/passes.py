@@ -1,0 +1,272 @@
+"""The two passes over one film: frames analysed; a range of frames, or a segment, rendered."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidsr.analysis import Analysis, load, save, select
+from vidsr.config import MAX_WINDOW, Enhance
+from vidsr.detect import open_detector
+from vidsr.errors import InputError
+from vidsr.files import durable, partial_of, settle, sha256, told
+from vidsr.frame import Frame, Track
+from vidsr.gpu import may_have_gpu
+from vidsr.plan import Plan, checked_output, output_spec
+from vidsr.report import HIDDEN
+from vidsr.stream import Behind, drained, prefetch
+from vidsr.tally import Tally
+from vidsr.tasks import Watch
+from vidsr.track import analyse
+from vidsr.video import Film, Reader, Writer, probe
+from vidsr.workfolder import whole
+
+if TYPE_CHECKING:  # torch is loaded where the first face is restored
+    from vidsr.render import Job, Tell
+    from vidsr.upscale import Restorer
+
+AHEAD = 4  # frames that the decoder may be ahead of the network, and the network of the encoder
+BOTH_MIB = 2
+"""Frames up to this size: two encoders at once, one running dry, take little memory."""
+TALLY = ".tally.json"
+MOST_IN_SEGMENT = 2000
+"""Frames: as many irregular time stamps as one segment's expression can hold."""
+QUIET = 6
+"""Pieces of the grid without a face that may be one segment."""
+
+
+def _counted(frames: Iterator[Frame], watch: Watch) -> Iterator[Frame]:
+    for frame in frames:
+        watch.advance(1, 0)
+        yield frame
+
+
+def analyse_film(film: Film, settings: Enhance, watch: Watch) -> tuple[Analysis, str]:
+    """The first pass over a whole film; also what is damaged in it, '' if nothing is."""
+    finder = open_detector(settings.analyze, _detectors_device(settings.render.device))
+    watch.stage("analyse", promised_frames(film) or None)
+    with (
+        Reader(film, keep_going=settings.keep_going, side=settings.analyze.detect_side) as reader,
+        prefetch(reader, AHEAD) as frames,
+    ):
+        analysis = analyse(_counted(frames, watch), film, settings.analyze, finder)
+        repaired = f"{reader.repaired} frames without a usable time stamp got one" if reader.repaired else ""
+        return analysis, " ".join(filter(None, (reader.damage, repaired)))
+
+
+def _detectors_device(name: str) -> str:
+    """The device that `--device` means; torch is asked only where there may be a GPU."""
+    if name == "cpu" or (name == "auto" and not may_have_gpu()):
+        return "cpu"
+    from vidsr.upscale import pick_device
+
+    return str(pick_device(name))
+
+
+def fitting(path: Path, film: Film) -> Analysis:
+    """The analysis in a file; InputError where it is that of another film."""
+    analysis = load(path)
+    if (analysis.width, analysis.height, analysis.time_base) != (film.width, film.height, film.time_base):
+        raise InputError(f"{path} was made from another film ({analysis.name}, {analysis.width}x{analysis.height})")
+    return analysis
+
+
+def kept_analysis(work: Plan, folder: Path, watch: Watch) -> tuple[Analysis, str]:
+    """The analysis: left by an earlier run, or as the plan says."""
+    path = folder / "tracks.json"
+    if whole(path) and (folder / "damage").exists():
+        return fitting(path, work.film), damage_of(folder)
+    analysis, found = analysis_of(work, watch)
+    partial = partial_of(path)
+    save(analysis, partial)
+    durable(folder / "damage", found)
+    durable(path.with_suffix(".sha256"), sha256(partial))
+    settle(partial, path)
+    return analysis, found
+
+
+def damage_of(folder: Path) -> str:
+    """What the analysis in a work folder found damaged, '' if nothing."""
+    return (folder / "damage").read_text(encoding="utf-8", errors="surrogateescape")
+
+
+def analysis_of(work: Plan, watch: Watch) -> tuple[Analysis, str]:
+    """The analysis that a plan asks for, without a work folder; also what is damaged in the film."""
+    if work.settings.tracks is not None:
+        return fitting(Path(work.settings.tracks), work.film), ""
+    return analyse_film(work.film, work.settings, watch)
+
+
+def frame_range(timeline: NDArray[np.int64], film: Film, settings: Enhance) -> tuple[int, int]:
+    """`--start` and `--end`, seconds from the first frame, as frame numbers, end excluded."""
+    seconds = (timeline - timeline[0]) * float(film.time_base)
+    first = int(np.searchsorted(seconds, settings.start or 0.0, "left"))
+    stop = len(timeline) if settings.end is None else int(np.searchsorted(seconds, settings.end, "left"))
+    if first >= stop:
+        raise InputError(f"no frame of {film.path} lies between --start and --end; it lasts {seconds[-1]:.1f} s")
+    return first, stop
+
+
+def segments(
+    first: int, stop: int, film: Film, settings: Enhance, is_quiet: Callable[[tuple[int, int]], bool] = lambda _: False
+) -> list[tuple[int, int]]:
+    """The range cut into pieces of about `segment_s`, on a grid that does not depend on where the range begins.
+
+    Neighbours in which nothing is to be restored are one piece, up to QUIET of the grid: it is soon done again, should
+    the run be stopped, and each piece costs two processes.
+    """
+    length = min(max(1, round(settings.segment_s * float(film.rate))), MOST_IN_SEGMENT)
+    edges = [first, *range((first // length + 1) * length, stop, length), stop]
+    together = min(QUIET, MOST_IN_SEGMENT // length) * length
+    joined: list[tuple[int, int]] = []
+    for begin, end in pairwise(edges):
+        before = joined[-1][0] if joined else begin
+        if before != begin and before // together == begin // together and is_quiet((before, end)):
+            joined[-1] = before, end
+        else:
+            joined.append((begin, end))
+    return joined
+
+
+def restorable(tracks: tuple[Track, ...], chosen: str) -> tuple[tuple[Track, ...], dict[int, str]]:
+    """The tracks to restore, and for each other one the reason why it is passed through."""
+    wanted = {track.id for track in select(tracks, chosen)}
+    reasons = {track.id: "not chosen by --faces" for track in tracks if track.id not in wanted}
+    reasons |= {
+        track.id: f"its window is wider than the {MAX_WINDOW:.0f} pixels that the model helps"
+        for track in tracks
+        if track.id in wanted and track.window > MAX_WINDOW
+    }
+    reasons |= {track.id: HIDDEN for track in tracks if track.id not in reasons and not track.weight.any()}
+    return tuple(track for track in tracks if track.id not in reasons), reasons
+
+
+def render_range(
+    work: Plan, job: Job, timeline: NDArray[np.int64], span: tuple[int, int], watch: Watch, tell: Tell | None = None
+) -> Iterator[Frame]:
+    """Frames of a range of the film, restored: the one path that films, resumed films and previews share."""
+    from vidsr.render import render, unheard
+
+    first, stop = span
+    halo = (max(0, first - job.halo), min(len(timeline), stop + job.halo))
+    near = [track for track in job.tracks if track.first < halo[1] and halo[0] < track.stop]
+    job = dataclasses.replace(job, tracks=near)
+    with (
+        Reader(
+            work.film, first=halo[0], stop=halo[1], timeline=timeline, keep_going=work.settings.keep_going
+        ) as reader,
+        prefetch(reader, AHEAD) as frames,
+    ):
+        for frame in render(frames, first, stop, job, tell or unheard):
+            active = sum(t.first <= frame.index < t.stop for t in job.tracks)
+            yield frame
+            watch.advance(1, active)
+
+
+def _pass(work: Plan, timeline: NDArray[np.int64], span: tuple[int, int], writer: Writer, watch: Watch) -> None:
+    """A range in which no face is restored: the decoder's own pictures, handed on as they are."""
+    with Reader(
+        work.film,
+        first=span[0],
+        stop=span[1],
+        timeline=timeline,
+        keep_going=work.settings.keep_going,
+        writer=writer,
+    ) as reader:
+        for _ in reader:
+            watch.advance(1, 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Faces:
+    """The tracks to restore, and the model on its device, which is opened for the first segment that has one."""
+
+    work: Plan
+    tracks: tuple[Track, ...]
+    restorer: Callable[[Plan], Restorer]
+
+    @cached_property
+    def job(self) -> Job:
+        return make_job(self.work, self.tracks, self.restorer(self.work))
+
+    def none_in(self, span: tuple[int, int]) -> bool:
+        """Whether the frames of a range stay what they are."""
+        shown = any(track.first < span[1] and span[0] < track.stop for track in self.tracks)
+        return self.work.scale == 1 and not shown
+
+
+def render_segment(
+    path: Path, faces: Faces, timeline: NDArray[np.int64], span: tuple[int, int], watch: Watch, endings: Behind
+) -> None:
+    """Render one segment to `path`, with its checksum beside it; nothing half-done keeps either name.
+
+    Its end is left to `endings`, so that the next segment's beginning fills the gap while this one's encoder runs dry.
+    """
+    partial, work, tally = partial_of(path), faces.work, Tally()
+    with ExitStack() as stack:
+        writer = stack.enter_context(Writer(partial, output_spec(work), timeline[span[0] : span[1]]))
+        if faces.none_in(span):
+            _pass(work, timeline, span, writer, watch)
+        else:
+            sink = stack.enter_context(drained(writer.write, AHEAD))
+            for frame in render_range(work, faces.job, timeline, span, watch, tally.hear):
+                sink.put(frame)
+        endings.wait()
+        encoding = stack.pop_all()
+
+    def end() -> None:
+        encoding.close()
+        durable(path.with_suffix(TALLY), tally.dump())
+        settle(partial, path)
+        durable(path.with_suffix(".sha256"), sha256(path))
+
+    endings.then(end)
+    if work.film.pixels.frame_bytes(work.film.height, work.film.width) * work.scale**2 > BOTH_MIB << 20:
+        endings.wait()
+
+
+def make_job(work: Plan, tracks: tuple[Track, ...], restorer: Restorer | None = None) -> Job:
+    """What the ranges of one film share; puts the model on its device where no `restorer` has it there already."""
+    from vidsr.network import Plain
+    from vidsr.render import Job
+
+    render_settings = work.settings.render
+    calm = not render_settings.keep_grain and not isinstance(work.model.network, Plain)
+    return Job(work.planes, tracks, restorer or make_restorer(work), render_settings.batch, calm)
+
+
+def make_restorer(work: Plan) -> Restorer:
+    """Put the model on its device."""
+    from vidsr.upscale import Restorer, pick_device, pick_dtype
+
+    device = pick_device(work.settings.render.device)
+    return Restorer(work.model, device, pick_dtype(work.settings.render.precision, device))
+
+
+def promised_frames(film: Film) -> int:
+    """How many frames a film says that it has; 0 where it does not."""
+    return round(film.duration_s * film.rate) if film.duration_s else 0
+
+
+def analyze(source: Path, output: Path, settings: Enhance, watch: Watch) -> tuple[Analysis, str]:
+    """Find the faces of a film and write them to `output`; also gives what is damaged in the film, '' if nothing is."""
+    film = probe(source)
+    output = checked_output(output, film, settings.overwrite)
+    analysis, damage = analyse_film(film, settings, watch)
+    partial = partial_of(output)
+    with told(output):
+        try:
+            save(analysis, partial)
+            settle(partial, output)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    return analysis, damage
