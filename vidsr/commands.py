@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vidsr import __version__, config, signals
+from vidsr import __version__, config, settings_file, signals
 from vidsr.commands_train import shard, sheet, train
+from vidsr.console import shown as _shown
+from vidsr.console import verbosity
 from vidsr.errors import VidsrError
 from vidsr.evaluate.cli import evaluate
 from vidsr.options import ANALYZE, ENCODE, ENHANCE, HELP, RENDER, enhance_settings, options
@@ -23,12 +25,6 @@ if TYPE_CHECKING:
     from vidsr.weights import Model
 
 FAILED, SOME_FAILED, INTERRUPTED, TERMINATED = 1, 3, 130, 143
-FILM_SUFFIXES = frozenset(
-    [
-        *(".mp4", ".mkv", ".mov", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts"),
-        *(".m4v", ".gif", ".wmv", ".flv", ".ogv", ".3gp", ".vob"),
-    ]
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -51,7 +47,7 @@ SOURCE = click.Path(path_type=Path)
 @options(config.Enhance, *ENHANCE)
 @click.option("--report", type=SOURCE, help="Write what happened to every frame and face as JSON.")
 @click.option("--fresh", is_flag=True, help="Drop what an earlier, unfinished run has left.")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@verbosity
 def enhance(
     inputs: tuple[Path, ...], output: Path | None, report: Path | None, fresh: bool, quiet: bool, **values: object
 ) -> None:
@@ -131,22 +127,19 @@ def _enhance_one(
 
 def _films(inputs: Sequence[Path]) -> Iterator[Path]:
     from vidsr.files import is_folder
+    from vidsr.video import is_film_name
 
     for given in inputs:
         if not is_folder(given):
             yield given
             continue
         try:
-            found = sorted(filter(_is_film, given.iterdir()))
+            found = sorted(path for path in given.iterdir() if is_film_name(path) and ".enhanced." not in path.name)
         except OSError as error:
             raise VidsrError(f"the folder {given} cannot be read: {error.strerror}") from error
         if not found:
             raise click.UsageError(f"the folder {given} holds no films")
         yield from found
-
-
-def _is_film(path: Path) -> bool:
-    return path.suffix.lower() in FILM_SUFFIXES and ".enhanced." not in path.name
 
 
 def _check_targets(films: Sequence[Path], output: Path | None, report: Path | None, overwrite: bool) -> None:
@@ -168,7 +161,7 @@ def _check_targets(films: Sequence[Path], output: Path | None, report: Path | No
 @options(config.Analyze, *ANALYZE)
 @options(config.Render, "device")
 @options(config.Enhance, "overwrite", "keep_going")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@verbosity
 def analyze(source: Path, output: Path, quiet: bool, **values: object) -> None:
     """Find the shots and faces of a film and write them to a file that `enhance --tracks` takes."""
     from vidsr import jobs
@@ -192,7 +185,7 @@ def analyze(source: Path, output: Path, quiet: bool, **values: object) -> None:
 @options(config.Render, *RENDER)
 @options(config.Analyze, *ANALYZE)
 @options(config.Enhance, "tracks", "overwrite", "keep_going")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@verbosity
 def preview(source: Path, frames: str, output: Path, quiet: bool, **values: object) -> None:
     """Render a range of frames by the same path as enhance, beside the plain enlargement."""
     from vidsr.preview import preview as make
@@ -247,6 +240,9 @@ for _command in (evaluate, train, shard, sheet):
     cli.add_command(_command)
 
 
+settings_file.configurable(cli)
+
+
 def _complain(error: VidsrError) -> None:
     _say(f"error: {error}", err=True)
     for line in error.details.strip().splitlines()[-5:]:
@@ -255,11 +251,6 @@ def _complain(error: VidsrError) -> None:
 
 def _say(line: str, err: bool = False) -> None:
     click.echo(_shown(line), err=err)
-
-
-def _shown(text: str) -> str:
-    """Text from outside (names, what ffmpeg quotes of a file) as one line that cannot command the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _say_how_to_go_on() -> None:
@@ -271,7 +262,7 @@ def main() -> None:
     """Run the command line; errors that a user can act upon become one sentence and an exit code."""
     signals.listen(_say_how_to_go_on)
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="vidsr", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         _say_how_to_go_on()
         sys.exit(INTERRUPTED)

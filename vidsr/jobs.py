@@ -19,9 +19,10 @@ from vidsr.detect import open_detector
 from vidsr.errors import InputError, OutputError, VidsrError
 from vidsr.files import beside, durable, partial_of, settle, told
 from vidsr.frame import Frame, Track
+from vidsr.log import logged, tell
 from vidsr.plan import Plan, checked_output, output_spec
 from vidsr.render import MAX_WINDOW, Job, Tell, render, unheard
-from vidsr.report import HIDDEN, VERSION, Report, fates
+from vidsr.report import HIDDEN, VERSION, Report, fates, outside
 from vidsr.report import spans as spans_of
 from vidsr.stream import drained, prefetch
 from vidsr.tally import Tally
@@ -182,8 +183,8 @@ def enhance(work: Plan, watch: Watch) -> Report:
     """
     with told(work.output):
         try:
-            with opened(work) as folder:
-                return _finished(work, folder, watch)
+            with opened(work) as folder, logged(work, watch) as heard:
+                return _finished(work, folder, heard)
         except VidsrError as error:
             if DISK_FULL not in error.details:
                 raise
@@ -195,6 +196,7 @@ def _finished(work: Plan, folder: Path, watch: Watch) -> Report:
     keep = False
     try:
         report = delivered(folder, work.output) or _enhance(work, folder, watch)
+        tell(report)
         keep = work.settings.keep_work
         return report
     except InputError:  # the next try would end in the same way, unless it was the film's disk that went away
@@ -213,6 +215,7 @@ def _enhance(work: Plan, folder: Path, watch: Watch) -> Report:
     analysis, damage = _analysis(work, folder, watch)
     first, stop = frame_range(analysis.timeline, work.film, work.settings)
     tracks, reasons = restorable(analysis.tracks, work.settings.render.faces)
+    reasons |= outside(analysis.tracks, first, stop)
     paths = _rendered(work, folder, analysis, (first, stop), tracks, watch)
     watch.stage("publish", None)
     check_unchanged(work)

@@ -21,7 +21,7 @@ from vidsr.weights import sha256
 
 FORMAT = 2
 OWN = re.compile(
-    r"(lock|damage|delivered|manifest\.json|tracks\.(json|sha256)|whole\.\w+|\d+-\d+\.(nut|sha256|tally\.json))(\.partial)?"
+    r"(lock|log\.txt|damage|delivered|manifest\.json|tracks\.(json|sha256)|whole\.\w+|\d+-\d+\.(nut|sha256|tally\.json))(\.partial)?"
 )
 """Names in a work folder."""
 
