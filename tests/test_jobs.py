@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -364,7 +365,7 @@ def test_the_log_says_what_ran_and_how_it_ended(film: Path, tmp_path: Path) -> N
         assert words in first
     assert re.search(r"INFO analyse: \d+\.\d s, 30 frames", first)
     assert re.search(r"DEBUG ffmpeg .*-i .*film\.mp4", first)
-    assert first.splitlines()[-2].endswith("ERROR stopped: KeyboardInterrupt")
+    assert first.splitlines()[-1].endswith("ERROR stopped: KeyboardInterrupt")
     run(film, output, settings(keep_work=True))
     both = path.read_text()
     assert both.startswith(first)
@@ -398,3 +399,25 @@ def test_a_log_that_cannot_be_written_stops_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["half.mp4", "none.mp4"]
     assert not log.log.handlers
     assert log.log.level == 0
+
+
+def test_films_that_are_under_way_together_have_logs_of_their_own(film: Path, tmp_path: Path) -> None:
+    works = [plan(film, tmp_path / f"{name}.mp4", settings(), weights.load("plain")) for name in "ab"]
+    for work in works:
+        work.folder.mkdir()
+    before = log.log.level
+    one, other = (log.logged(work, Silent()) for work in works)
+    watch = one.__enter__()
+    other.__enter__().stage("render", 3)
+    watch.stage("analyse", 3)
+    one.__exit__(None, None, None)
+    assert log.log.level == logging.DEBUG
+    log.log.debug("a command")
+    other.__exit__(None, None, None)
+    assert log.log.level == before
+    first, second = ((work.folder / "log.txt").read_text() for work in works)
+    for text, own, foreign in ((first, "a.mp4: x1", "b.mp4"), (second, "b.mp4: x1", "a.mp4")):
+        assert own in text
+        assert foreign not in text
+    assert ("render begins" in first, "a command" in first) == (False, False)
+    assert ("analyse begins" in second, "a command" in second) == (False, True)

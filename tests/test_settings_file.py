@@ -103,6 +103,7 @@ def test_what_is_wrong_in_a_file_is_one_sentence(home: Path, text: str) -> None:
     ],
 )
 def test_a_file_that_came_with_the_films_sets_harmless_options_only(home: Path, line: str) -> None:
+    Path("evil.safetensors").touch()
     Path("vidsr.toml").write_text(f"[enhance]\n{line}\n")
     with pytest.raises(InputError, match="may not be set by a file in the working folder"):
         given("enhance", "film.mp4")

@@ -19,7 +19,7 @@ from vidsr.detect import open_detector
 from vidsr.errors import InputError, OutputError, VidsrError
 from vidsr.files import beside, durable, partial_of, settle, told
 from vidsr.frame import Frame, Track
-from vidsr.log import logged, tell
+from vidsr.log import logged, tell, timed
 from vidsr.plan import Plan, checked_output, output_spec
 from vidsr.render import MAX_WINDOW, Job, Tell, render, unheard
 from vidsr.report import HIDDEN, VERSION, Report, fates, outside
@@ -196,7 +196,7 @@ def _finished(work: Plan, folder: Path, watch: Watch) -> Report:
     keep = False
     try:
         report = delivered(folder, work.output) or _enhance(work, folder, watch)
-        tell(report)
+        tell(work, report)
         keep = work.settings.keep_work
         return report
     except InputError:  # the next try would end in the same way, unless it was the film's disk that went away
@@ -276,7 +276,8 @@ def analyze(source: Path, output: Path, settings: Enhance, watch: Watch) -> tupl
     """Find the faces of a film and write them to `output`; also gives what is damaged in the film, '' if nothing is."""
     film = probe(source)
     output = checked_output(output, film, settings.overwrite)
-    analysis, damage = analyse_film(film, settings, watch)
+    with timed(watch) as heard:
+        analysis, damage = analyse_film(film, settings, heard)
     partial = partial_of(output)
     with told(output):
         try:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from vidsr import __version__
 from vidsr.console import shown
@@ -24,10 +24,12 @@ from vidsr.errors import VidsrError
 from vidsr.plan import Plan
 from vidsr.report import Report
 from vidsr.video import tools
-
-NAME = "log.txt"
+from vidsr.workfolder import LOG
 
 log = logging.getLogger("vidsr")
+
+if TYPE_CHECKING:
+    Say = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 
 class Watch(Protocol):
@@ -38,7 +40,19 @@ class Watch(Protocol):
 
 
 class _File(logging.FileHandler):
-    """A log that never stops the work: where the disk is full, lines are missing."""
+    """One film's log, which never stops the work: where the disk is full, lines are missing.
+
+    It leaves out what is said of other films that are under way at the same time; ffmpeg's commands name their files.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        others = [other.before for other in log.handlers if isinstance(other, _File)]
+        self.before: int = others[0] if others else log.level
+        self.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return getattr(record, "file", self.baseFilename) == self.baseFilename
 
     def handleError(self, record: logging.LogRecord) -> None:
         pass
@@ -59,8 +73,9 @@ class _Lines(logging.Formatter):
 class _Stages:
     """Logs how long each stage took, and tells the watch behind it."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, say: Say) -> None:
         self._watch = watch
+        self._say = say
         self._name = ""
         self._began = 0.0
         self._frames = 0
@@ -68,7 +83,7 @@ class _Stages:
     def stage(self, name: str, frames: int | None) -> None:
         self.end()
         self._name, self._began, self._frames = name, time.monotonic(), 0
-        log.info("%s begins", name)
+        self._say.info("%s begins", name)
         self._watch.stage(name, frames)
 
     def advance(self, frames: int, faces: int) -> None:
@@ -78,8 +93,18 @@ class _Stages:
     def end(self) -> None:
         if self._name:
             count = f", {self._frames} frames" if self._frames else ""
-            log.info("%s: %.1f s%s", self._name, time.monotonic() - self._began, count)
+            self._say.info("%s: %.1f s%s", self._name, time.monotonic() - self._began, count)
         self._name = ""
+
+
+@contextmanager
+def timed(watch: Watch, say: Say = log) -> Iterator[Watch]:
+    """Log how long each stage takes that the watch is told of."""
+    stages = _Stages(watch, say)
+    try:
+        yield stages
+    finally:
+        stages.end()
 
 
 @contextmanager
@@ -88,52 +113,65 @@ def logged(work: Plan, watch: Watch) -> Iterator[Watch]:
 
     While it is kept, the package's logger lets everything through.
     """
-    with _kept(work.folder / NAME):
-        _begin(work)
-        stages = _Stages(watch)
+    say = _about(work)
+    with _kept(work.folder / LOG):
+        _begin(work, say)
         try:
-            yield stages
+            with timed(watch, say) as stages:
+                yield stages
         except VidsrError as error:
-            log.error("%s", error)
+            say.error("%s", error)
             for line in error.details.strip().splitlines():
-                log.error("| %s", line)
+                say.error("| %s", line)
             raise
         except Exception:
-            log.exception("this is a bug")
+            say.exception("this is a bug")
             raise
         except BaseException as error:
-            log.error("stopped: %s", type(error).__name__)
+            say.error("stopped: %s", type(error).__name__)
             raise
-        finally:
-            stages.end()
+
+
+def tell(work: Plan, report: Report) -> None:
+    """Log what came out."""
+    say = _about(work)
+    say.info("faces restored in %d of %d frames", report.restored, report.stop - report.first)
+    for warning in report.warnings:
+        say.warning("%s", warning)
+
+
+def _about(work: Plan) -> Say:
+    """What is said with this goes into one film's log only."""
+    return logging.LoggerAdapter(log, {"file": str(work.folder / LOG)})
 
 
 @contextmanager
 def _kept(path: Path) -> Iterator[None]:
-    handler: logging.Handler = logging.NullHandler()
-    with suppress(OSError):  # without a log, the film is enhanced all the same
+    try:
         handler = _File(path)
-    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
-    level = log.level
+    except OSError:  # without a log, the film is enhanced all the same
+        yield
+        return
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
     try:
         yield
     finally:
-        log.setLevel(level)
         log.removeHandler(handler)
+        if not any(isinstance(other, _File) for other in log.handlers):
+            log.setLevel(handler.before)
         handler.close()
 
 
-def _begin(work: Plan) -> None:
+def _begin(work: Plan, say: Say) -> None:
     film = work.film
-    log.info("%s", _versions())
-    log.info("process %d: %s", os.getpid(), shlex.join(sys.argv))
+    say.info("%s", _versions())
+    say.info("process %d: %s", os.getpid(), shlex.join(sys.argv))
     size = f"{film.width}x{film.height}, {float(film.rate):.3f} frames/s, {film.duration_s} s"
-    log.info("input %s: %s in %s, %s, %s", film.path, film.codec, film.container, size, film.decoded)
-    log.info("output %s: x%d", work.output, work.scale)
-    log.info("model %s, sha256 %s", work.model.name, work.model.sha256 or "none")
-    log.info("settings %s", json.dumps(dataclasses.asdict(work.settings)))
+    say.info("input %s: %s in %s, %s, %s", film.path, film.codec, film.container, size, film.decoded)
+    say.info("output %s: x%d", work.output, work.scale)
+    say.info("model %s, sha256 %s", work.model.name, work.model.sha256 or "none")
+    say.info("settings %s", json.dumps(dataclasses.asdict(work.settings)))
 
 
 @lru_cache(maxsize=1)
@@ -151,10 +189,3 @@ def _installed(name: str) -> bool:
     except ModuleNotFoundError:
         return False
     return True
-
-
-def tell(report: Report) -> None:
-    """Log what came out."""
-    log.info("faces restored in %d of %d frames", report.restored, report.stop - report.first)
-    for warning in report.warnings:
-        log.warning("%s", warning)

@@ -169,12 +169,20 @@ def _unknown(key: str, names: Sequence[str], in_section: bool) -> str:
 def _require_allowed(source: Source, at: Sequence[str], name: str, value: object) -> None:
     if name in NEVER:
         raise source.wrong(at, "cannot stand in a settings file: what is read and written is said in the command")
-    named = name == "model" and isinstance(value, str) and ("/" in value or "." in value)
+    words = value if isinstance(value, list) else [value]
+    named = name == "model" and any("/" in str(word) or _is_file(str(word)) for word in words)
     if not source.own and (name not in HARMLESS or named):
         what = "as a file may" if named else "may"
         raise source.wrong(
             at, f"{what} not be set by a file in the working folder; put it into {_config_folder() / 'vidsr' / NAME}"
         )
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _value(option: click.Option, value: object, source: Source, at: Sequence[str]) -> object:
