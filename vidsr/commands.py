@@ -47,9 +47,16 @@ SOURCE = click.Path(path_type=Path)
 @options(config.Enhance, *ENHANCE)
 @click.option("--report", type=SOURCE, help="Write what happened to every frame and face as JSON.")
 @click.option("--fresh", is_flag=True, help="Drop what an earlier, unfinished run has left.")
+@click.option("--dry-run", is_flag=True, help="Do two seconds only, and say what the whole will come to.")
 @verbosity
 def enhance(
-    inputs: tuple[Path, ...], output: Path | None, report: Path | None, fresh: bool, quiet: bool, **values: object
+    inputs: tuple[Path, ...],
+    output: Path | None,
+    report: Path | None,
+    fresh: bool,
+    dry_run: bool,
+    quiet: bool,
+    **values: object,
 ) -> None:
     """Restore the faces in films, or in all films of folders.
 
@@ -59,6 +66,9 @@ def enhance(
     _check_targets(films, output, report, bool(values["overwrite"]))
     settings = enhance_settings(values)
     model = _model(settings)
+    if dry_run:
+        fine = [_dry_run(film, output, settings, model, quiet) for film in films]
+        sys.exit(0 if all(fine) else SOME_FAILED if len(films) > 1 else FAILED)
     failures, taken = [], set[Path]()
     for film in films:
         try:
@@ -76,6 +86,24 @@ def enhance(
         sys.exit(SOME_FAILED)
     if failures:
         sys.exit(FAILED)
+
+
+def _dry_run(film: Path, output: Path | None, settings: config.Enhance, model: Model, quiet: bool) -> bool:
+    """Say what would be done; of two seconds it is, out of sight. False where it could not be done."""
+    from vidsr import trial
+    from vidsr.plan import plan
+    from vidsr.progress import Bars
+
+    try:
+        work = plan(film, output, settings, model)
+        with Bars(_shown(film.name), quiet) as bars:
+            found = trial.estimate(work, bars)
+    except VidsrError as error:
+        _complain(error)
+        return False
+    for line in trial.lines(found):
+        _say(line)
+    return True
 
 
 @contextmanager
@@ -188,7 +216,7 @@ def analyze(source: Path, output: Path, quiet: bool, **values: object) -> None:
 @verbosity
 def preview(source: Path, frames: str, output: Path, quiet: bool, **values: object) -> None:
     """Render a range of frames by the same path as enhance, beside the plain enlargement."""
-    from vidsr.preview import preview as make
+    from vidsr.previewing import preview as make
     from vidsr.progress import Bars
 
     settings = enhance_settings(values)
