@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -88,13 +88,13 @@ def enlarged(frame: Frame, planes: Planes) -> Frame:
     """The whole frame at `planes.scale` by Lanczos; at 1 a copy of the same samples."""
     scale, peak = planes.scale, planes.pixels.peak
     if scale == 1:
-        return Frame(frame.index, frame.pts, frame.luma.copy(), frame.chroma.copy())
+        return replace(frame, luma=frame.luma.copy(), chroma=frame.chroma.copy())
     height, width = frame.luma.shape[0] * scale, frame.luma.shape[1] * scale
     site = planes.chroma_from_luma()[0, 2]
     luma = _enlarged(frame.luma, scale, 0.0, (height, width), peak)
     shape = planes.pixels.chroma_shape(height, width)
     chroma = np.stack([_enlarged(plane, scale, site * (1 - 1 / scale), shape, peak) for plane in frame.chroma])
-    return Frame(frame.index, frame.pts, luma, as_samples(chroma, peak))
+    return replace(frame, luma=luma, chroma=as_samples(chroma, peak))
 
 
 def _to_density(picture: Tensor, ratio: float) -> tuple[Tensor, int]:

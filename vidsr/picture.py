@@ -100,3 +100,9 @@ def to_rgb(small: Small, colour: Colour) -> Rgb:
 def small_rgb(frame: Frame, colour: Colour, side: int) -> Rgb:
     """The frame as RGB `(h, w, 3)`, uint8, its long side reduced to `side`; never enlarged."""
     return to_rgb(reduce(frame, colour.pixels.depth, side), colour)
+
+
+def png(rgb: Rgb) -> bytes:
+    """A picture `(h, w, 3)` as a PNG file."""
+    _, packed = cv2.imencode(".png", rgb[..., ::-1])
+    return packed.tobytes()
