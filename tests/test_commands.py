@@ -16,6 +16,7 @@ import pytest
 
 from tests.test_report import validate
 from vidsr import commands, config, options
+from vidsr.data.films import films_below
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "tests/samples/portrait.mp4"
@@ -275,3 +276,27 @@ def test_models_and_doctor_find_the_install_whole() -> None:
     assert found.returncode == 0, found.stdout
     assert "ok  ffmpeg" in found.stdout
     assert "ok  models" in found.stdout
+
+
+def test_quiet_says_nothing_and_verbose_says_what_is_done(film: Path) -> None:
+    found = vidsr("enhance", film, *FAST)
+    assert (found.stdout, found.stderr) == ("", "")
+    loud = [word for word in FAST if word != "-q"]
+    found = vidsr("enhance", film, *loud, "--overwrite", "-v")
+    assert "analyse:" in found.stderr
+    assert "torch" in found.stderr
+    assert "pipe:1" not in found.stderr
+    found = vidsr("enhance", film, *loud, "--overwrite", "-vv")
+    assert "pipe:1" in found.stderr
+    found = vidsr("enhance", film, *loud, "-vv", "-q")
+    assert found.stdout == ""
+    assert found.stderr.count("exists") == 1
+    assert len(found.stderr.splitlines()) == 1
+
+
+def test_a_folder_is_searched_for_the_films_that_training_finds(tmp_path: Path) -> None:
+    for name in ("a.VOB", "b.txt", "c.mp4", "d.enhanced.mp4", "e.3gp"):
+        (tmp_path / name).touch()
+    wanted = [tmp_path / name for name in ("a.VOB", "c.mp4", "e.3gp")]
+    assert list(commands._films([tmp_path])) == wanted
+    assert films_below(tmp_path) == [*wanted[:2], tmp_path / "d.enhanced.mp4", wanted[2]]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.faces import track_of
 from vidsr.record import Record
-from vidsr.report import HIDDEN, NO_FACE, VERSION, Report, Span, fates, parse, spans
+from vidsr.report import HIDDEN, NO_FACE, OUTSIDE, VERSION, Report, Span, fates, outside, parse, spans
 from vidsr.tally import Tally, Verdict
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "vidsr/report.schema.json").read_text())
@@ -106,3 +106,12 @@ def test_a_covered_face_is_said_in_words() -> None:
     clear, covered = fates((seen, hidden), {}, heard)
     assert (clear.warning, clear.agreement, clear.sharpness_before, clear.sharpness_after) == ("", 0.98, 4.0, 6.5)
     assert "contradicts 40%" in covered.warning
+
+
+def test_a_face_that_the_range_does_not_show_is_not_called_restored() -> None:
+    tracks = [track_of(10, (50.0, 50.0), 60.0, first=first, ident=first) for first in (5, 6, 15, 24, 25)]
+    reasons = outside(tracks, 15, 25)
+    assert reasons == {5: OUTSIDE, 25: OUTSIDE}
+    found = {fate.id: (fate.state, fate.reason) for fate in fates(tracks, reasons, Tally())}
+    assert found[5] == found[25] == ("passed", OUTSIDE)
+    assert [found[number][0] for number in (6, 15, 24)] == ["restored"] * 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import traceback
@@ -13,23 +12,19 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from vidsr import __version__, config, signals
+from vidsr import __version__, config, settings_file, signals
+from vidsr.commands_train import shard, sheet, train
+from vidsr.console import shown as _shown
+from vidsr.console import verbosity
 from vidsr.errors import VidsrError
 from vidsr.evaluate.cli import evaluate
-from vidsr.options import ANALYZE, ENCODE, ENHANCE, HELP, RENDER, TRAIN, enhance_settings, options
+from vidsr.options import ANALYZE, ENCODE, ENHANCE, HELP, RENDER, enhance_settings, options
 
 if TYPE_CHECKING:
-    from vidsr.data.stills import Faces
     from vidsr.report import Report
     from vidsr.weights import Model
 
 FAILED, SOME_FAILED, INTERRUPTED, TERMINATED = 1, 3, 130, 143
-FILM_SUFFIXES = frozenset(
-    [
-        *(".mp4", ".mkv", ".mov", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts"),
-        *(".m4v", ".gif", ".wmv", ".flv", ".ogv", ".3gp", ".vob"),
-    ]
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -52,9 +47,16 @@ SOURCE = click.Path(path_type=Path)
 @options(config.Enhance, *ENHANCE)
 @click.option("--report", type=SOURCE, help="Write what happened to every frame and face as JSON.")
 @click.option("--fresh", is_flag=True, help="Drop what an earlier, unfinished run has left.")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@click.option("--dry-run", is_flag=True, help="Do two seconds only, and say what the whole will come to.")
+@verbosity
 def enhance(
-    inputs: tuple[Path, ...], output: Path | None, report: Path | None, fresh: bool, quiet: bool, **values: object
+    inputs: tuple[Path, ...],
+    output: Path | None,
+    report: Path | None,
+    fresh: bool,
+    dry_run: bool,
+    quiet: bool,
+    **values: object,
 ) -> None:
     """Restore the faces in films, or in all films of folders.
 
@@ -64,6 +66,9 @@ def enhance(
     _check_targets(films, output, report, bool(values["overwrite"]))
     settings = enhance_settings(values)
     model = _model(settings)
+    if dry_run:
+        fine = [_dry_run(film, output, settings, model, quiet) for film in films]
+        sys.exit(0 if all(fine) else SOME_FAILED if len(films) > 1 else FAILED)
     failures, taken = [], set[Path]()
     for film in films:
         try:
@@ -81,6 +86,24 @@ def enhance(
         sys.exit(SOME_FAILED)
     if failures:
         sys.exit(FAILED)
+
+
+def _dry_run(film: Path, output: Path | None, settings: config.Enhance, model: Model, quiet: bool) -> bool:
+    """Say what would be done; of two seconds it is, out of sight. False where it could not be done."""
+    from vidsr import trial
+    from vidsr.plan import plan
+    from vidsr.progress import Bars
+
+    try:
+        work = plan(film, output, settings, model)
+        with Bars(_shown(film.name), quiet) as bars:
+            found = trial.estimate(work, bars)
+    except VidsrError as error:
+        _complain(error)
+        return False
+    for line in trial.lines(found):
+        _say(line)
+    return True
 
 
 @contextmanager
@@ -137,22 +160,19 @@ def _enhance_one(
 
 def _films(inputs: Sequence[Path]) -> Iterator[Path]:
     from vidsr.files import is_folder
+    from vidsr.video import is_film_name
 
     for given in inputs:
         if not is_folder(given):
             yield given
             continue
         try:
-            found = sorted(filter(_is_film, given.iterdir()))
+            found = sorted(path for path in given.iterdir() if is_film_name(path) and ".enhanced." not in path.name)
         except OSError as error:
             raise VidsrError(f"the folder {given} cannot be read: {error.strerror}") from error
         if not found:
             raise click.UsageError(f"the folder {given} holds no films")
         yield from found
-
-
-def _is_film(path: Path) -> bool:
-    return path.suffix.lower() in FILM_SUFFIXES and ".enhanced." not in path.name
 
 
 def _check_targets(films: Sequence[Path], output: Path | None, report: Path | None, overwrite: bool) -> None:
@@ -174,7 +194,7 @@ def _check_targets(films: Sequence[Path], output: Path | None, report: Path | No
 @options(config.Analyze, *ANALYZE)
 @options(config.Render, "device")
 @options(config.Enhance, "overwrite", "keep_going")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@verbosity
 def analyze(source: Path, output: Path, quiet: bool, **values: object) -> None:
     """Find the shots and faces of a film and write them to a file that `enhance --tracks` takes."""
     from vidsr import jobs
@@ -198,10 +218,10 @@ def analyze(source: Path, output: Path, quiet: bool, **values: object) -> None:
 @options(config.Render, *RENDER)
 @options(config.Analyze, *ANALYZE)
 @options(config.Enhance, "tracks", "overwrite", "keep_going")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@verbosity
 def preview(source: Path, frames: str, output: Path, quiet: bool, **values: object) -> None:
     """Render a range of frames by the same path as enhance, beside the plain enlargement."""
-    from vidsr.preview import preview as make
+    from vidsr.previewing import preview as make
     from vidsr.progress import Bars
 
     settings = enhance_settings(values)
@@ -249,80 +269,11 @@ def doctor(device: str) -> None:
         sys.exit(FAILED)
 
 
-cli.add_command(evaluate)
+for _command in (evaluate, train, shard, sheet):
+    cli.add_command(_command)
 
 
-@cli.command()
-@options(config.Train, *TRAIN)
-@click.option("-o", "--output", type=SOURCE, required=True, help="The model file, .safetensors.")
-def train(output: Path, **values: object) -> None:
-    """Train a model on a folder of sharp, aligned faces; the same command goes on where it stopped.
-
-    Several processes train together under `torchrun --nproc-per-node N -m vidsr.train ...`.
-    """
-    from vidsr.train import train as run
-
-    _print_what_is_logged()
-    run(config.Train(output=str(output), **values), lambda progress: click.echo(str(progress)))  # type: ignore[arg-type]
-    click.echo(str(output))
-
-
-class _Printer(logging.Handler):
-    """Prints what the library tells, as plain lines."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        click.echo(record.getMessage())
-
-
-def _print_what_is_logged() -> None:
-    logger = logging.getLogger("vidsr")
-    logger.handlers = [_Printer()]
-    logger.setLevel(logging.INFO)
-
-
-DATA = click.argument("data", metavar="DATA")
-CACHE = click.option(
-    "--cache", type=SOURCE, help="Where faces cut out of films are kept.  [default: faces beside OUTPUT]"
-)
-
-
-def _faces(data: str, output: Path, cache: Path | None, seed: int) -> Faces:
-    """The faces that DATA holds, after saying what was found."""
-    from vidsr.data.sources import open_faces
-
-    source = open_faces(data, cache or output.parent / "faces", seed)
-    click.echo(str(source))
-    return source.faces
-
-
-@cli.command()
-@DATA
-@click.option("-o", "--output", type=SOURCE, required=True, help="A new folder for the shards.")
-@CACHE
-@options(config.Train, "seed")
-def shard(data: str, output: Path, cache: Path | None, seed: int) -> None:
-    """Write the faces that `train --data DATA` would find as tar shards, in a drawn order."""
-    import numpy as np
-
-    from vidsr.data.shards import write_shards
-
-    written = write_shards(_faces(data, output, cache, seed), output, np.random.default_rng(seed))
-    click.echo(f"{output}: {len(written)} shards")
-
-
-@cli.command()
-@DATA
-@click.option("-o", "--output", type=SOURCE, required=True, help="The picture, .png.")
-@CACHE
-@options(config.Train, "seed")
-def sheet(data: str, output: Path, cache: Path | None, seed: int) -> None:
-    """Show what training makes of DATA: every kind of degradation, enlarged plainly, beside its truth."""
-    import numpy as np
-
-    from vidsr.sheet import save_sheet
-
-    save_sheet(_faces(data, output, cache, seed), np.random.default_rng(seed), output)
-    click.echo(str(output))
+settings_file.configurable(cli)
 
 
 def _complain(error: VidsrError) -> None:
@@ -335,11 +286,6 @@ def _say(line: str, err: bool = False) -> None:
     click.echo(_shown(line), err=err)
 
 
-def _shown(text: str) -> str:
-    """Text from outside (names, what ffmpeg quotes of a file) as one line that cannot command the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _say_how_to_go_on() -> None:
     resumes = sys.argv[1:2] in (["enhance"], ["train"])
     _say("stopped; the same command goes on from here" if resumes else "stopped; nothing was written", err=True)
@@ -349,7 +295,7 @@ def main() -> None:
     """Run the command line; errors that a user can act upon become one sentence and an exit code."""
     signals.listen(_say_how_to_go_on)
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="vidsr", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         _say_how_to_go_on()
         sys.exit(INTERRUPTED)

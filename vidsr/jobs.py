@@ -22,8 +22,9 @@ from vidsr.errors import InputError, OutputError, VidsrError
 from vidsr.files import beside, durable, partial_of, settle, sha256, told
 from vidsr.frame import Frame, Track
 from vidsr.gpu import may_have_gpu
+from vidsr.log import logged, tell, timed
 from vidsr.plan import Plan, checked_output, output_spec
-from vidsr.report import HIDDEN, VERSION, Report, fates
+from vidsr.report import HIDDEN, VERSION, Report, fates, outside
 from vidsr.report import spans as spans_of
 from vidsr.stream import Behind, behind, drained, prefetch
 from vidsr.tally import Tally
@@ -265,8 +266,8 @@ def enhance(work: Plan, watch: Watch) -> Report:
     """
     with told(work.output):
         try:
-            with opened(work) as folder:
-                return _finished(work, folder, watch)
+            with opened(work) as folder, logged(work, watch) as heard:
+                return _finished(work, folder, heard)
         except VidsrError as error:
             if DISK_FULL not in error.details:
                 raise
@@ -278,6 +279,7 @@ def _finished(work: Plan, folder: Path, watch: Watch) -> Report:
     keep = False
     try:
         report = delivered(folder, work.output) or _enhance(work, folder, watch)
+        tell(work, report)
         keep = work.settings.keep_work
         return report
     except InputError:  # the next try would end in the same way, unless it was the film's disk that went away
@@ -296,6 +298,7 @@ def _enhance(work: Plan, folder: Path, watch: Watch) -> Report:
     analysis, damage = _analysis(work, folder, watch)
     first, stop = frame_range(analysis.timeline, work.film, work.settings)
     tracks, reasons = restorable(analysis.tracks, work.settings.render.faces)
+    reasons |= outside(analysis.tracks, first, stop)
     paths = _rendered(work, folder, analysis, (first, stop), tracks, watch)
     watch.stage("publish", None)
     check_unchanged(work)
@@ -355,7 +358,8 @@ def analyze(source: Path, output: Path, settings: Enhance, watch: Watch) -> tupl
     """Find the faces of a film and write them to `output`; also gives what is damaged in the film, '' if nothing is."""
     film = probe(source)
     output = checked_output(output, film, settings.overwrite)
-    analysis, damage = analyse_film(film, settings, watch)
+    with timed(watch) as heard:
+        analysis, damage = analyse_film(film, settings, heard)
     partial = partial_of(output)
     with told(output):
         try:

@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from vidsr import config
 
 Settings = TypeVar("Settings")
 
 Command = Callable[..., None]
+
+Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 CHOICES: dict[str, Sequence[str]] = {
     "scale": config.SCALES,
@@ -46,6 +49,35 @@ RANGES: dict[str, click.ParamType[object]] = {
     "moving": click.FloatRange(0, 1),
     "features": click.IntRange(1, 512),
     "blocks": click.IntRange(1, 128),
+}
+
+FILES = click.Path(readable=False)  # what cannot be read gets a sentence of ours
+PATHS: dict[str, click.ParamType[object]] = {
+    "tracks": FILES,
+    "work_dir": click.Path(file_okay=False, readable=False),
+    "data": FILES,
+    "films": FILES,
+    "validation": FILES,
+    "initial": FILES,
+    "perceptual": FILES,
+}
+
+
+def offer(*words: str, files: bool = False) -> Offer:
+    """What a shell offers for an option: words, and with `files`, names of files."""
+
+    def offered(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
+        # Files come first: click's script for bash forgets what came before them.
+        found = [CompletionItem(begun, type="file")] if files else []
+        return [*found, *(CompletionItem(word) for word in words if word.startswith(begun))]
+
+    return offered
+
+
+OFFERS = {
+    "model": offer(config.Render.model, "plain", files=True),
+    "faces": offer("all", "largest"),
+    "device": offer("auto", "cpu", "cuda"),
 }
 
 HELP = {
@@ -95,17 +127,27 @@ HELP = {
 }
 
 
+def kind_of(name: str) -> click.ParamType[object]:
+    """What an option takes, by the name of its setting."""
+    if name in CHOICES:
+        return click.Choice(CHOICES[name])
+    kinds = RANGES | PATHS
+    return kinds.get(name, click.STRING)
+
+
 def _option(field: dataclasses.Field[object]) -> Callable[[Command], Command]:
     name, default = f"--{field.name.replace('_', '-')}", field.default
     text = HELP[field.name]
     if default is False:
-        return click.option(name, is_flag=True, help=text)
-    kind: object = str
-    if field.name in CHOICES:
-        kind = click.Choice(CHOICES[field.name])
-    elif field.name in RANGES:
-        kind = RANGES[field.name]
-    return click.option(name, type=kind, default=default, show_default=default is not None, help=text)
+        return click.option(name, is_flag=True, default=False, help=text)
+    return click.option(
+        name,
+        type=kind_of(field.name),
+        default=default,
+        show_default=default is not None,
+        shell_complete=OFFERS.get(field.name),
+        help=text,
+    )
 
 
 def options(kind: type[object], *names: str) -> Callable[[Command], Command]:

@@ -1,4 +1,4 @@
-"""How far the work has come: a bar on a terminal, a line every few seconds elsewhere."""
+"""How far the work has come: a bar on a terminal or in a notebook, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -29,17 +29,7 @@ class Bars:
         self._close()
         self._faces = 0
         if not self._quiet:
-            terminal = sys.stderr.isatty()
-            self._bar = tqdm(
-                total=frames,
-                desc=f"{self._name}: {name}",
-                unit=" frames",
-                dynamic_ncols=terminal,
-                mininterval=0.2 if terminal else EVERY_S,
-                ascii=None if terminal else True,
-                file=sys.stderr if terminal else _Lines(),
-                smoothing=0.1,
-            )
+            self._bar = _bar(f"{self._name}: {name}", frames)
 
     def advance(self, frames: int, faces: int) -> None:
         """So many frames more are done."""
@@ -54,6 +44,24 @@ class Bars:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _bar(what: str, frames: int | None) -> tqdm[None]:
+    if "ipykernel" in sys.modules:  # a notebook's kernel, and nothing else, imports it
+        from tqdm.auto import tqdm as in_notebook
+
+        return in_notebook(total=frames, desc=what, unit=" frames", mininterval=0.2, smoothing=0.1)
+    terminal = sys.stderr.isatty()
+    return tqdm(
+        total=frames,
+        desc=what,
+        unit=" frames",
+        dynamic_ncols=terminal,
+        mininterval=0.2 if terminal else EVERY_S,
+        ascii=None if terminal else True,
+        file=sys.stderr if terminal else _Lines(),
+        smoothing=0.1,
+    )
 
 
 class _Lines:

@@ -19,6 +19,7 @@ from vidsr.tally import Tally, Verdict
 VERSION = 1
 NO_FACE = "no face found"
 HIDDEN = "the face is hidden, lost or in profile for the moment"
+OUTSIDE = "outside of --start and --end"
 COVERED = 0.85
 """Agreement below which a face is said to be covered, or too unclear."""
 TOO_SMALL = 24.0
@@ -117,6 +118,11 @@ def _fate(one: Record) -> Fate:
         reason=one.text("reason"),
         warning=one.text("warning"),
     )
+
+
+def outside(tracks: Sequence[Track], first: int, stop: int) -> dict[int, str]:
+    """The reason of every track that no frame of the range `first` to `stop` shows."""
+    return {track.id: OUTSIDE for track in tracks if track.stop <= first or stop <= track.first}
 
 
 def fates(tracks: Sequence[Track], passed: Mapping[int, str], tally: Tally) -> tuple[Fate, ...]:
