@@ -16,6 +16,7 @@ import click
 from vidsr import __version__, config, signals
 from vidsr.errors import VidsrError
 from vidsr.evaluate.cli import evaluate
+from vidsr.models_cli import export, models
 from vidsr.options import ANALYZE, ENCODE, ENHANCE, HELP, RENDER, TRAIN, enhance_settings, options
 
 if TYPE_CHECKING:
@@ -216,19 +217,6 @@ def _span(text: str) -> tuple[int, int]:
 
 
 @cli.command()
-def models() -> None:
-    """List the shipped models and verify their checksums."""
-    from vidsr import weights
-
-    sound = True
-    for line, intact in weights.inventory():
-        click.echo(line)
-        sound = sound and intact
-    if not sound:
-        raise VidsrError("a model file is damaged; install vidsr again")
-
-
-@cli.command()
 @click.option("--device", default="auto", show_default=True, help=HELP["device"])
 def doctor(device: str) -> None:
     """Say what works here, and what to do about what does not."""
@@ -244,7 +232,8 @@ def doctor(device: str) -> None:
         sys.exit(FAILED)
 
 
-cli.add_command(evaluate)
+for other in (evaluate, models, export):
+    cli.add_command(other)
 
 
 @cli.command()

@@ -41,8 +41,8 @@ class Restorer:
     def __init__(self, model: Model, device: torch.device, dtype: torch.dtype) -> None:
         self.device = device
         self.window = model.window
-        self._dtype = dtype
-        self._network = model.network.to(device, dtype).to(memory_format=torch.channels_last)
+        self._dtype = dtype if dtype in model.dtypes else torch.float32
+        self._network = model.network.to(device, self._dtype).to(memory_format=model.layout)
         self._most = 1 << 30
 
     def added(self, clips: Tensor) -> Tensor:
