@@ -49,7 +49,7 @@ class Card:
 class Model:
     """A network ready to run, with its name, its card, and the SHA-256 of its file ('' if it has none).
 
-    `dtypes` are the numbers it can work in, `layout` how they lie in memory.
+    `dtypes` are the numbers it can work in, `layout` how they lie in memory; `notes` are sentences for the report.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Model:
     sha256: str
     dtypes: tuple[torch.dtype, ...] = DTYPES
     layout: torch.memory_format = torch.channels_last
+    notes: tuple[str, ...] = ()
 
     @property
     def window(self) -> int:
@@ -222,6 +223,14 @@ def load(name: str, fidelity: float | None = None) -> Model:
     return _own(path, digest) if is_ours(path) else _foreign(path, digest, fidelity)
 
 
+def load_own(name: str) -> Model:
+    """Load a model of this program's making, to train on from it; raises ModelError for any other."""
+    model = load(name)
+    if not model.ours:
+        raise ModelError(f"{name} is {model.card.architecture}, another project's network: training cannot go on from it")
+    return model
+
+
 def _own(path: Path, digest: str) -> Model:
     card = read_card(path)
     with torch.device("meta"):  # nothing is allocated before the shapes have been compared with the file's
@@ -246,7 +255,8 @@ def _foreign(path: Path, digest: str, fidelity: float | None) -> Model:
     made = adopt(path, found, fidelity)
     card = Card(made.architecture, 1, 0, 0, made.deed, "its author's", "unknown", "", {})
     mark = digest if fidelity is None else hashlib.sha256(f"{digest}{fidelity!r}".encode()).hexdigest()
-    return Model(path.stem, made.network, card, mark, made.dtypes, torch.contiguous_format)
+    note = f"{path.name} is another project's network ({made.architecture}): {made.deed}; it sees every frame alone"
+    return Model(path.stem, made.network, card, mark, made.dtypes, torch.contiguous_format, (note,))
 
 
 def build(card: Card) -> nn.Module:
