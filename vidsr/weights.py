@@ -227,7 +227,9 @@ def load_own(name: str) -> Model:
     """Load a model of this program's making, to train on from it; raises ModelError for any other."""
     model = load(name)
     if not model.ours:
-        raise ModelError(f"{name} is {model.card.architecture}, another project's network: training cannot go on from it")
+        raise ModelError(
+            f"{name} is {model.card.architecture}, another project's network: training cannot go on from it"
+        )
     return model
 
 
