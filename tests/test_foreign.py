@@ -289,6 +289,20 @@ class Fake:
         return torch.full((1, 3, 4 * image.shape[-2], 4 * image.shape[-1]), torch.nan)
 
 
+class Greedy(Fake):
+    """Changes its input in place, as spandrel's RCAN does."""
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return F.interpolate(image.mul_(0.5), scale_factor=4.0)
+
+
+def test_a_network_that_changes_its_input_changes_no_crop() -> None:
+    clip = torch.rand(2, 1, 3, 16, 16)
+    before = clip.clone()
+    foreign.Enlarger("greedy", Greedy(nn.Identity()))(clip)
+    assert torch.equal(clip, before)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

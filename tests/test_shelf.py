@@ -64,7 +64,17 @@ def test_models_of_our_own_are_added_as_a_family(tmp_path: Path) -> None:
         weights.save(path, network(seed), CARD)
         assert vidsr("models", "add", path).exit_code == 0
     assert weights.open_model("pair", 0.0).name == "pair_gan"
-    assert weights.open_model("pair", 0.25).name == "pair_gan+pair_fidelity@0.25"
+    between = weights.open_model("pair", 0.25)
+    assert between.name == "pair_gan+pair_fidelity@0.25"
+    told = vidsr("models", "mix", "pair_gan", "pair_fidelity", "--at", 0.25, "-o", tmp_path / "quarter.safetensors")
+    assert "pair_gan + pair_fidelity at 0.25" in told.output
+    quarter = weights.load(str(tmp_path / "quarter.safetensors"))
+    clip = torch.rand(1, 5, 3, 16, 16)
+    assert torch.equal(quarter.network(clip), between.network(clip)) and not quarter.card.metrics
+    (tmp_path / "other.safetensors").write_bytes(weights.shipped()["vidsr_x4_gan"].read_bytes())
+    for second in (tmp_path / "other.safetensors", saved(tmp_path / "other.pth", compact(4))):
+        found = vidsr("models", "mix", "pair_gan", second, "--at", 0.5, "-o", tmp_path / "none.safetensors")
+        assert isinstance(found.exception, ModelError)
 
 
 def test_a_name_is_new_and_plain(tmp_path: Path, home: Path) -> None:

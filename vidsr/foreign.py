@@ -88,7 +88,8 @@ class _OneByOne(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         with blamed(f"the network of {self.name} failed on a crop of {clip.shape[-1]}x{clip.shape[-2]} pixels"):
-            made = torch.cat([self.restored(crop.contiguous()) for crop in clip])
+            # Copies: some of these networks change their input in place.
+            made = torch.cat([self.restored(crop.clone(memory_format=torch.contiguous_format)) for crop in clip])
         if not bool(made.isfinite().all()):  # waits for the device
             raise ModelError(f"the network of {self.name} gave numbers that are not finite; try --precision fp32")
         return made

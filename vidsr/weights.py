@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from vidsr import shelf
 from vidsr.config import BALANCE, CROP_SIZES
 from vidsr.errors import ModelError
+from vidsr.files import check_writable, told
 from vidsr.lineage import Srgan, Vdsr
 from vidsr.network import SCALE, Plain, Vidsr
 
@@ -224,7 +225,7 @@ def load(name: str, fidelity: float | None = None) -> Model:
 
 
 def load_own(name: str) -> Model:
-    """Load a model of this program's making, to train on from it; raises ModelError for any other."""
+    """Load a model of this program's making, to go on from; raises ModelError for any other."""
     model = load(name)
     if not model.ours:
         raise ModelError(
@@ -277,6 +278,16 @@ def interpolated(sharp: Model, true: Model, fidelity: float) -> Model:
     name = f"{sharp.name}+{true.name}@{fidelity:g}"
     digest = hashlib.sha256(f"{sharp.sha256}{true.sha256}{fidelity!r}".encode()).hexdigest()
     return replace(sharp, name=name, network=network, sha256=digest)
+
+
+def mix(sharp: Model, true: Model, share: float, path: Path, overwrite: bool) -> Model:
+    """Write the network between two as a file of its own: what was measured of either does not hold for it."""
+    check_writable(path, overwrite)
+    made = interpolated(sharp, true, share)
+    card = replace(made.card, stage=f"{sharp.name} + {true.name} at {share:g}", metrics={})
+    with told(path):
+        save(path, made.network, card)
+    return replace(made, card=card)
 
 
 def open_model(name: str, fidelity: float | None) -> Model:
