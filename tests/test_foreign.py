@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from tests.faces import portrait
 from vidsr import foreign, weights
+from vidsr.collection import about, tried
 from vidsr.detect import CenterFace
 from vidsr.errors import DeviceError, ModelError
 from vidsr.foreign import FACE, FaceRestorer
@@ -74,7 +75,7 @@ def in_place(made: Tensor, rgb: Tensor) -> bool:
 @pytest.mark.parametrize("scale", [1, 2, 3, 4, 8])
 def test_any_scale_becomes_four_and_nothing_moves(tmp_path: Path, scale: int) -> None:
     model = weights.open_model(saved(tmp_path / "net.pth", compact(scale, nearest=True)), None)
-    assert f"x{scale}" in weights.about(model) and not model.ours and model.window == 1
+    assert f"x{scale}" in about(model) and not model.ours and model.window == 1
     rgb = face(40)[None]
     made = model.network(rgb[None])
     assert made.shape == (1, 3, 160, 160)
@@ -88,7 +89,7 @@ def test_any_scale_becomes_four_and_nothing_moves(tmp_path: Path, scale: int) ->
 def test_a_network_of_two_is_applied_twice(tmp_path: Path) -> None:
     network = compact(2)
     model = weights.open_model(saved(tmp_path / "net.pth", network), None)
-    assert "applied twice" in weights.about(model)
+    assert "applied twice" in about(model)
     rgb = face(32)[None]
     with torch.inference_mode():
         assert torch.equal(model.network(rgb[None]), network(network(rgb).clamp(0, 1)).clamp(0, 1))
@@ -96,7 +97,7 @@ def test_a_network_of_two_is_applied_twice(tmp_path: Path) -> None:
 
 def test_a_network_of_one_channel_restores_the_luma_and_leaves_colour(tmp_path: Path) -> None:
     model = weights.open_model(saved(tmp_path / "grey.pth", compact(4, channels=1)), None)
-    assert "luma" in weights.about(model)
+    assert "luma" in about(model)
     rgb = face(32)[None]
     added = model.network(rgb[None]) - enlarge(rgb)
     assert added.abs().max() > 0.01
@@ -199,7 +200,7 @@ def gfpgan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_gfpgan_gives_the_same_face_twice(gfpgan: Path) -> None:
     model = weights.open_model(str(gfpgan), None)
     gfpgan.unlink()
-    assert weights.about(model) == "GFPGAN, face restoration at 512 pixels"
+    assert about(model) == "GFPGAN, face restoration at 512 pixels"
     restorer = Restorer(model, CPU, torch.float32)
     clip = face(64)[None, None]
     first = restorer.added(clip)
@@ -209,8 +210,8 @@ def test_gfpgan_gives_the_same_face_twice(gfpgan: Path) -> None:
 
 def test_restoreformer_is_called_as_its_own_program_calls_it(tmp_path: Path) -> None:
     network = small_restoreformer()
-    model = weights.tried(weights.open_model(saved(tmp_path / "rf.pth", network), None))
-    assert weights.about(model) == "RestoreFormer, face restoration at 512 pixels"
+    model = tried(weights.open_model(saved(tmp_path / "rf.pth", network), None))
+    assert about(model) == "RestoreFormer, face restoration at 512 pixels"
     rgb = face(128)[None]
     large = F.interpolate(rgb, scale_factor=4, mode="bicubic", align_corners=False)
     with torch.inference_mode():
@@ -319,14 +320,14 @@ def test_networks_that_restore_nothing_are_refused(
     described = replace(Fake(nn.Identity()), **changes)  # type: ignore[arg-type]
     monkeypatch.setattr(foreign, "_recognised", lambda *_: ("Fake", described))
     with pytest.raises(ModelError, match=words):
-        weights.tried(weights.open_model(saved(tmp_path / "one.pth", compact(4)), None))
+        tried(weights.open_model(saved(tmp_path / "one.pth", compact(4)), None))
 
 
 def test_too_little_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fault = "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
     monkeypatch.setattr(foreign, "_recognised", lambda *_: ("Fake", Fake(nn.Identity(), fault=fault)))
     with pytest.raises(DeviceError, match="more memory than there is"):
-        weights.tried(weights.open_model(saved(tmp_path / "one.pth", compact(4)), None))
+        tried(weights.open_model(saved(tmp_path / "one.pth", compact(4)), None))
 
 
 def test_a_damaged_file_is_refused_wherever_it_is_damaged(tmp_path: Path) -> None:
@@ -347,8 +348,8 @@ def test_a_damaged_file_is_refused_wherever_it_is_damaged(tmp_path: Path) -> Non
 
 @pytest.mark.skipif(not PUBLISHED.is_file(), reason="needs realesr_animevideov3.pth in shared/data/weights")
 def test_a_published_network_sharpens_a_face() -> None:
-    model = weights.tried(weights.open_model(str(PUBLISHED), None))
-    assert weights.about(model) == "RealESRGAN Compact, super-resolution x4"
+    model = tried(weights.open_model(str(PUBLISHED), None))
+    assert about(model) == "RealESRGAN Compact, super-resolution x4"
     rgb = face(64)[None]
     made = model.network(rgb[None])
     assert in_place(made, rgb)

@@ -22,10 +22,10 @@ def models(context: click.Context) -> None:
 
 
 def _list() -> None:
-    from vidsr import weights
+    from vidsr import collection, weights
 
     states = []
-    for line, intact in [*weights.inventory(), *weights.added_inventory()]:
+    for line, intact in [*weights.inventory(), *collection.added_inventory()]:
         click.echo(line)
         states.append(intact)
     if not all(states):
@@ -41,10 +41,10 @@ def add(file: Path, name: str | None) -> None:
     Opened are models that `vidsr train` made, and image super-resolution and face restoration that `spandrel` knows.
     Copies lie in $VIDSR_MODELS, or else in vidsr/models in your data folder.
     """
-    from vidsr import weights
+    from vidsr import collection
 
-    name, model = weights.add(file, name)
-    click.echo(f"{name}: {weights.about(model)}; use it with --model {name}")
+    name, model = collection.add(file, name)
+    click.echo(f"{name}: {collection.about(model)}; use it with --model {name}")
 
 
 @models.command()
@@ -64,10 +64,10 @@ def remove(name: str) -> None:
 @options(config.Enhance, "overwrite")
 def mix(first: str, second: str, at: float, output: Path, overwrite: bool) -> None:
     """Write the network between two of one size that `vidsr train` made: their weights, averaged."""
-    from vidsr import weights
+    from vidsr import collection, weights
 
-    made = weights.mix(weights.load_own(first), weights.load_own(second), at, output, overwrite)
-    click.echo(f"{output}: {weights.about(made)}")
+    made = collection.mix(weights.load_own(first), weights.load_own(second), at, output, overwrite)
+    click.echo(f"{output}: {collection.about(made)}")
 
 
 @click.command()

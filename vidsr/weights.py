@@ -17,9 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vidsr import shelf
-from vidsr.config import BALANCE, CROP_SIZES
+from vidsr.config import BALANCE
 from vidsr.errors import ModelError
-from vidsr.files import check_writable, told
 from vidsr.lineage import Srgan, Vdsr
 from vidsr.network import SCALE, Plain, Vidsr
 
@@ -228,9 +227,7 @@ def load_own(name: str) -> Model:
     """Load a model of this program's making, to go on from; raises ModelError for any other."""
     model = load(name)
     if not model.ours:
-        raise ModelError(
-            f"{name} is {model.card.architecture}, another project's network: training cannot go on from it"
-        )
+        raise ModelError(f"{name} is another project's network ({model.card.architecture}); this wants one of ours")
     return model
 
 
@@ -280,16 +277,6 @@ def interpolated(sharp: Model, true: Model, fidelity: float) -> Model:
     return replace(sharp, name=name, network=network, sha256=digest)
 
 
-def mix(sharp: Model, true: Model, share: float, path: Path, overwrite: bool) -> Model:
-    """Write the network between two as a file of its own: what was measured of either does not hold for it."""
-    check_writable(path, overwrite)
-    made = interpolated(sharp, true, share)
-    card = replace(made.card, stage=f"{sharp.name} + {true.name} at {share:g}", metrics={})
-    with told(path):
-        save(path, made.network, card)
-    return replace(made, card=card)
-
-
 def open_model(name: str, fidelity: float | None) -> Model:
     """What `--model` and `--fidelity` mean: a family of a fidelity and a GAN model, or one file.
 
@@ -327,45 +314,3 @@ def inventory() -> Iterator[tuple[str, bool]]:
             f"{name}: x{SCALE}, {size:.1f} MB, window {card.window}, {card.stage}, {found}; {card.licence}; {state}",
             intact,
         )
-
-
-def about(model: Model) -> str:
-    """What a model is, in a few words."""
-    card = model.card
-    if model.ours:
-        return f"{card.architecture} x{SCALE}, window {card.window}, {card.stage}"
-    return f"{card.architecture}, {card.stage}"
-
-
-def tried(model: Model) -> Model:
-    """The model, after it restored one small picture; ModelError where it fails, or what it gives is no picture."""
-    side = min(CROP_SIZES)
-    ramp = torch.linspace(0, 1, side)
-    clip = (ramp[:, None] * ramp).expand(1, model.window, 3, side, side)
-    with torch.inference_mode():
-        made = model.network(clip)
-    if made.shape != (1, 3, SCALE * side, SCALE * side) or not bool(made.isfinite().all()):
-        raise ModelError(f"the network of {model.name} gives no picture of {SCALE} times the size")
-    return model
-
-
-def add(path: Path, name: str | None) -> tuple[str, Model]:
-    """Check a model file by opening and trying it, and put a copy on the user's shelf under a name."""
-    name = path.stem if name is None else name
-    shelf.check_name(name, {"plain", *shipped(), *families()})
-    model = tried(load(str(path)))
-    shelf.put(name, path, model.sha256, about(model))
-    return name, model
-
-
-def families() -> set[str]:
-    """The names of shipped families."""
-    return {name.rpartition("_")[0] for name in shipped()}
-
-
-def added_inventory() -> Iterator[tuple[str, bool]]:
-    """A line for each model that the user added, and whether its file is as it was then."""
-    for name, one in shelf.added().items():
-        intact = sha256(one.path) == one.sha256
-        size = one.path.stat().st_size / 1e6
-        yield f"{name}: {size:.1f} MB, {one.about}; added; {'checksum ok' if intact else 'CHECKSUM DIFFERS'}", intact
