@@ -87,8 +87,8 @@ def test_a_name_is_new_and_plain(tmp_path: Path, home: Path) -> None:
 
 def test_what_cannot_be_opened_or_run_is_not_added(tmp_path: Path, home: Path) -> None:
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "odd.pth")
-    for given in (tmp_path / "odd.pth", tmp_path / "absent.pth", SAMPLE):
-        assert isinstance(vidsr("models", "add", given).exception, ModelError), given
+    for given in (tmp_path / "odd.pth", tmp_path / "absent.pth", SAMPLE, "vidsr_x4_gan"):
+        assert isinstance(vidsr("models", "add", given, "--name", "new").exception, VidsrError), given
     assert not home.exists()
 
 

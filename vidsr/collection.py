@@ -11,7 +11,7 @@ import torch
 from vidsr import shelf, weights
 from vidsr.config import CROP_SIZES
 from vidsr.errors import ModelError
-from vidsr.files import check_writable, told
+from vidsr.files import check_readable, check_writable, told
 from vidsr.network import SCALE
 from vidsr.weights import Model
 
@@ -40,7 +40,8 @@ def add(path: Path, name: str | None) -> tuple[str, Model]:
     """Check a model file by opening and trying it, and put a copy on the user's shelf under a name."""
     name = path.stem if name is None else name
     shelf.check_name(name, {"plain", *weights.shipped(), *families()})
-    model = tried(weights.load(str(path)))
+    check_readable(path)
+    model = tried(weights.load(str(path.absolute())))  # a whole path is no model's name
     shelf.put(name, path, model.sha256, about(model))
     return name, model
 
