@@ -18,6 +18,7 @@ from vidsr.console import shown as _shown
 from vidsr.console import verbosity
 from vidsr.errors import VidsrError
 from vidsr.evaluate.cli import evaluate
+from vidsr.models_cli import export, models
 from vidsr.options import ANALYZE, ENCODE, ENHANCE, HELP, RENDER, enhance_settings, options
 
 if TYPE_CHECKING:
@@ -241,19 +242,6 @@ def _span(text: str) -> tuple[int, int]:
 
 
 @cli.command()
-def models() -> None:
-    """List the shipped models and verify their checksums."""
-    from vidsr import weights
-
-    sound = True
-    for line, intact in weights.inventory():
-        click.echo(line)
-        sound = sound and intact
-    if not sound:
-        raise VidsrError("a model file is damaged; install vidsr again")
-
-
-@cli.command()
 @click.option("--device", default="auto", show_default=True, help=HELP["device"])
 def doctor(device: str) -> None:
     """Say what works here, and what to do about what does not."""
@@ -269,7 +257,7 @@ def doctor(device: str) -> None:
         sys.exit(FAILED)
 
 
-for _command in (evaluate, train, shard, sheet):
+for _command in (evaluate, models, export, train, shard, sheet):
     cli.add_command(_command)
 
 

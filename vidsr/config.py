@@ -51,7 +51,7 @@ class Render:
     """Who is restored, by which model, where."""
 
     scale: str = "auto"  # of the picture; auto: the largest of 1, 2, 4 whose short side stays within 1440
-    model: str = "vidsr_x4"  # a shipped model, a .safetensors file, or "plain"
+    model: str = "vidsr_x4"  # a shipped or added model, a file that spandrel recognises, or "plain"
     fidelity: float | None = None  # 0: the GAN, 1: true to the input; None: BALANCE
     faces: str = "all"  # all, largest, or track ids separated by commas
     device: str = "auto"

@@ -306,6 +306,7 @@ def _enhance(work: Plan, folder: Path, watch: Watch) -> Report:
     made = folder / f"whole{work.output.suffix}"
     warnings = publish(work.film, paths, analysis.timeline, made, frames=_part(first, stop, analysis))
     notes = [*([damage] if damage else []), *work.film.warnings, *output_spec(work).warnings, *warnings]
+    notes += work.model.notes
     report = Report(
         VERSION,
         input=str(work.film.path),

@@ -85,7 +85,7 @@ HELP = {
     "detect_every": "Frames from one detection to the next; the points between are followed.",
     "min_face": "Pass faces by whose box is smaller than this many pixels.",
     "scale": "Enlarge the picture; auto takes the largest that keeps its short side within 1440.",
-    "model": "A shipped model (see `vidsr models`), a .safetensors file, or plain.",
+    "model": "A name from `vidsr models`, a model file (.safetensors, .pth), or plain.",
     "fidelity": f"From 0, sharpest (the GAN), to 1, truest to the input.  [default: {config.BALANCE}]",
     "faces": "Which faces: all, largest, or ids from `vidsr analyze`, with commas between.",
     "device": "auto, cpu, cuda or cuda:N.",
