@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +21,7 @@ from vidsr.files import beside, durable, partial_of, settle, told
 from vidsr.frame import Frame, Track
 from vidsr.plan import Plan, checked_output, output_spec
 from vidsr.render import MAX_WINDOW, Job, Tell, render, unheard
+from vidsr.repeat import command
 from vidsr.report import HIDDEN, VERSION, Report, fates
 from vidsr.report import spans as spans_of
 from vidsr.stream import drained, prefetch
@@ -49,7 +50,8 @@ class Watch(Protocol):
         """So many frames more are done, with so many faces in them."""
 
 
-def _counted(frames: Iterator[Frame], watch: Watch) -> Iterator[Frame]:
+def counted(frames: Iterable[Frame], watch: Watch) -> Iterator[Frame]:
+    """The same frames, each of them told to the watch."""
     for frame in frames:
         watch.advance(1, 0)
         yield frame
@@ -63,7 +65,7 @@ def analyse_film(film: Film, settings: Enhance, watch: Watch) -> tuple[Analysis,
         Reader(film, keep_going=settings.keep_going) as reader,
         prefetch(reader, AHEAD) as frames,
     ):
-        analysis = analyse(_counted(frames, watch), film, settings.analyze, finder)
+        analysis = analyse(counted(frames, watch), film, settings.analyze, finder)
         repaired = f"{reader.repaired} frames without a usable time stamp got one" if reader.repaired else ""
         return analysis, " ".join(filter(None, (reader.damage, repaired)))
 
@@ -231,6 +233,9 @@ def _enhance(work: Plan, folder: Path, watch: Watch) -> Report:
         frames=spans_of(first, stop, analysis.tracks, reasons),
         tracks=fates(analysis.tracks, reasons, _tally(paths)),
         warnings=tuple(notes),
+        rate=float(work.film.rate),
+        shots=tuple((max(a, first), min(b, stop)) for a, b in analysis.shots if a < stop and first < b),
+        command=command(work),
     )
     made = beside(made, work.output)
     note(folder, made, report)

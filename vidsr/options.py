@@ -33,6 +33,7 @@ RANGES: dict[str, click.ParamType[object]] = {
     "min_face": click.FloatRange(1, 4096),
     "start": click.FloatRange(0),
     "end": click.FloatRange(0),
+    "duration": click.FloatRange(0, min_open=True),
     "steps": click.IntRange(1),
     "decay": click.IntRange(1),
     "rate": click.FloatRange(0, 1, min_open=True),
@@ -55,7 +56,7 @@ HELP = {
     "scale": "Enlarge the picture; auto takes the largest that keeps its short side within 1440.",
     "model": "A shipped model (see `vidsr models`), a .safetensors file, or plain.",
     "fidelity": f"From 0, sharpest (the GAN), to 1, truest to the input.  [default: {config.BALANCE}]",
-    "faces": "Which faces: all, largest, or ids from `vidsr analyze`, with commas between.",
+    "faces": "Which faces: all, largest, or ids from `vidsr analyze` or FRAME@XxY, with commas between.",
     "device": "auto, cpu, cuda or cuda:N.",
     "precision": "Numbers of the network; auto is bf16 on CUDA and fp32 on the CPU.",
     "batch": "Faces of 64 pixels in one call of the network.",
@@ -64,6 +65,7 @@ HELP = {
     "preset": "Its preset.  [default: the encoder's own]",
     "start": "Begin at this second.",
     "end": "End at this second.",
+    "duration": "Show this many seconds.",
     "tracks": "Use the faces in this file from `vidsr analyze`.",
     "overwrite": "Replace an output that exists.",
     "keep_going": "Of a damaged film, enhance what can be decoded.",
@@ -94,7 +96,7 @@ HELP = {
 }
 
 
-def _option(field: dataclasses.Field[object]) -> Callable[[Command], Command]:
+def _option(field: dataclasses.Field[object], several: bool = False) -> Callable[[Command], Command]:
     name, default = f"--{field.name.replace('_', '-')}", field.default
     text = HELP[field.name]
     if default is False:
@@ -104,16 +106,18 @@ def _option(field: dataclasses.Field[object]) -> Callable[[Command], Command]:
         kind = click.Choice(CHOICES[field.name])
     elif field.name in RANGES:
         kind = RANGES[field.name]
+    if several:
+        return click.option(name, type=kind, multiple=True, help=f"{text}  Several are compared.")
     return click.option(name, type=kind, default=default, show_default=default is not None, help=text)
 
 
-def options(kind: type[object], *names: str) -> Callable[[Command], Command]:
-    """Options for these fields of a dataclass of `config`, with its defaults."""
+def options(kind: type[object], *names: str, several: Sequence[str] = ()) -> Callable[[Command], Command]:
+    """Options for these fields of a dataclass of `config`, with its defaults; those in `several` may be repeated."""
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
 
     def decorate(command: Command) -> Command:
         for name in reversed(names):
-            command = _option(fields[name])(command)
+            command = _option(fields[name], name in several)(command)
         return command
 
     return decorate
@@ -122,6 +126,9 @@ def options(kind: type[object], *names: str) -> Callable[[Command], Command]:
 ANALYZE = ("detector", "detect_every", "min_face")
 
 RENDER = ("scale", "model", "fidelity", "faces", "device", "precision", "batch")
+
+COMPARED = ("model", "fidelity")
+"""Of which a preview takes several, to be seen side by side."""
 
 ENCODE = ("codec", "crf", "preset")
 

@@ -14,16 +14,14 @@ from vidsr.blend import Restored, blend
 from vidsr.frame import Crop, Frame, Track
 from vidsr.stream import in_batches
 from vidsr.upscale import Restorer
-from vidsr.verdict import Verdict, verdict
+from vidsr.verdict import JUDGED, Verdict, verdict
 
 HELD_MIB = 96
 """Memory for source frames that wait while a batch fills."""
 UNIT = 64
 """Side of the crop that counts as one face of a batch; larger ones count by their area."""
-JUDGED = 5
-"""Of so many frames one is looked at for the report: which ones does not depend on how the film was cut."""
-Tell = Callable[[int, Verdict], None]
-"""Told of a track's number and how its face turned out."""
+Tell = Callable[[int, int, Verdict], None]
+"""Told of a track's number, a frame, and how the face turned out in it."""
 MAX_WINDOW = 320.0
 """Faces whose window is wider than this many source pixels are passed through: the network does not help them."""
 
@@ -121,11 +119,11 @@ def _restored(group: Sequence[_Waiting], job: Job, tell: Tell) -> Iterator[Frame
         faces = sorted(done.get(number, []), key=lambda entry: entry[0])
         if waiting.frame.index % JUDGED == 0:
             for track, shown in faces:
-                tell(track, verdict(shown))
+                tell(track, waiting.frame.index, verdict(shown))
         yield blend(waiting.frame, [face for _, face in faces], job.planes)
 
 
-def unheard(track: int, found: Verdict) -> None:
+def unheard(track: int, frame: int, found: Verdict) -> None:
     """For those who do not want to know."""
 
 

@@ -12,6 +12,8 @@ from vidsr.blend import Restored, outline, shown
 from vidsr.color import luma
 from vidsr.network import enlarge
 
+JUDGED = 5
+"""Of so many frames one is looked at for the report: which ones does not depend on how the film was cut."""
 LAPLACE = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
 
 
