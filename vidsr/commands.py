@@ -20,7 +20,7 @@ from vidsr.options import ANALYZE, COMPARED, ENCODE, ENHANCE, HELP, RENDER, TRAI
 
 if TYPE_CHECKING:
     from vidsr.data.stills import Faces
-    from vidsr.preview import Way
+    from vidsr.previewing import Way
     from vidsr.report import Report
     from vidsr.weights import Model
 
@@ -225,7 +225,7 @@ def preview(
 
     Without --frames and --start, the seconds that tell the most are chosen: faces, motion, a cut.
     """
-    from vidsr.preview import preview as make
+    from vidsr.previewing import preview as make
     from vidsr.progress import Bars
 
     if frames is not None and start is not None:
@@ -243,7 +243,7 @@ def preview(
 def _compared(names: Sequence[str], fidelities: Sequence[float | None]) -> list[Way]:
     """Every model at every fidelity, named by what differs."""
     from vidsr import weights
-    from vidsr.preview import Way
+    from vidsr.previewing import Way
 
     def name(model: str, fidelity: float | None) -> str:
         words = [Path(model).stem] if len(names) > 1 else []

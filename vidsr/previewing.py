@@ -30,7 +30,7 @@ from vidsr.weights import Model
 FACES = 40  # on a contact sheet and a page, at most
 HELD_MIB = 32
 """Films up to this size lie inside the page, which then needs no other file; larger ones beside it."""
-CODING = Encode(codec="libx264", crf=14.0, preset="veryfast")
+CODING = Encode(codec="libx264", crf=14.0, preset="superfast")
 """Finer than a film's default, and fast: a preview is made to be looked at once."""
 
 
