@@ -142,10 +142,10 @@ def _row(look: _Look, track: Track, task: _Task, pictures: dict[int, Rgb]) -> co
 
 
 def _first_row(task: _Task, folder: Path) -> list[contact.Row]:
-    """The largest face that is restored, on disk before the rest begins: somebody waits for it."""
-    track = next((track for track in task.faces if track.id not in task.passed), None)
-    if track is None:
+    """The largest face, of those that are restored if there is one, on disk before the rest: somebody waits for it."""
+    if not task.faces:
         return []
+    track = min(task.faces, key=lambda face: face.id in task.passed)
     at = track.moment(*task.scene.span)
     rows = [_row(look, track, task, {}) for look in task.looks((at, at + 1), _Silent())]
     _sheet(task, rows, folder)

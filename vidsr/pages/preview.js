@@ -101,8 +101,9 @@ function build() {
   const box = get("views");
   box.textContent = "";
   views.length = 0;
-  box.className = state.side ? "side" : "";
+  box.classList.toggle("side", state.side);
   const shown = state.side ? data.cells.map((_, n) => [n]) : [[state.left, state.right]];
+  box.dataset.count = shown.length;
   for (const cells of shown) {
     const canvas = element("canvas");
     const picture = element("div", { className: "picture" }, canvas);
