@@ -27,13 +27,15 @@ LARGEST = 200.0
 TINY = 64  # long side of the pictures whose difference is motion or a cut
 OTHER = 30.0
 """Mean difference, of 255, from which on two pictures are of different shots."""
+BESIDE = 0.5
+"""What a cut beside a place is worth, in faces."""
 CUT = 0.6
 """Share of the range that lies before its cut."""
 
 Stamps = NDArray[np.int64]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class _Sample:
     """What one place of the film shows."""
 
@@ -54,8 +56,9 @@ def telling(film: Film, timeline: Stamps, settings: Analyze, detector: Detector,
         return 0, count
     places = sorted({round((n + 0.5) * count / SAMPLES) for n in range(SAMPLES)} & set(range(count)))
     samples = list(_samples(film, timeline, places, settings, detector))
-    best = max(samples, key=lambda sample: sample.worth)
-    cut = _cut_near(film, timeline, best, samples)
+    best = max(samples, key=lambda sample: sample.worth + BESIDE * (_other(sample, samples) is not None))
+    beyond = _other(best, samples)
+    cut = None if beyond is None else _edge(film, timeline, best, beyond.index)
     first = best.index - length // 2 if cut is None else cut - round(CUT * length)
     first = max(0, min(first, count - length))
     return first, first + length
@@ -96,13 +99,11 @@ def difference(one: Rgb, other: Rgb) -> float:
     return float(np.mean(cv2.absdiff(one, other)))
 
 
-def _cut_near(film: Film, timeline: Stamps, best: _Sample, samples: Sequence[_Sample]) -> int | None:
-    """The frame at which the shot of `best` ends or begins towards a neighbour; None where they are alike."""
-    at = samples.index(best)
-    for neighbour in (*samples[at + 1 : at + 2], *samples[max(0, at - 1) : at]):
-        if difference(best.tiny, neighbour.tiny) > OTHER:
-            return _edge(film, timeline, best, neighbour.index)
-    return None
+def _other(sample: _Sample, samples: Sequence[_Sample]) -> _Sample | None:
+    """The neighbour of a place that shows another shot; None where both are like it."""
+    at = samples.index(sample)
+    beside = (*samples[at + 1 : at + 2], *samples[max(0, at - 1) : at])
+    return next((one for one in beside if difference(sample.tiny, one.tiny) > OTHER), None)
 
 
 def _edge(film: Film, timeline: Stamps, best: _Sample, other: int) -> int:
@@ -136,7 +137,8 @@ def telling_of(analysis: Analysis, film: Film, seconds: float, widest: float) ->
     for first, _ in analysis.shots[1:]:
         cuts[first] = 1.0
     worth = _sums(np.minimum(faces, MANY) + np.minimum(motion, 1.0), length) / length
-    worth += np.minimum(_sums(cuts, length), 1.0)
+    edge = length // 5  # a cut tells something where both sides of it are seen
+    worth += np.minimum(_sums(cuts, length - 2 * edge)[edge : edge + len(worth)], 1.0)
     best = int(np.argmax(worth))
     return best, best + length
 

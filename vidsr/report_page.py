@@ -21,6 +21,7 @@ from vidsr.video.stamps import promised_timeline
 
 WIDTH, HEIGHT = 1000.0, 100.0
 """Of a drawing; the page stretches it."""
+EDGE = 4.0  # left free above and below a curve, so that its ends are seen whole
 MOST_CARDS = 100  # faces with a card, those that are seen longest
 MOST_LANES = 40  # faces on the timeline
 MOST_PICTURES = 24  # faces with pictures: each is sought in both films
@@ -78,7 +79,7 @@ def line(frames: Sequence[float], values: Sequence[float], span: Part, top: floa
     """A curve over the frames of `span`; 0 lies at the lower edge and `top` at the upper."""
     across = WIDTH / max(1, span[1] - 1 - span[0])
     points = (
-        f"{(frame - span[0]) * across:.1f} {HEIGHT * (1 - min(1.0, value / top)):.1f}"
+        f"{(frame - span[0]) * across:.1f} {EDGE + (HEIGHT - 2 * EDGE) * (1 - min(1.0, value / top)):.1f}"
         for frame, value in zip(frames, values, strict=True)
     )
     return "M" + "L".join(points)
