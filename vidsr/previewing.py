@@ -116,7 +116,7 @@ def _task(
     film = replace(film, streams=tuple(stream for stream in film.streams if stream.index == film.index), chapters=0)
     settings = replace(settings, encode=CODING)
     work = planned(film, folder / "preview.mp4", settings, ways[0].model)
-    labels = ("input, enlarged plainly", *(way.name for way in ways))
+    labels = ("input" if work.scale == 1 else "input, enlarged plainly", *(way.name for way in ways))
     size = _mosaic(work, labels).size
     if max(size) > LONGEST_SIDE:
         raise OutputError(f"the preview would be {size[0]}x{size[1]}; lower --scale or compare fewer settings")
