@@ -62,7 +62,9 @@ class Browser:
         """Every address that was asked for since the last call."""
         events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         return [
-            event["params"]["request"]["url"][:60] for event in events if event["method"] == "Network.requestWillBeSent"
+            event["params"]["request"]["url"][:500]
+            for event in events
+            if event["method"] == "Network.requestWillBeSent"
         ]
 
     def said(self) -> list[str]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tests import browser, scene
 from tests.browser import SIZES, Browser
 from tests.test_report import report
+from vidsr import preview_page
 from vidsr import previewing as module
 from vidsr.config import Enhance, Preview, Render
 from vidsr.frame import Frame
@@ -343,6 +344,24 @@ def test_no_connection_is_opened_and_nothing_complained_of(window: Browser, page
     assert page.absolute().as_uri() in asked
     assert [url for url in asked if not url.startswith(("data:", "blob:")) and url != page.absolute().as_uri()] == []
     assert NAME in window.driver.title and NAME in window.driver.find_element("tag name", "h1").text
+
+
+def test_a_large_film_is_played_from_beside_the_page(window: Browser, page: Path, tmp_path: Path) -> None:
+    settings = Enhance(render=Render(scale="1", model="plain"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preview_page, "HELD_MIB", 0)
+        preview(page.with_name(NAME), tmp_path, Preview((8, 14)), settings, [Way("one", load("plain"))], Quiet())
+    large = tmp_path / "index.html"
+    shown(window, large)
+    step(window, ".", 9)
+    picture = window.picture()
+    assert (read(window, picture, False), read(window, picture, True)) == (9, 9)
+    allowed = [large.as_uri(), (tmp_path / "preview.mp4").as_uri()]
+    assert [url for url in window.asked() if not url.startswith("data:") and url not in allowed] == []
+    assert window.said() == []
+    (tmp_path / "preview.mp4").unlink()
+    window.open(large)
+    wait(window, lambda: window.driver.find_element("id", "failed").is_displayed())
 
 
 @BOTH

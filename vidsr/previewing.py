@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from vidsr import contact, jobs
 from vidsr.blend import enlarged
 from vidsr.config import Encode, Enhance, Preview
 from vidsr.errors import OutputError
-from vidsr.files import told
+from vidsr.files import check_writable, told
 from vidsr.frame import Frame, Track
-from vidsr.mosaic import PIXELS, Mosaic
-from vidsr.page import data_uri, filled, picture_uri, shown, write_page
+from vidsr.mosaic import PIXELS
+from vidsr.page import write_page
 from vidsr.picture import Rgb, small_rgb
-from vidsr.plan import LONGEST_SIDE, Plan, output_spec, planned
+from vidsr.plan import LONGEST_SIDE, output_spec, planned
+from vidsr.preview_page import Exhibit, mosaic_of, page
 from vidsr.render import Job
-from vidsr.scene import Scene, scene
+from vidsr.scene import scene
 from vidsr.stream import drained
 from vidsr.video import Reader, Writer, probe, publish
 from vidsr.weights import Model
 
 FACES = 40  # on a contact sheet and a page, at most
-HELD_MIB = 32
-"""Films up to this size lie inside the page, which then needs no other file; larger ones beside it."""
 CODING = Encode(codec="libx264", crf=14.0, preset="superfast")
 """Finer than a film's default, and fast: a preview is made to be looked at once."""
 
@@ -54,18 +49,15 @@ class _Look:
 class _Task:
     """What is shown of a film, and all ways to make it."""
 
-    work: Plan
-    scene: Scene
+    shown: Exhibit
     ways: tuple[Job, ...]
-    labels: tuple[str, ...]
-    passed: Mapping[int, str]
 
     @property
     def faces(self) -> list[Track]:
-        return self.scene.tracks[:FACES]
+        return self.shown.scene.tracks[:FACES]
 
     def looks(self, span: tuple[int, int], watch: jobs.Watch) -> Iterator[_Look]:
-        timeline, work = self.scene.analysis.timeline, self.work
+        timeline, work = self.shown.scene.analysis.timeline, self.shown.work
         restored = [jobs.render_range(work, job, timeline, span, watch) for job in self.ways]
         keep_going = work.settings.keep_going
         with Reader(work.film, first=span[0], stop=span[1], timeline=timeline, keep_going=keep_going) as sources:
@@ -103,8 +95,8 @@ def preview(
             shutil.rmtree(scratch, ignore_errors=True)
         order = [track.id for track in task.faces]
         rows.sort(key=lambda row: order.index(row.track.id))
-        made = [task.work.output, folder / "index.html"]
-        write_page(made[1], _page(task, rows))
+        made = [task.shown.work.output, folder / "index.html"]
+        write_page(made[1], page(task.shown, rows))
     return [*made, *_sheet(task, rows, folder)]
 
 
@@ -116,28 +108,26 @@ def _task(
     film = replace(film, streams=tuple(stream for stream in film.streams if stream.index == film.index), chapters=0)
     settings = replace(settings, encode=CODING)
     work = planned(film, folder / "preview.mp4", settings, ways[0].model)
+    for name in ("index.html", "contact.png"):
+        check_writable(folder / name, settings.overwrite)
     labels = ("input" if work.scale == 1 else "input, enlarged plainly", *(way.name for way in ways))
-    size = _mosaic(work, labels).size
+    size = mosaic_of(work, labels).size
     if max(size) > LONGEST_SIDE:
         raise OutputError(f"the preview would be {size[0]}x{size[1]}; lower --scale or compare fewer settings")
-    part_seen = scene(work, part, watch)
-    tracks, passed = jobs.restorable(part_seen.analysis.tracks, settings.render.faces)
+    found = scene(work, part, watch)
+    tracks, passed = jobs.restorable(found.analysis.tracks, settings.render.faces)
     made = tuple(jobs.make_job(replace(work, model=way.model), tracks) for way in ways)
-    return _Task(work, part_seen, made, labels, passed)
-
-
-def _mosaic(work: Plan, labels: tuple[str, ...]) -> Mosaic:
-    return Mosaic(work.film.width * work.scale, work.film.height * work.scale, labels)
+    return _Task(Exhibit(work, found, labels, passed), made)
 
 
 def _row(look: _Look, track: Track, task: _Task, pictures: dict[int, Rgb]) -> contact.Row:
     """A face in this frame; `pictures` keeps the frame's RGB for the other faces in it."""
-    film, box = task.work.film, track.boxes[look.source.index - track.first].tolist()
+    film, box = task.shown.work.film, track.boxes[look.source.index - track.first].tolist()
     for n, frame in enumerate((look.source, *look.shown)):
         if n not in pictures:
             pictures[n] = small_rgb(frame, film, max(frame.luma.shape))
     views = [contact.view(pictures[0], box, 1, crisp=True)]
-    views += [contact.view(pictures[n + 1], box, task.work.scale) for n in range(len(look.shown))]
+    views += [contact.view(pictures[n + 1], box, task.shown.work.scale) for n in range(len(look.shown))]
     return contact.Row(track, look.source.index, tuple(views))
 
 
@@ -145,8 +135,8 @@ def _first_row(task: _Task, folder: Path) -> list[contact.Row]:
     """The largest face, of those that are restored if there is one, on disk before the rest: somebody waits for it."""
     if not task.faces:
         return []
-    track = min(task.faces, key=lambda face: face.id in task.passed)
-    at = track.moment(*task.scene.span)
+    track = min(task.faces, key=lambda face: face.id in task.shown.passed)
+    at = track.moment(*task.shown.scene.span)
     rows = [_row(look, track, task, {}) for look in task.looks((at, at + 1), _Silent())]
     _sheet(task, rows, folder)
     return rows
@@ -157,18 +147,18 @@ def _sheet(task: _Task, rows: Sequence[contact.Row], folder: Path) -> list[Path]
     if not rows:
         path.unlink(missing_ok=True)  # of an earlier preview
         return []
-    contact.save_sheet(rows, ("input", "plain", *task.labels[1:]), path)
+    contact.save_sheet(rows, ("input", "plain", *task.shown.labels[1:]), path)
     return [path]
 
 
 def _film(task: _Task, scratch: Path, watch: jobs.Watch, done: set[int]) -> list[contact.Row]:
     """Render the range to `preview.mp4`; the rows of the faces that are not `done`."""
-    work, span, timeline = task.work, task.scene.span, task.scene.analysis.timeline
+    work, span, timeline = task.shown.work, task.shown.scene.span, task.shown.scene.analysis.timeline
     moments: dict[int, list[Track]] = {}
     for track in task.faces:
         if track.id not in done:
             moments.setdefault(track.moment(*span), []).append(track)
-    mosaic, depth = _mosaic(work, task.labels), work.film.pixels.depth
+    mosaic, depth = mosaic_of(work, task.shown.labels), work.film.pixels.depth
     width, height = mosaic.size
     spec = replace(output_spec(work), width=width, height=height, pixels=PIXELS)
     rows: list[contact.Row] = []
@@ -182,92 +172,3 @@ def _film(task: _Task, scratch: Path, watch: jobs.Watch, done: set[int]) -> list
     publish(work.film, [segment], timeline, whole, frames=range(*span))
     whole.replace(work.output)
     return rows
-
-
-def _page(task: _Task, rows: Sequence[contact.Row]) -> str:
-    work, found = task.work, task.scene
-    times = (found.analysis.timeline - found.analysis.timeline[0]) * float(work.film.time_base)
-    faces = [_face(row, task) for row in rows]
-    first, last = found.first, found.stop - 1
-    command = f"vidsr enhance {shlex.quote(shown(os.fspath(work.film.path)))}"
-    values: dict[str, object] = {
-        "title": f"{shown(work.film.path.name)}: preview",
-        "name": shown(work.film.path.name),
-        "first": first,
-        "last": last,
-        "frames": found.analysis.frames,
-        "from_s": f"{times[first]:.2f}",
-        "to_s": f"{times[last]:.2f}",
-        "chosen": found.chosen,
-        "scale": work.scale,
-        "size": (work.film.width * work.scale, work.film.height * work.scale),
-        "cells": task.labels,
-        "whole": found.whole,
-        "faces": faces,
-        "unshown": len(found.tracks) - len(rows),
-        "command": command,
-        "data": _data(task, rows) | {"command": command},
-    }
-    return filled("preview", values)
-
-
-def _data(task: _Task, rows: Sequence[contact.Row]) -> dict[str, object]:
-    """What the page's script needs."""
-    work, found = task.work, task.scene
-    mosaic, film = _mosaic(work, task.labels), work.film
-    times = (found.analysis.timeline - found.analysis.timeline[found.first]) * float(film.time_base)
-    part = times[found.first : found.stop]
-    end = times[found.stop] if found.stop < len(times) else part[-1] + 1 / float(film.rate)
-    return {
-        "film": _embedded(work.output),
-        "first": found.first,
-        "start": round(float(-times[0]), 6),
-        "times": [round(float(time), 6) for time in part],
-        "end": round(float(end), 6),
-        "size": (mosaic.width, mosaic.height),
-        "video": mosaic.size,
-        "aspect": float(film.sample_aspect or 1),
-        "cells": [{"label": label, "x": x, "y": y} for label, (x, y) in zip(task.labels, mosaic.corners, strict=True)],
-        "faces": [_places(row.track, task) for row in rows],
-    }
-
-
-def _embedded(film: Path) -> str:
-    if film.stat().st_size > HELD_MIB << 20:
-        return film.name
-    return data_uri("video/mp4", film.read_bytes())
-
-
-def _places(track: Track, task: _Task) -> dict[str, object]:
-    """Where a face is in each frame of the range, in pixels of the output."""
-    first, stop = max(track.first, task.scene.first), min(track.stop, task.scene.stop)
-    boxes = np.rint(track.boxes[first - track.first : stop - track.first] * task.work.scale).astype(int)
-    return {
-        "id": track.id,
-        "option": _option(track, task),
-        "from": first - task.scene.first,
-        "boxes": boxes.tolist(),
-    }
-
-
-def _option(track: Track, task: _Task) -> str:
-    """What `--faces` takes for this face: its number, or where it is, if numbers may differ in the whole film."""
-    if task.scene.whole:
-        return str(track.id)
-    at = track.moment(*task.scene.span)
-    box = track.boxes[at - track.first]
-    return f"{at}@{(box[0] + box[2]) / 2:.0f}x{(box[1] + box[3]) / 2:.0f}"
-
-
-def _face(row: contact.Row, task: _Task) -> dict[str, object]:
-    track, span = row.track, task.scene.span
-    reason = task.passed.get(track.id)
-    return {
-        "id": track.id,
-        "first": max(track.first, span[0]),
-        "last": min(track.stop, span[1]) - 1,
-        "height": round(track.height),
-        "score": round(float(track.score.mean()), 2),
-        "note": f"passed through: {reason}" if reason else "",
-        "pictures": [picture_uri(view.thumbnail) for view in row.views[1:]],
-    }
