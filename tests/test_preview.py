@@ -36,6 +36,8 @@ from vidsr.video.stamps import promised_timeline
 from vidsr.weights import load
 
 Picture = NDArray[np.uint8]
+CUT, GONE, COUNT = 110, 160, 200
+"""Frames of the film: where a face comes, where it goes, how many there are."""
 
 
 class Heard:
@@ -68,17 +70,17 @@ def face(index: int) -> Picture:
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve seconds: nobody, then from frame 180 to frame 240 a face that moves, after a cut."""
+    """Eight seconds: nobody, then, after a cut, a face that moves and is gone again."""
     empty, other = scene.backdrop(1), scene.backdrop(5)
     return made(
         tmp_path_factory.mktemp("long") / "film.mp4",
-        lambda n: empty if n < 180 else walking(other, n),
-        300,
+        lambda n: empty if n < CUT else walking(other, n),
+        COUNT,
     )
 
 
 def walking(picture: Picture, n: int) -> Picture:
-    return scene.paste(picture, scene.Pose(100 + 3 * (n - 180)), scene.head()) if n < 240 else picture
+    return scene.paste(picture, scene.Pose(100 + 3 * (n - CUT)), scene.head()) if n < GONE else picture
 
 
 SETTINGS = Enhance(render=Render(scale="1", model="plain"))
@@ -93,12 +95,12 @@ def test_the_seconds_that_tell_the_most_are_found_and_little_else_is_analysed(lo
     heard = Heard()
     found = looked_at(long, Preview(duration=2.0), heard)
     assert found.stop - found.first == 50
-    assert found.first < 180 < found.stop, "the cut"
-    assert min(found.stop, 240) - 180 >= 15, "the face"
+    assert found.first < CUT < found.stop, "the cut"
+    assert min(found.stop, GONE) - CUT >= 15, "the face"
     assert heard.stages["analyse"] == 100 and not found.whole
-    assert len(found.tracks) == 1 and found.tracks[0].first == 180
+    assert len(found.tracks) == 1 and found.tracks[0].first == CUT
     shots = found.analysis.shots
-    assert shots[0][0] == 0 and (180 in {first for first, _ in shots}) and shots[-1][1] == 300
+    assert shots[0][0] == 0 and (CUT in {first for first, _ in shots}) and shots[-1][1] == COUNT
 
 
 @pytest.fixture(scope="module")
@@ -108,29 +110,29 @@ def whole(long: Path) -> Analysis:
 
 def test_of_a_film_with_tracks_they_tell(long: Path, whole: Analysis) -> None:
     first, stop = highlight.telling_of(whole, probe(long), 2.0, 320.0)
-    assert first < 180 < stop and stop - first == 50 and min(stop, 240) - 180 >= 35
+    assert first < CUT < stop and stop - first == 50 and min(stop, GONE) - CUT >= 35
 
 
 def test_a_range_and_its_margins_are_analysed_and_give_the_films_own_faces(long: Path, whole: Analysis) -> None:
     heard = Heard()
-    found = looked_at(long, Preview((200, 220)), heard)
-    assert heard.stages == {"analyse": 70} and found.span == (200, 220)
+    found = looked_at(long, Preview((130, 140)), heard)
+    assert heard.stages == {"analyse": 60} and found.span == (130, 140)
     mine, theirs = found.tracks[0], whole.tracks[0]
     assert np.array_equal(found.analysis.timeline, whole.timeline)
-    for frame in range(200, 220):
+    for frame in range(130, 140):
         near = mine.boxes[frame - mine.first] - theirs.boxes[frame - theirs.first]
         assert np.abs(near).max() < 4
 
 
 def test_start_and_duration_are_seconds(long: Path) -> None:
-    assert looked_at(long, Preview(start=4.0, duration=1.0), Heard()).span == (100, 125)
+    assert looked_at(long, Preview(start=1.0, duration=0.4), Heard()).span == (25, 35)
     with pytest.raises(InputError, match="--start"):
         looked_at(long, Preview(start=13.0), Heard())
 
 
 def test_what_a_page_cannot_hold_is_refused(long: Path) -> None:
-    with pytest.raises(InputError, match="300 frames"):
-        looked_at(long, Preview((290, 310)), Heard())
+    with pytest.raises(InputError, match="200 frames"):
+        looked_at(long, Preview((190, 210)), Heard())
     settings = dataclasses.replace(SETTINGS)
     film = dataclasses.replace(probe(long))
     assert highlight.frames_of(1e9, film, MOST_FRAMES + 5) == MOST_FRAMES + 5
@@ -264,7 +266,7 @@ def test_a_face_is_named_by_a_frame_and_a_place() -> None:
 
 def test_the_name_that_the_page_copies_finds_the_face_in_the_whole_film(long: Path, whole: Analysis) -> None:
     folder = long.with_name("look")
-    preview(long, folder, Preview((205, 215)), SETTINGS, [Way("restored", load("plain"))], Heard())
+    preview(long, folder, Preview((130, 140)), SETTINGS, [Way("restored", load("plain"))], Heard())
     faces = page_data(folder)["faces"]
     assert isinstance(faces, list) and "@" in faces[0]["option"]
     assert len(select(whole.tracks, faces[0]["option"])) == 1
