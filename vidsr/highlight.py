@@ -54,7 +54,7 @@ def telling(film: Film, timeline: Stamps, settings: Analyze, detector: Detector,
     length, count = frames_of(seconds, film, len(timeline)), len(timeline)
     if length >= count:
         return 0, count
-    places = sorted({round((n + 0.5) * count / SAMPLES) for n in range(SAMPLES)} & set(range(count)))
+    places = sorted({int((n + 0.5) * count / SAMPLES) for n in range(SAMPLES)})
     samples = list(_samples(film, timeline, places, settings, detector))
     best = max(samples, key=lambda sample: sample.worth + BESIDE * (_other(sample, samples) is not None))
     beyond = _other(best, samples)

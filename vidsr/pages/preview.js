@@ -15,7 +15,7 @@ video.setAttribute("aria-hidden", "true");
 const copy = document.createElement("canvas");
 const state = { frame: -1, side: false, left: 0, right: 1, divider: 0.5, zoom: null, x: 0.5, y: 0.5, chosen: [] };
 const views = [];
-let wanted = null;
+let wanted = null;  // the frame to stand at; null while it plays
 
 // ---- frames -------------------------------------------------------------------------------------------------------
 
@@ -68,10 +68,7 @@ function toggle() {
 }
 
 video.addEventListener("seeked", () => {
-  const end = wanted !== null && wanted + 1 < times.length ? times[wanted + 1] : data.end;
-  if (wanted === null) return;
-  if (video.currentTime < times[wanted] || video.currentTime >= end) seek();
-  else wanted = null;
+  if (wanted !== null && frameAt(video.currentTime) !== wanted) seek();
 });
 for (const event of ["play", "pause"]) {
   video.addEventListener(event, () => {
