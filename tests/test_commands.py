@@ -68,7 +68,9 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     assert min(times) < 0.3
 
 
-@pytest.mark.parametrize("command", [[], ["enhance"], ["analyze"], ["preview"], ["models"], ["doctor"], ["train"]])
+@pytest.mark.parametrize(
+    "command", [[], ["enhance"], ["analyze"], ["preview"], ["report"], ["models"], ["doctor"], ["train"]]
+)
 def test_every_command_explains_itself(command: list[str]) -> None:
     found = vidsr(*command, "--help")
     assert found.returncode == 0
@@ -219,6 +221,24 @@ def test_start_and_end_cut_the_film(film: Path) -> None:
     refused(vidsr("enhance", film, *FAST, "--start", "9", "--overwrite"), 1, "--start")
 
 
+def test_a_report_becomes_a_page_at_once_and_later(film: Path) -> None:
+    told, page = film.with_name("told.json"), film.with_name("told.html")
+    found = vidsr("enhance", film, *FAST, "--report", page)
+    assert found.returncode == 0, found.stderr
+    at_once = page.read_text()
+    assert "data:image/jpeg" in at_once and "--scale 1" in at_once
+    assert vidsr("enhance", film, *FAST, "--report", told, "--overwrite").returncode == 0
+    refused(vidsr("report", told), 1, "told.html", "--overwrite")
+    found = vidsr("report", told, "--overwrite")
+    assert found.returncode == 0, found.stderr
+    assert page.read_text() == at_once
+    film.unlink()
+    assert vidsr("report", told, "-o", film.with_name("alone.html")).returncode == 0
+    assert "There are no pictures" in film.with_name("alone.html").read_text()
+    told.write_text(told.read_text()[:200])
+    refused(vidsr("report", told, "--overwrite"), 1, "told.json")
+
+
 def test_analyze_writes_what_enhance_takes(film: Path) -> None:
     tracks = film.with_name("tracks.json")
     found = vidsr("analyze", film, "-o", tracks)
@@ -234,9 +254,22 @@ def test_preview_shows_a_range(film: Path) -> None:
     folder = film.with_name("look")
     found = vidsr("preview", film, "--frames", "2:6", "-o", folder, "--scale", "2")
     assert found.returncode == 0, found.stderr
-    assert names(folder) == ["contact.png", "preview.mp4"]
+    assert names(folder) == ["contact.png", "index.html", "preview.mp4"]
     refused(vidsr("preview", film, "--frames", "2:60", "-o", folder, "--overwrite"), 1, "12 frames")
     assert vidsr("preview", film, "--frames", "6:2", "-o", folder).returncode == 2
+    assert vidsr("preview", film, "--frames", "2:6", "--start", "0", "-o", folder).returncode == 2
+
+
+def test_preview_chooses_and_compares(film: Path) -> None:
+    folder = film.with_name("look")
+    words = ["--scale", "1", "--duration", "0.2", "--fidelity", "0", "--fidelity", "1", "--model", "vidsr_x4"]
+    found = vidsr("preview", film, "-o", folder, *words)
+    assert found.returncode == 0, found.stderr
+    page = (folder / "index.html").read_text()
+    assert "restored, fidelity 0<" in page and "restored, fidelity 1<" in page
+    assert "chosen by faces, motion and cuts" in page
+    many = [word for n in range(9) for word in ("--fidelity", f"0.{n}")]
+    assert vidsr("preview", film, "-o", folder, "--overwrite", *many).returncode == 2
 
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -48,6 +48,7 @@ def test_the_wheel_holds_the_package_and_the_models_only(wheel: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in names} == {"vidsr"}
     assert "vidsr/models/SHA256SUMS" in names
     assert "vidsr/report.schema.json" in names
+    assert {"vidsr/pages/base.html", "vidsr/pages/preview.js", "vidsr/pages/report.css"} <= set(names)
     assert "vidsr/models/vidsr_x4_fidelity.safetensors" in names
     assert "vidsr/models/vidsr_x4_fidelity.md" in names
 

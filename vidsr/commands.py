@@ -19,13 +19,16 @@ from vidsr.console import verbosity
 from vidsr.errors import VidsrError
 from vidsr.evaluate.cli import evaluate
 from vidsr.models_cli import export, models
-from vidsr.options import ANALYZE, ENCODE, ENHANCE, HELP, RENDER, enhance_settings, options
+from vidsr.options import ANALYZE, COMPARED, ENCODE, ENHANCE, HELP, RENDER, enhance_settings, options
 
 if TYPE_CHECKING:
+    from vidsr.previewing import Way
     from vidsr.report import Report
     from vidsr.weights import Model
 
 FAILED, SOME_FAILED, INTERRUPTED, TERMINATED = 1, 3, 130, 143
+PAGE_SUFFIXES = (".html", ".htm")
+MOST_COMPARED = 8  # settings in one preview
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -46,7 +49,9 @@ SOURCE = click.Path(path_type=Path)
 @options(config.Analyze, *ANALYZE)
 @options(config.Encode, *ENCODE)
 @options(config.Enhance, *ENHANCE)
-@click.option("--report", type=SOURCE, help="Write what happened to every frame and face as JSON.")
+@click.option(
+    "--report", type=SOURCE, help="Write what happened to every frame and face as JSON, or as a page (.html)."
+)
 @click.option("--fresh", is_flag=True, help="Drop what an earlier, unfinished run has left.")
 @click.option("--dry-run", is_flag=True, help="Do two seconds only, and say what the whole will come to.")
 @verbosity
@@ -76,7 +81,7 @@ def enhance(
             with _bugs_told(alone=len(films) == 1):
                 done = _enhance_one(film, output, settings, model, fresh, quiet, taken)
                 if report is not None:
-                    done.save(report)
+                    _save_report(done, report)
         except VidsrError as error:
             _complain(error)
             failures.append(film)
@@ -105,6 +110,16 @@ def _dry_run(film: Path, output: Path | None, settings: config.Enhance, model: M
     for line in trial.lines(found):
         _say(line)
     return True
+
+
+def _save_report(done: Report, path: Path) -> None:
+    """As JSON, or as a page where the name asks for one."""
+    if path.suffix.lower() in PAGE_SUFFIXES:
+        from vidsr.report_page import save_page
+
+        save_page(done, path)
+    else:
+        done.save(path)
 
 
 @contextmanager
@@ -214,24 +229,56 @@ def analyze(source: Path, output: Path, quiet: bool, **values: object) -> None:
 
 @cli.command()
 @click.argument("source", type=SOURCE, metavar="INPUT")
-@click.option("--frames", required=True, metavar="A:B", help="Frames A to B, B excluded, counted from 0.")
-@click.option("-o", "--output", type=SOURCE, required=True, help="Folder for preview.mp4 and contact.png.")
-@options(config.Render, *RENDER)
+@click.option("--frames", metavar="A:B", help="Frames A to B, B excluded, counted from 0.")
+@options(config.Preview, "start", "duration")
+@click.option("-o", "--output", type=SOURCE, required=True, help="Folder for index.html, preview.mp4, contact.png.")
+@options(config.Render, *RENDER, several=COMPARED)
 @options(config.Analyze, *ANALYZE)
 @options(config.Enhance, "tracks", "overwrite", "keep_going")
 @verbosity
-def preview(source: Path, frames: str, output: Path, quiet: bool, **values: object) -> None:
-    """Render a range of frames by the same path as enhance, beside the plain enlargement."""
+def preview(
+    source: Path,
+    output: Path,
+    frames: str | None,
+    start: float | None,
+    duration: float,
+    model: Sequence[str],
+    fidelity: Sequence[float],
+    quiet: bool,
+    **values: object,
+) -> None:
+    """Render some seconds by the same path as enhance, beside the plain enlargement, as a page to look at.
+
+    Without --frames and --start, the seconds that tell the most are chosen: faces, motion, a cut.
+    """
     from vidsr.previewing import preview as make
     from vidsr.progress import Bars
 
+    if frames is not None and start is not None:
+        raise click.UsageError("give --frames or --start, not both")
+    part = config.Preview(_span(frames) if frames is not None else None, start, duration)
     settings = enhance_settings(values)
-    span = _span(frames)
+    ways = _compared(model or [settings.render.model], fidelity or [settings.render.fidelity])
     with Bars(_shown(source.name), quiet) as bars:
-        made = make(source, output, span, settings, _model(settings), bars)
+        made = make(source, output, part, settings, ways, bars)
     if not quiet:
         for path in made:
             _say(str(path))
+
+
+def _compared(names: Sequence[str], fidelities: Sequence[float | None]) -> list[Way]:
+    """Every model at every fidelity, named by what differs."""
+    from vidsr import weights
+    from vidsr.previewing import Way
+
+    def name(model: str, fidelity: float | None) -> str:
+        words = [Path(model).stem] if len(names) > 1 else []
+        return ", ".join(["restored", *words, *([] if fidelity is None else [f"fidelity {fidelity:g}"])])
+
+    pairs = [(name, fidelity) for name in names for fidelity in fidelities]
+    if len(pairs) > MOST_COMPARED:
+        raise click.UsageError(f"up to {MOST_COMPARED} settings can be compared, not {len(pairs)}")
+    return [Way(name(*pair), weights.open_model(*pair)) for pair in pairs]
 
 
 def _span(text: str) -> tuple[int, int]:
@@ -239,6 +286,23 @@ def _span(text: str) -> tuple[int, int]:
     if len(text) > 20 or not (first.isdecimal() and stop.isdecimal() and int(first) < int(stop)):
         raise click.UsageError(f"--frames wants A:B with A below B, as in 100:150, not {text!r}")
     return int(first), int(stop)
+
+
+@cli.command()
+@click.argument("source", type=SOURCE, metavar="REPORT.json")
+@click.option("-o", "--output", type=SOURCE, help="The page.  [default: REPORT.html beside it]")
+@options(config.Enhance, "overwrite")
+def report(source: Path, output: Path | None, overwrite: bool) -> None:
+    """Make the page of a finished film from what `enhance --report REPORT.json` wrote."""
+    from vidsr.files import check_writable
+    from vidsr.record import Record
+    from vidsr.report import parse
+    from vidsr.report_page import save_page
+
+    page = output or source.with_suffix(".html")
+    check_writable(page, overwrite)
+    save_page(parse(Record.read(source)), page)
+    _say(str(page))
 
 
 @cli.command()

@@ -78,6 +78,15 @@ class Enhance:
 
 
 @dataclass(frozen=True)
+class Preview:
+    """Which part of a film is shown: `frames` (first, stop), or seconds from `start`, or the most telling ones."""
+
+    frames: tuple[int, int] | None = None
+    start: float | None = None  # seconds from the film's beginning; None: where the film tells the most
+    duration: float = 3.0  # seconds
+
+
+@dataclass(frozen=True)
 class Train:
     """How a model is trained."""
 

@@ -154,6 +154,13 @@ class Track:
         """The frame after the last."""
         return self.first + len(self)
 
+    def moment(self, first: int, stop: int) -> int:
+        """The middle of those frames from `first` to `stop`, in which it must be, where it is shown the most."""
+        first, stop = max(self.first, first), min(self.stop, stop)
+        weight = self.weight[first - self.first : stop - self.first]
+        best = np.flatnonzero(weight == weight.max())
+        return first + int(best[len(best) // 2])
+
     @property
     def height(self) -> float:
         """Median height of the face's box, pixels of the frame."""

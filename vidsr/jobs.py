@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from itertools import pairwise
@@ -24,6 +24,7 @@ from vidsr.frame import Frame, Track
 from vidsr.gpu import may_have_gpu
 from vidsr.log import logged, tell, timed
 from vidsr.plan import Plan, checked_output, output_spec
+from vidsr.repeat import command
 from vidsr.report import HIDDEN, VERSION, Report, fates, outside
 from vidsr.report import spans as spans_of
 from vidsr.stream import Behind, behind, drained, prefetch
@@ -57,7 +58,8 @@ class Watch(Protocol):
         """So many frames more are done, with so many faces in them."""
 
 
-def _counted(frames: Iterator[Frame], watch: Watch) -> Iterator[Frame]:
+def counted(frames: Iterable[Frame], watch: Watch) -> Iterator[Frame]:
+    """The same frames, each of them told to the watch."""
     for frame in frames:
         watch.advance(1, 0)
         yield frame
@@ -71,7 +73,7 @@ def analyse_film(film: Film, settings: Enhance, watch: Watch) -> tuple[Analysis,
         Reader(film, keep_going=settings.keep_going, side=settings.analyze.detect_side) as reader,
         prefetch(reader, AHEAD) as frames,
     ):
-        analysis = analyse(_counted(frames, watch), film, settings.analyze, finder)
+        analysis = analyse(counted(frames, watch), film, settings.analyze, finder)
         repaired = f"{reader.repaired} frames without a usable time stamp got one" if reader.repaired else ""
         return analysis, " ".join(filter(None, (reader.damage, repaired)))
 
@@ -318,6 +320,9 @@ def _enhance(work: Plan, folder: Path, watch: Watch) -> Report:
         frames=spans_of(first, stop, analysis.tracks, reasons),
         tracks=fates(analysis.tracks, reasons, _tally(paths)),
         warnings=tuple(notes),
+        rate=float(work.film.rate),
+        shots=tuple((max(a, first), min(b, stop)) for a, b in analysis.shots if a < stop and first < b),
+        command=command(work),
     )
     made = beside(made, work.output)
     note(folder, made, report)

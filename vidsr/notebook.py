@@ -82,23 +82,29 @@ def preview(
     source: StrPath,
     output: StrPath | None = None,
     *,
-    frames: tuple[int, int],
+    frames: tuple[int, int] | None = None,
+    start: float | None = None,
+    duration: float = config.Preview.duration,
     quiet: bool = False,
     **options: object,
 ) -> Preview:
-    """Render frames `(first, stop)` of a film by the same path as `enhance`, beside the plain enlargement.
+    """Render a part of a film by the same path as `enhance`, beside the plain enlargement.
+
+    The part is `frames` `(first, stop)`, or `duration` seconds from `start`, or the seconds that tell the most.
 
     What is returned shows itself in a notebook. With `output`, a folder, the files are left there as well. Progress is
     drawn unless `quiet`. Raises VidsrError.
     """
+    from vidsr.previewing import Way
     from vidsr.previewing import preview as make
     from vidsr.progress import Bars
 
     settings = _settings(options, PREVIEWED)
+    part = config.Preview(None if frames is None else _span(frames), start, duration)
     model = _model(settings)
     with tempfile.TemporaryDirectory(prefix="vidsr-") as scratch, Bars(Path(source).name, quiet) as bars:
         folder = Path(scratch if output is None else output)
-        made = make(Path(source), folder, _span(frames), settings, model, bars)
+        made = make(Path(source), folder, part, settings, [Way("restored", model)], bars)
         return Preview.of(Path(source).name, made, kept=output is not None)
 
 

@@ -36,7 +36,9 @@ RANGES: dict[str, click.ParamType[object]] = {
     "min_face": click.FloatRange(1, 4096),
     "start": click.FloatRange(0),
     "end": click.FloatRange(0),
+    "duration": click.FloatRange(0, min_open=True),
     "steps": click.IntRange(1),
+    "check_every": click.IntRange(1),
     "decay": click.IntRange(1),
     "rate": click.FloatRange(0, 1, min_open=True),
     "window": click.IntRange(1, 15),
@@ -87,7 +89,7 @@ HELP = {
     "scale": "Enlarge the picture; auto takes the largest that keeps its short side within 1440.",
     "model": "A name from `vidsr models`, a model file (.safetensors, .pth), or plain.",
     "fidelity": f"From 0, sharpest (the GAN), to 1, truest to the input.  [default: {config.BALANCE}]",
-    "faces": "Which faces: all, largest, or ids from `vidsr analyze`, with commas between.",
+    "faces": "Which faces: all, largest, or ids from `vidsr analyze` or FRAME@XxY, with commas between.",
     "device": "auto, cpu, cuda or cuda:N.",
     "precision": "Numbers of the network; auto is bf16 where the device multiplies it (training: on CUDA), else fp32.",
     "batch": "Faces of 64 pixels in one call of the network.",
@@ -97,6 +99,7 @@ HELP = {
     "preset": "Its preset.  [default: the encoder's own]",
     "start": "Begin at this second.",
     "end": "End at this second.",
+    "duration": "Show this many seconds.",
     "tracks": "Use the faces in this file from `vidsr analyze`.",
     "overwrite": "Replace an output that exists.",
     "keep_going": "Of a damaged film, enhance what can be decoded.",
@@ -120,6 +123,7 @@ HELP = {
     "held_mib": "Memory for faces that were read, MiB in each process.",
     "workers": "Processes that make batches ahead; a GPU needs several.",
     "steps": "Steps of training in all.",
+    "check_every": "Steps from one line of the journal to the next.",
     "decay": "Last steps, over which the learning rate falls to zero.",
     "rate": "Learning rate.",
     "features": "Features of each layer.",
@@ -135,11 +139,15 @@ def kind_of(name: str) -> click.ParamType[object]:
     return kinds.get(name, click.STRING)
 
 
-def _option(field: dataclasses.Field[object]) -> Callable[[Command], Command]:
+def _option(field: dataclasses.Field[object], several: bool = False) -> Callable[[Command], Command]:
     name, default = f"--{field.name.replace('_', '-')}", field.default
     text = HELP[field.name]
     if default is False:
         return click.option(name, is_flag=True, default=False, help=text)
+    if several:
+        words = f"{text}  Several are compared."
+        offers = OFFERS.get(field.name)
+        return click.option(name, type=kind_of(field.name), multiple=True, shell_complete=offers, help=words)
     return click.option(
         name,
         type=kind_of(field.name),
@@ -150,13 +158,13 @@ def _option(field: dataclasses.Field[object]) -> Callable[[Command], Command]:
     )
 
 
-def options(kind: type[object], *names: str) -> Callable[[Command], Command]:
-    """Options for these fields of a dataclass of `config`, with its defaults."""
+def options(kind: type[object], *names: str, several: Sequence[str] = ()) -> Callable[[Command], Command]:
+    """Options for these fields of a dataclass of `config`, with its defaults; those in `several` may be repeated."""
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
 
     def decorate(command: Command) -> Command:
         for name in reversed(names):
-            command = _option(fields[name])(command)
+            command = _option(fields[name], name in several)(command)
         return command
 
     return decorate
@@ -165,6 +173,9 @@ def options(kind: type[object], *names: str) -> Callable[[Command], Command]:
 ANALYZE = ("detector", "detect_every", "min_face")
 
 RENDER = ("scale", "model", "fidelity", "faces", "device", "precision", "batch", "keep_grain")
+
+COMPARED = ("model", "fidelity")
+"""Of which a preview takes several, to be seen side by side."""
 
 ENCODE = ("codec", "crf", "preset")
 
@@ -201,6 +212,7 @@ TRAIN = (
     "architecture",
     "window",
     "steps",
+    "check_every",
     "decay",
     "rate",
     "features",
