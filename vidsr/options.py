@@ -19,6 +19,7 @@ CHOICES: dict[str, Sequence[str]] = {
     "codec": config.CODECS,
     "precision": config.PRECISIONS,
     "detector": config.DETECTORS,
+    "landmarks": config.LANDMARKERS,
     "stage": config.STAGES,
     "architecture": config.ARCHITECTURES,
     "critic": config.CRITICS,
@@ -50,6 +51,7 @@ RANGES: dict[str, click.ParamType[object]] = {
 
 HELP = {
     "detector": "What finds faces; all but centerface are downloaded at first use.",
+    "landmarks": "What places its eyes, nose and mouth; fan, face-alignment's 68 points, is downloaded at first use.",
     "detect_every": "Frames from one detection to the next; the points between are followed.",
     "min_face": "Pass faces by whose box is smaller than this many pixels.",
     "scale": "Enlarge the picture; auto takes the largest that keeps its short side within 1440.",
@@ -119,7 +121,7 @@ def options(kind: type[object], *names: str) -> Callable[[Command], Command]:
     return decorate
 
 
-ANALYZE = ("detector", "detect_every", "min_face")
+ANALYZE = ("detector", "landmarks", "detect_every", "min_face")
 
 RENDER = ("scale", "model", "fidelity", "faces", "device", "precision", "batch")
 
