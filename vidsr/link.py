@@ -23,7 +23,7 @@ NEAR, FAR = 0.5, 1.0
 """How far from the expected place a detection may be, in units of the face's size: at once, and after a gap."""
 GROWTH = 0.5
 """Largest change of the logarithm of the size between two detections of one face."""
-CARRIED, OTHER, UNLIKE = 2.5, 1.2, 0.9
+CARRIED, OTHER, UNLIKE = 2.5, 1.5, 0.9
 """A detection whose looks differ by more than this (see `Looks.unlike`) is another face: where flow arrives at it; at
 once, but without flow; and after a gap."""
 DOUBT = 1.2
@@ -216,13 +216,16 @@ class Linker:
         another one; now its best looks are known.
         """
         kept: list[Path] = []
+        recent: list[Path] = []
         for path in paths:
-            earlier = [(self._break(one, path), n) for n, one in enumerate(kept)]
-            cost, n = min(earlier, default=(NEVER, 0))
+            soonest = path.keys[0].frame - self._settings.detect_every - self._bridge
+            recent = [one for one in recent if one.ends >= soonest]
+            cost, n = min(((self._break(one, path), n) for n, one in enumerate(recent)), default=(NEVER, 0))
             if cost < NEVER:
-                kept[n].absorb(path)
+                recent[n].absorb(path)
             else:
                 kept.append(path)
+                recent.append(path)
         return kept
 
     def _break(self, path: Path, later: Path) -> float:
