@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+from numpy.typing import NDArray
 
 from vidsr.config import Analyze
 from vidsr.flow import Follower, Points
@@ -244,7 +244,7 @@ class Linker:
         for i, path in enumerate(self._open):
             for j, key in enumerate(keys):
                 cost[i, j] = self._cost(path, key, faces[j])
-        rows, columns = linear_sum_assignment(cost)
+        rows, columns = _assigned(cost)
         pairs = [(i, j) for i, j in zip(rows.tolist(), columns.tolist(), strict=True) if cost[i, j] < NEVER]
         for i, j in pairs:
             self._open[i].extend(keys[j], faces[j], self._past)
@@ -275,6 +275,16 @@ class Linker:
         for key, looks in found:
             if key.score >= self._settings.min_score:
                 self._open.append(Path.begin(key, looks, self._past))
+
+
+def _assigned(cost: Points) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of the cheapest assignment."""
+    if cost.size == 0:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    from scipy.optimize import linear_sum_assignment  # a third of a second, which films without faces need not wait
+
+    rows, columns = linear_sum_assignment(cost)
+    return rows, columns
 
 
 def _key(frame: int, detection: Detection) -> Key:
