@@ -22,6 +22,7 @@ CHOICES: dict[str, Sequence[str]] = {
     "codec": config.CODECS,
     "precision": config.PRECISIONS,
     "detector": config.DETECTORS,
+    "landmarks": config.LANDMARKERS,
     "stage": config.STAGES,
     "architecture": config.ARCHITECTURES,
     "critic": config.CRITICS,
@@ -84,6 +85,7 @@ OFFERS = {
 
 HELP = {
     "detector": "What finds faces; all but centerface are downloaded at first use.",
+    "landmarks": "What places its eyes, nose and mouth; fan, face-alignment's 68 points, is downloaded at first use.",
     "detect_every": "Frames from one detection to the next; the points between are followed.",
     "min_face": "Pass faces by whose box is smaller than this many pixels.",
     "scale": "Enlarge the picture; auto takes the largest that keeps its short side within 1440.",
@@ -170,7 +172,7 @@ def options(kind: type[object], *names: str, several: Sequence[str] = ()) -> Cal
     return decorate
 
 
-ANALYZE = ("detector", "detect_every", "min_face")
+ANALYZE = ("detector", "landmarks", "detect_every", "min_face")
 
 RENDER = ("scale", "model", "fidelity", "faces", "device", "precision", "batch", "keep_grain")
 
