@@ -53,7 +53,7 @@ def test_the_functions_are_found_without_loading_anything_heavy() -> None:
         "assert {'enhance', 'preview'} <= set(dir(vidsr))\n"
         "from vidsr import enhance, preview\n"
         "print(sorted({'numpy', 'torch', 'cv2'} & set(sys.modules)))\n"
-        "import vidsr.previewing, vidsr.notebook\n"
+        "import vidsr.notebook\n"
         "from vidsr import preview as again\n"
         "print(again is preview, callable(preview))"
     )

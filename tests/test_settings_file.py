@@ -123,6 +123,12 @@ def test_in_the_config_folder_itself_the_file_is_the_users_own(home: Path, monke
     assert given("enhance", "film.mp4")["overwrite"] is True
 
 
+def test_a_working_folder_that_is_gone_has_no_file(home: Path) -> None:
+    own(home, "[enhance]\ncrf = 20\n")
+    Path.cwd().rmdir()
+    assert given("enhance", "film.mp4")["crf"] == 20.0
+
+
 def test_help_and_completion_do_not_look_at_a_broken_file(home: Path) -> None:
     own(home, "[enhance")
     assert vidsr("enhance", "--help").returncode == 0

@@ -96,10 +96,10 @@ def _place(ctx: click.Context) -> tuple[list[str], click.Command]:
 
 def _found() -> Iterator[Source]:
     """The user's own file, then the working folder's, which goes over it."""
-    own, here = _config_folder() / "vidsr" / NAME, Path.cwd() / NAME
-    if own.is_file():
+    own, here = _config_folder() / "vidsr" / NAME, Path(NAME)
+    if _is_file(own):
         yield Source(own, own=True)
-    if here.is_file() and not (own.is_file() and here.samefile(own)):
+    if _is_file(here) and not (_is_file(own) and here.samefile(own)):
         yield Source(here, own=False)
 
 
@@ -178,10 +178,10 @@ def _require_allowed(source: Source, at: Sequence[str], name: str, value: object
         )
 
 
-def _is_file(name: str) -> bool:
+def _is_file(name: str | Path) -> bool:
     try:
         return Path(name).is_file()
-    except (OSError, ValueError):  # a name that no file can have
+    except (OSError, ValueError):  # a folder that may not be entered; a name that no file can have
         return False
 
 
