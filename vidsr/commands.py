@@ -251,14 +251,14 @@ def preview(
 
     Without --frames and --start, the seconds that tell the most are chosen: faces, motion, a cut.
     """
-    from vidsr.previewing import preview as make
-    from vidsr.progress import Bars
-
     if frames is not None and start is not None:
         raise click.UsageError("give --frames or --start, not both")
     part = config.Preview(_span(frames) if frames is not None else None, start, duration)
     settings = enhance_settings(values)
     ways = _compared(model or [settings.render.model], fidelity or [settings.render.fidelity])
+    from vidsr.previewing import preview as make
+    from vidsr.progress import Bars
+
     with Bars(_shown(source.name), quiet) as bars:
         made = make(source, output, part, settings, ways, bars)
     if not quiet:
@@ -268,6 +268,8 @@ def preview(
 
 def _compared(names: Sequence[str], fidelities: Sequence[float | None]) -> list[Way]:
     """Every model at every fidelity, named by what differs."""
+    if len(names) * len(fidelities) > MOST_COMPARED:
+        raise click.UsageError(f"up to {MOST_COMPARED} settings can be compared, not {len(names) * len(fidelities)}")
     from vidsr import weights
     from vidsr.previewing import Way
 
@@ -275,9 +277,7 @@ def _compared(names: Sequence[str], fidelities: Sequence[float | None]) -> list[
         words = [Path(model).stem] if len(names) > 1 else []
         return ", ".join(["restored", *words, *([] if fidelity is None else [f"fidelity {fidelity:g}"])])
 
-    pairs = [(name, fidelity) for name in names for fidelity in fidelities]
-    if len(pairs) > MOST_COMPARED:
-        raise click.UsageError(f"up to {MOST_COMPARED} settings can be compared, not {len(pairs)}")
+    pairs = ((one, fidelity) for one in names for fidelity in fidelities)
     return [Way(name(*pair), weights.open_model(*pair)) for pair in pairs]
 
 
