@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_report import report as some_report
 from tests.test_report import validate
 from vidsr import commands, config, options
+from vidsr.data.films import films_below
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "tests/samples/portrait.mp4"
@@ -67,7 +69,9 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     assert min(times) < 0.3
 
 
-@pytest.mark.parametrize("command", [[], ["enhance"], ["analyze"], ["preview"], ["models"], ["doctor"], ["train"]])
+@pytest.mark.parametrize(
+    "command", [[], ["enhance"], ["analyze"], ["preview"], ["report"], ["models"], ["doctor"], ["train"]]
+)
 def test_every_command_explains_itself(command: list[str]) -> None:
     found = vidsr(*command, "--help")
     assert found.returncode == 0
@@ -218,6 +222,18 @@ def test_start_and_end_cut_the_film(film: Path) -> None:
     refused(vidsr("enhance", film, *FAST, "--start", "9", "--overwrite"), 1, "--start")
 
 
+def test_a_report_becomes_a_page_at_once_and_later(film: Path) -> None:
+    told, page = film.with_name("told.json"), film.with_name("told.html")
+    found = vidsr("enhance", film, *FAST, "--report", page)
+    assert found.returncode == 0, found.stderr
+    assert "data:image/jpeg" in page.read_text() and "--scale 1" in page.read_text()
+    some_report().save(told)
+    refused(vidsr("report", told), 1, "told.html", "--overwrite")
+    found = vidsr("report", told, "--overwrite")
+    assert found.returncode == 0, found.stderr
+    assert "There are no pictures" in page.read_text() and "too large" in page.read_text()
+
+
 def test_analyze_writes_what_enhance_takes(film: Path) -> None:
     tracks = film.with_name("tracks.json")
     found = vidsr("analyze", film, "-o", tracks)
@@ -233,9 +249,22 @@ def test_preview_shows_a_range(film: Path) -> None:
     folder = film.with_name("look")
     found = vidsr("preview", film, "--frames", "2:6", "-o", folder, "--scale", "2")
     assert found.returncode == 0, found.stderr
-    assert names(folder) == ["contact.png", "preview.mp4"]
+    assert names(folder) == ["contact.png", "index.html", "preview.mp4"]
     refused(vidsr("preview", film, "--frames", "2:60", "-o", folder, "--overwrite"), 1, "12 frames")
     assert vidsr("preview", film, "--frames", "6:2", "-o", folder).returncode == 2
+    assert vidsr("preview", film, "--frames", "2:6", "--start", "0", "-o", folder).returncode == 2
+
+
+def test_preview_chooses_and_compares(film: Path) -> None:
+    folder = film.with_name("look")
+    words = ["--scale", "1", "--duration", "0.2", "--fidelity", "0", "--fidelity", "1", "--model", "vidsr_x4"]
+    found = vidsr("preview", film, "-o", folder, *words)
+    assert found.returncode == 0, found.stderr
+    page = (folder / "index.html").read_text()
+    assert "restored, fidelity 0<" in page and "restored, fidelity 1<" in page
+    assert "chosen by faces, motion and cuts" in page
+    many = [word for n in range(9) for word in ("--fidelity", f"0.{n}")]
+    assert vidsr("preview", film, "-o", folder, "--overwrite", *many).returncode == 2
 
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -275,3 +304,27 @@ def test_models_and_doctor_find_the_install_whole() -> None:
     assert found.returncode == 0, found.stdout
     assert "ok  ffmpeg" in found.stdout
     assert "ok  models" in found.stdout
+
+
+def test_quiet_says_nothing_and_verbose_says_what_is_done(film: Path) -> None:
+    found = vidsr("enhance", film, *FAST)
+    assert (found.stdout, found.stderr) == ("", "")
+    loud = [word for word in FAST if word != "-q"]
+    found = vidsr("enhance", film, *loud, "--overwrite", "-v")
+    assert "analyse:" in found.stderr
+    assert "torch" in found.stderr
+    assert "pipe:1" not in found.stderr
+    found = vidsr("enhance", film, *loud, "--overwrite", "-vv")
+    assert "pipe:1" in found.stderr
+    found = vidsr("enhance", film, *loud, "-vv", "-q")
+    assert found.stdout == ""
+    assert found.stderr.count("exists") == 1
+    assert len(found.stderr.splitlines()) == 1
+
+
+def test_a_folder_is_searched_for_the_films_that_training_finds(tmp_path: Path) -> None:
+    for name in ("a.VOB", "b.txt", "c.mp4", "d.enhanced.mp4", "e.3gp"):
+        (tmp_path / name).touch()
+    wanted = [tmp_path / name for name in ("a.VOB", "c.mp4", "e.3gp")]
+    assert list(commands._films([tmp_path])) == wanted
+    assert films_below(tmp_path) == [*wanted[:2], tmp_path / "d.enhanced.mp4", wanted[2]]

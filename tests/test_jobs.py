@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -18,12 +19,13 @@ import pytest
 from tests.faces import track_of
 from tests.test_package import ROOT
 from tests.test_report import validate
-from vidsr import jobs, passes, render, weights
+from vidsr import jobs, log, passes, render, weights
+from vidsr.analysis import save
 from vidsr.config import Encode, Enhance, Render
 from vidsr.errors import OutputError
 from vidsr.frame import Frame
 from vidsr.plan import auto_scale, plan
-from vidsr.report import Report
+from vidsr.report import OUTSIDE, Report
 from vidsr.workfolder import forget, opened
 
 SAMPLE = ROOT / "tests/samples/portrait.mp4"
@@ -348,9 +350,97 @@ def test_scale_auto_stays_within_its_short_side() -> None:
     assert [auto_scale(*size) for size in sizes] == [4, 4, 2, 2, 1, 4, 1]
 
 
+def test_the_report_on_a_part_of_a_film_knows_which_faces_are_not_in_it(film: Path, tmp_path: Path) -> None:
+    whole, tracks = tmp_path / "whole.json", tmp_path / "tracks.json"
+    analysis, _ = jobs.analyze(film, whole, settings(), Silent())
+    early = track_of(8, (50.0, 50.0), 40.0, ident=2)
+    save(dataclasses.replace(analysis, tracks=(*analysis.tracks, early)), tracks)
+    report = run(film, tmp_path / "out.mp4", settings(tracks=str(tracks), start=0.6))
+    assert [(fate.id, fate.state, fate.reason) for fate in report.tracks] == [
+        (1, "restored", ""),
+        (2, "passed", OUTSIDE),
+    ]
+    assert {span.reason for span in report.frames} == {""}
+
+
 def test_a_face_that_is_never_seen_from_the_front_is_passed_with_its_reason() -> None:
     seen = track_of(5, (50.0, 50.0), 60.0, ident=1)
     profile = dataclasses.replace(track_of(5, (90.0, 50.0), 60.0, ident=2), weight=np.zeros(5, np.float32))
     chosen, reasons = jobs.restorable((seen, profile), "all")
     assert [track.id for track in chosen] == [1]
     assert "profile" in reasons[2]
+
+
+def test_the_log_says_what_ran_and_how_it_ended(film: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        run(film, output, settings(), Silent(25))
+    path = tmp_path / "out.mp4.vidsr/log.txt"
+    first = path.read_text()
+    for words in (
+        "INFO vidsr 0",
+        "torch 2",
+        "ffmpeg",
+        f"input {film}: h264",
+        '"crf": null',
+        "model plain, sha256 none",
+    ):
+        assert words in first
+    assert re.search(r"INFO analyse: \d+\.\d s, 30 frames", first)
+    assert re.search(r"DEBUG ffmpeg .*-i .*film\.mp4", first)
+    assert first.splitlines()[-1].endswith("ERROR stopped: KeyboardInterrupt")
+    run(film, output, settings(keep_work=True))
+    both = path.read_text()
+    assert both.startswith(first)
+    assert re.search(r"INFO publish: \d+\.\d s\n$", both)
+    assert "faces restored in 30 of 30 frames" in both
+    assert not [line for line in both.splitlines() if not re.match(r"[-\d]{10} [\d:,]{12} [A-Z]+ ", line)]
+
+
+def test_the_log_keeps_what_ffmpeg_said(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> list[str]:
+        raise OutputError("the disk is full", "av_write: No space\nline two")
+
+    monkeypatch.setattr(jobs, "publish", broken)
+    with pytest.raises(OutputError, match="full"):
+        run(film, tmp_path / "out.mp4", settings())
+    told = (tmp_path / "out.mp4.vidsr/log.txt").read_text()
+    assert re.search(r"ERROR the disk is full\n.* ERROR \| av_write: No space\n.* ERROR \| line two\n", told)
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(log._File, "_open", full)
+    run(film, tmp_path / "none.mp4", settings())
+    monkeypatch.undo()
+    monkeypatch.setattr(log._Lines, "formatMessage", full)
+    run(film, tmp_path / "half.mp4", settings())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["half.mp4", "none.mp4"]
+    assert not log.log.handlers
+    assert log.log.level == 0
+
+
+def test_films_that_are_under_way_together_have_logs_of_their_own(film: Path, tmp_path: Path) -> None:
+    works = [plan(film, tmp_path / f"{name}.mp4", settings(), weights.load("plain")) for name in "ab"]
+    for work in works:
+        work.folder.mkdir()
+    before = log.log.level
+    one, other = (log.logged(work, Silent()) for work in works)
+    watch = one.__enter__()
+    other.__enter__().stage("render", 3)
+    watch.stage("analyse", 3)
+    one.__exit__(None, None, None)
+    assert log.log.level == logging.DEBUG
+    log.log.debug("a command")
+    other.__exit__(None, None, None)
+    assert log.log.level == before
+    first, second = ((work.folder / "log.txt").read_text() for work in works)
+    for text, own, foreign in ((first, "a.mp4: x1", "b.mp4"), (second, "b.mp4: x1", "a.mp4")):
+        assert own in text
+        assert foreign not in text
+    assert ("render begins" in first, "a command" in first) == (False, False)
+    assert ("analyse begins" in second, "a command" in second) == (False, True)

@@ -48,6 +48,7 @@ def test_the_wheel_holds_the_package_and_the_models_only(wheel: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in names} == {"vidsr"}
     assert "vidsr/models/SHA256SUMS" in names
     assert "vidsr/report.schema.json" in names
+    assert {"vidsr/pages/base.html", "vidsr/pages/preview.js", "vidsr/pages/report.css"} <= set(names)
     assert "vidsr/models/vidsr_x4_fidelity.safetensors" in names
     assert "vidsr/models/vidsr_x4_fidelity.md" in names
 
@@ -91,8 +92,11 @@ def test_threads_and_processes_have_their_rooms() -> None:
             assert not [one for one in names if one.startswith("multiprocessing")], name
         if name != "cluster.py":
             assert not [one for one in names if one.split(".")[0] == "ray"], name
+        assert "pickle" not in names, name
         if name != "weights.py":  # the one place that opens what torch.save wrote, and only tensors
-            assert "pickle" not in names, name
+            assert "torch.load(" not in path.read_text(), name
+        if name != "foreign.py":  # the one room for other projects' networks
+            assert not names & {"spandrel", "spandrel_extra_arches"}, name
         assert not names & {"facexlib", "basicsr"}, name
 
 

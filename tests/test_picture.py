@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from vidsr.color import Color
 from vidsr.frame import Frame, PixelFormat
-from vidsr.picture import LUMA_WEIGHTS, reduce, rgb_matrix, small_rgb
+from vidsr.picture import LUMA_WEIGHTS, reduce, rgb_matrix, small_rgb, ycbcr
 
 COLOURS = ((255, 255, 255), (0, 0, 0), (200, 40, 90), (10, 220, 30))
 
@@ -67,3 +68,12 @@ def test_coordinates_scale_by_multiplication() -> None:
 def test_the_matrix_of_bt601_is_the_textbooks() -> None:
     expected = [[1.164, 0, 1.596], [1.164, -0.392, -0.813], [1.164, 2.017, 0]]
     assert np.allclose(rgb_matrix("bt601", False)[:, :3], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("matrix", LUMA_WEIGHTS)
+def test_pictures_and_crops_share_one_matrix(matrix: str) -> None:
+    white, blue = ycbcr(matrix) @ [1, 1, 1], ycbcr(matrix) @ [0, 0, 1]
+    assert np.allclose(white, [1, 0, 0])
+    assert blue[1] == pytest.approx(0.5)
+    crops = Color(matrix, False, 8).to_rgb.numpy() * 255
+    assert np.allclose(rgb_matrix(matrix, False)[:, :3], crops, atol=1e-4)

@@ -11,7 +11,8 @@ import torch
 
 from tests.faces import FACE, portrait
 from tests.test_package import ROOT
-from vidsr.config import Analyze
+from vidsr import points68
+from vidsr.config import LANDMARKERS, Analyze
 from vidsr.detect import open_detector
 from vidsr.errors import ModelError
 from vidsr.points68 import five_of
@@ -32,20 +33,54 @@ def test_a_download_that_fails_is_one_sentence(tmp_path: Path, monkeypatch: pyte
     for name in ("sfd", "blazeface"):
         with pytest.raises(ModelError, match=f"{name} is downloaded at first use.*centerface"):
             open_detector(Analyze(detector=name))
+    with pytest.raises(ModelError, match=r"--landmarks fan is downloaded at first use.*--landmarks detector"):
+        open_detector(Analyze(landmarks="fan"))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the package would put its downloads, with a 68-point network of random weights in it."""
+    from face_alignment.models import FAN
+
+    folder = tmp_path_factory.mktemp("torch")
+    (folder / "hub/checkpoints").mkdir(parents=True)
+    torch.manual_seed(1)
+    torch.save(FAN(4).state_dict(), folder / "hub/checkpoints/2DFAN4-11f355bf06.pth.tar")
+    return folder
+
+
+def test_68_points_need_no_other_detector(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(home))
+    picture = np.ascontiguousarray(portrait()[:240, 100:340])
+    (plain,), (pointed,) = (open_detector(Analyze(landmarks=kind))([picture]) for kind in LANDMARKERS)
+    assert np.array_equal(plain[0].box, pointed[0].box)
+    assert plain[0].score == pytest.approx(pointed[0].score)
+    assert not np.array_equal(plain[0].landmarks, pointed[0].landmarks)
+
+
+class Middles:
+    """A network whose 68 points all lie in the middle of the box."""
+
+    def get_landmarks_from_image(self, _: object, detected_faces: list[list[float]]) -> list[np.ndarray]:
+        return [np.tile([(x0 + x1) / 2, (y0 + y1) / 2], (68, 1)) for x0, y0, x1, y1, _ in detected_faces]
+
+
+def test_68_points_go_with_their_own_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(points68, "_opened", lambda *_: Middles())
+    both = np.concatenate([portrait()[:240, 100:340], portrait()[:240, 100:340] // 2], axis=1)
+    found, nothing = open_detector(Analyze(landmarks="fan"))([both, both // 255])
+    assert (len(found), nothing) == (2, [])
+    for one in found:
+        assert np.allclose(one.landmarks, one.box.reshape(2, 2).mean(axis=0) + 0.5, atol=1e-3)
 
 
 @pytest.mark.skipif(not FILES.is_dir(), reason="the detector's weights are not here")
-def test_blazeface_finds_the_portraits_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blazeface_finds_the_portraits_face(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its detector is the real one; the 68-point network has random weights, so only the box is looked at."""
-    from face_alignment.models import FAN
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    folder = tmp_path / "hub/checkpoints"
-    folder.mkdir(parents=True)
+    monkeypatch.setenv("TORCH_HOME", str(home))
+    folder = home / "hub/checkpoints"
     shutil.copy(FILES / "blazeface.pth", folder)
     shutil.copy(FILES / "blazeface_anchors.npy", folder / "anchors.npy")
-    torch.manual_seed(1)
-    torch.save(FAN(4).state_dict(), folder / "2DFAN4-11f355bf06.pth.tar")
     (faces,) = open_detector(Analyze(detector="blazeface"))([portrait()])
     assert len(faces) == 1
     x0, y0, x1, y1 = faces[0].box

@@ -56,14 +56,14 @@ def lumas(frames: Iterator[Frame]) -> list[np.ndarray]:
 
 
 def test_verdicts_do_not_depend_on_how_the_film_was_cut() -> None:
-    def told(first: int, stop: int) -> list[tuple[int, Verdict]]:
-        heard: list[tuple[int, Verdict]] = []
+    def told(first: int, stop: int) -> list[tuple[int, int, Verdict]]:
+        heard: list[tuple[int, int, Verdict]] = []
         low, high = max(0, first - 2), min(FRAMES, stop + 2)
-        list(render(film(low, high), first, stop, job(), lambda track, found: heard.append((track, found))))
+        list(render(film(low, high), first, stop, job(), lambda *said: heard.append(said)))
         return heard
 
     whole = told(0, FRAMES)
-    assert [track for track, _ in whole] == [1, 1, 2, 1]  # frames 0, 5 and 10
+    assert [(track, frame) for track, frame, _ in whole] == [(1, 0), (1, 5), (2, 5), (1, 10)]
     assert told(0, 7) + told(7, FRAMES) == whole
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.faces import track_of
 from vidsr.record import Record
-from vidsr.report import HIDDEN, NO_FACE, VERSION, Report, Span, fates, parse, spans
+from vidsr.report import HIDDEN, NO_FACE, OUTSIDE, VERSION, Fate, Report, Span, fates, outside, parse, spans
 from vidsr.tally import Tally, Verdict
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "vidsr/report.schema.json").read_text())
@@ -31,9 +31,11 @@ def report() -> Report:
     seen, lost = track_of(10, (50.0, 50.0), 30.0, ident=1), track_of(8, (50.0, 50.0), 600.0, first=12, ident=2)
     passed = {2: "too large"}
     heard = Tally()
-    heard.hear(1, Verdict(0.75, 4.0, 6.5))
+    heard.hear(1, 5, Verdict(0.75, 4.0, 6.5))
     frames, faces = spans(0, 30, (seen, lost), passed), fates((seen, lost), passed, heard)
-    return Report(VERSION, "in.mp4", "out.mp4", "plain", 2, 0, 30, frames, faces, ("Chapters could not be kept.",))
+    notes, command = ("Chapters could not be kept.",), ("vidsr", "enhance", "in.mp4")
+    shots = ((0, 12), (12, 30))
+    return Report(VERSION, "in.mp4", "out.mp4", "plain", 2, 0, 30, frames, faces, notes, 25.0, shots, command)
 
 
 def test_a_report_is_what_its_schema_says(tmp_path: Path) -> None:
@@ -41,6 +43,21 @@ def test_a_report_is_what_its_schema_says(tmp_path: Path) -> None:
     report().save(path)
     validate(path)
     assert parse(Record.read(path)) == report()
+
+
+def test_a_report_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    report().save(path)
+    told = json.loads(path.read_text())
+    for name in ("rate", "shots", "command"):
+        del told[name]
+    for track in told["tracks"]:
+        del track["place"], track["curve"]
+    path.write_text(json.dumps(told))
+    validate(path)
+    old = parse(Record.read(path))
+    assert (old.rate, old.shots, old.command, old.tracks[0].curve) == (None, (), (), ())
+    assert old.frames == report().frames
 
 
 @pytest.mark.parametrize(
@@ -64,7 +81,10 @@ def test_the_schema_refuses_what_is_no_report(tmp_path: Path, change: dict[str, 
 
 def test_the_schema_knows_the_version_and_every_field() -> None:
     assert SCHEMA["properties"]["version"]["const"] == VERSION
-    assert set(SCHEMA["required"]) == {field.name for field in dataclasses.fields(Report)} == set(SCHEMA["properties"])
+    for kind, described in ((Report, SCHEMA), (Fate, SCHEMA["properties"]["tracks"]["items"])):
+        fields = dataclasses.fields(kind)
+        assert {field.name for field in fields} == set(described["properties"])
+        assert {one.name for one in fields if one.default is dataclasses.MISSING} == set(described["required"])
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
@@ -101,8 +121,17 @@ def test_small_faces_carry_a_warning() -> None:
 def test_a_covered_face_is_said_in_words() -> None:
     seen, hidden = track_of(10, (50.0, 50.0), 90.0, ident=1), track_of(10, (50.0, 50.0), 90.0, ident=2)
     heard = Tally()
-    heard.hear(1, Verdict(0.98, 4.0, 6.5))
-    heard.hear(2, Verdict(0.60, 4.0, 4.1))
+    heard.hear(1, 5, Verdict(0.98, 4.0, 6.5))
+    heard.hear(2, 5, Verdict(0.60, 4.0, 4.1))
     clear, covered = fates((seen, hidden), {}, heard)
     assert (clear.warning, clear.agreement, clear.sharpness_before, clear.sharpness_after) == ("", 0.98, 4.0, 6.5)
     assert "contradicts 40%" in covered.warning
+
+
+def test_a_face_that_the_range_does_not_show_is_not_called_restored() -> None:
+    tracks = [track_of(10, (50.0, 50.0), 60.0, first=first, ident=first) for first in (5, 6, 15, 24, 25)]
+    reasons = outside(tracks, 15, 25)
+    assert reasons == {5: OUTSIDE, 25: OUTSIDE}
+    found = {fate.id: (fate.state, fate.reason) for fate in fates(tracks, reasons, Tally())}
+    assert found[5] == found[25] == ("passed", OUTSIDE)
+    assert [found[number][0] for number in (6, 15, 24)] == ["restored"] * 3

@@ -51,6 +51,25 @@ def test_a_fade_to_black_and_back_is_no_cut(length: int) -> None:
     assert cuts(lambda n: np.asarray(scene(n) * min(1, abs(n - 20) / length), np.uint8)) == [0]
 
 
+@pytest.mark.parametrize("length", [6, 20])
+@pytest.mark.parametrize("black", [1, 15])
+def test_a_fade_through_black_to_another_scene_is_no_cut(length: int, black: int) -> None:
+    def draw(n: int) -> Picture:
+        light = max(1 - n / length, (n - length - black) / length, 0)
+        return np.asarray(scene(n, 1 if n < length else 2) * min(light, 1), np.uint8)
+
+    assert cuts(draw, 2 * length + black + 5) == [0]
+
+
+@pytest.mark.parametrize("length", [8, 25])
+def test_a_dissolve_is_no_cut(length: int) -> None:
+    def draw(n: int) -> Picture:
+        share = np.clip((n - 8) / length, 0, 1)
+        return np.asarray(scene(n, 1) * (1 - share) + scene(n, 2) * share, np.uint8)
+
+    assert cuts(draw, length + 16) == [0]
+
+
 def test_a_whip_pan_is_no_cut() -> None:
     assert cuts(lambda n: np.roll(scene(0), 15 * n, axis=1)) == [0]
 

@@ -245,6 +245,23 @@ def test_tracks_shorter_than_asked_are_dropped() -> None:
     assert len(told(*[[seen(100, 0.9)]] * 4, settings=settings)) == 1
 
 
+def test_a_face_seen_for_less_than_a_fifth_of_a_second_is_dropped() -> None:
+    quick = replace(SETTINGS, detect_every=2)
+    for frames_seen, tracks in ((2, 0), (4, 0), (6, 1)):
+        stay = range(10, 10 + frames_seen)
+        found_here = found(lambda n, stay=stay: shown([(Pose(240), head())] if n in stay else []), 25, quick)
+        assert len(found_here.tracks) == tracks, frames_seen
+
+
+def test_a_face_that_flow_loses_is_found_again_by_the_detector() -> None:
+    """It jumps by two thirds of its width from one frame to the next, which no flow follows."""
+    (track,) = found(lambda n: shown([(Pose(180 if n < 22 else 222), head())]), 45).tracks
+    assert len(track) == 45
+    x = centres(track)[:, 0]
+    assert np.abs(x[:20] - 180).max() < 4
+    assert np.abs(x[26:] - 222).max() < 4
+
+
 def test_two_tracks_on_one_face_become_one() -> None:
     assert len(told(*[[seen(100, 0.9), seen(112, 0.7)]] * 4)) == 1
     assert len(told(*[[seen(100, 0.9), seen(200, 0.7)]] * 4)) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,6 +26,8 @@ COLUMNS = (
     *("left mouth x", "left mouth y", "right mouth x", "right mouth y"),
     *("m00", "m01", "m02", "m10", "m11", "m12"),
 )
+PLACE = re.compile(r"(\d{1,8})@(\d{1,5})x(\d{1,5})")
+"""A frame and a point in it."""
 BOX, POINTS, MATRIX = slice(4, 8), slice(8, 18), slice(18, 24)
 
 
@@ -51,17 +54,35 @@ class Analysis:
 
 def select(tracks: Sequence[Track], which: str) -> tuple[Track, ...]:
     """The tracks that `which` names: "all"; "largest", in each frame the largest face, so that a track is kept if it
-    is the largest anywhere for most of its length; or ids with commas between.
+    is the largest anywhere for most of its length; or, with commas between, ids or places in a frame, `FRAME@XxY`: the
+    face whose box holds this point there, whatever its id.
 
-    Raises InputError where an id is no number or no track has it.
+    Raises InputError where an id is no number or no track has it, or no face is at a place.
     """
     if which == "all":
         return tuple(tracks)
     if which == "largest":
         return tuple(track for track in tracks if _is_largest(track, tracks))
     by_id = {track.id: track for track in tracks}
-    wanted = {_id(word, by_id) for word in which.split(",")}
+    wanted = {_at(word, tracks) if "@" in word else _id(word, by_id) for word in which.split(",")}
     return tuple(track for track in tracks if track.id in wanted)
+
+
+def _at(word: str, tracks: Sequence[Track]) -> int:
+    """The id of the track whose box holds a point in a frame; of several, the one whose middle is nearest."""
+    found = PLACE.fullmatch(word.strip())
+    if found is None:
+        raise InputError(f"{word!r} is no place of a face; say FRAME@XxY, as in 118@412x233")
+    frame, x, y = (int(number) for number in found.groups())
+    there = []
+    for track in tracks:
+        if track.first <= frame < track.stop:
+            x0, y0, x1, y1 = track.boxes[frame - track.first].tolist()
+            if x0 <= x <= x1 and y0 <= y <= y1:
+                there.append((abs(x - (x0 + x1) / 2) + abs(y - (y0 + y1) / 2), track.id))
+    if not there:
+        raise InputError(f"no face is at {x}x{y} in frame {frame}; `vidsr analyze` lists the faces")
+    return min(there)[1]
 
 
 def _id(word: str, known: dict[int, Track]) -> int:

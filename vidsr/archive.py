@@ -18,18 +18,12 @@ from vidsr.plan import FOLDER, Plan, plan
 from vidsr.report import Report
 from vidsr.schedule import Ended, Place, Schedule, longest_first
 from vidsr.tasks import Watch
+from vidsr.video import is_film_name
 from vidsr.workers import Pool
 from vidsr.workfolder import forget, worth_keeping
 
 if TYPE_CHECKING:
     from vidsr.weights import Model
-
-FILM_SUFFIXES = frozenset(
-    [
-        *(".mp4", ".mkv", ".mov", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts"),
-        *(".m4v", ".gif", ".wmv", ".flv", ".ogv", ".3gp", ".vob"),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ def _wanted(entry: os.DirEntry[str]) -> bool:
 
 def is_film(path: Path) -> bool:
     """Whether a file in a folder is taken for a film to enhance, by its name."""
-    return path.suffix.lower() in FILM_SUFFIXES and ".enhanced." not in path.name
+    return is_film_name(path) and ".enhanced." not in path.name
 
 
 class Batch:

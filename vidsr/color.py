@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
-from vidsr.picture import LUMA_WEIGHTS
+from vidsr.picture import LUMA_WEIGHTS, ycbcr
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,8 @@ class Color:
     @cached_property
     def to_yuv(self) -> Tensor:
         """`(3, 3)`: RGB -> sample values less their offset; maps differences too."""
-        red, blue = LUMA_WEIGHTS[self.matrix]
-        green = 1 - red - blue
         luma, chroma = self._spans
-        rows = [
-            [red * luma, green * luma, blue * luma],
-            [-red / (1 - blue) / 2 * chroma, -green / (1 - blue) / 2 * chroma, chroma / 2],
-            [chroma / 2, -green / (1 - red) / 2 * chroma, -blue / (1 - red) / 2 * chroma],
-        ]
-        return torch.tensor(rows, dtype=torch.float32)
+        return torch.from_numpy(ycbcr(self.matrix) * [[luma], [chroma], [chroma]]).float()
 
     @property
     def _spans(self) -> tuple[float, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import traceback
@@ -13,20 +12,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vidsr import __version__, config, signals
+from vidsr import __version__, config, settings_file, signals
+from vidsr.commands_train import shard, sheet, train
+from vidsr.console import shown as _shown
+from vidsr.console import verbosity
 from vidsr.errors import VidsrError
 from vidsr.evaluate.cli import evaluate
-from vidsr.options import ANALYZE, ENCODE, ENHANCE, HANDS, HELP, RENDER, TRAIN, enhance_settings, hands, options
+from vidsr.models_cli import export, models
+from vidsr.options import ANALYZE, COMPARED, ENCODE, ENHANCE, HANDS, HELP, RENDER, enhance_settings, hands, options
 
 if TYPE_CHECKING:
     from vidsr.archive import Batch, Source
-    from vidsr.data.stills import Faces
     from vidsr.plan import Plan
+    from vidsr.previewing import Way
     from vidsr.report import Report
     from vidsr.schedule import Ended
     from vidsr.weights import Model
 
 FAILED, SOME_FAILED, INTERRUPTED, TERMINATED = 1, 3, 130, 143
+PAGE_SUFFIXES = (".html", ".htm")
+MOST_COMPARED = 8  # settings in one preview
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -48,11 +53,20 @@ SOURCE = click.Path(path_type=Path)
 @options(config.Encode, *ENCODE)
 @options(config.Enhance, *ENHANCE)
 @options(config.Hands, *HANDS)
-@click.option("--report", type=SOURCE, help="Write what happened to every frame and face as JSON.")
+@click.option(
+    "--report", type=SOURCE, help="Write what happened to every frame and face as JSON, or as a page (.html)."
+)
 @click.option("--fresh", is_flag=True, help="Drop what an earlier, unfinished run has left.")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@click.option("--dry-run", is_flag=True, help="Do two seconds only, and say what the whole will come to.")
+@verbosity
 def enhance(
-    inputs: tuple[Path, ...], output: Path | None, report: Path | None, fresh: bool, quiet: bool, **values: object
+    inputs: tuple[Path, ...],
+    output: Path | None,
+    report: Path | None,
+    fresh: bool,
+    dry_run: bool,
+    quiet: bool,
+    **values: object,
 ) -> None:
     """Restore the faces in films, or in all films of folders.
 
@@ -63,6 +77,9 @@ def enhance(
     sources, first, many = _sources(inputs)
     _check_targets(first, many, output, report, bool(values["overwrite"]))
     settings = enhance_settings(values)
+    if dry_run:
+        fine = [_dry_run(one.path, output, settings, _model(settings), quiet) for one in sources]
+        sys.exit(0 if all(fine) else SOME_FAILED if many else FAILED)
     batch = Batch(settings, _model(settings), output, many=many, fresh=fresh)
     total = Sum()
     for ended in _ends(sources, batch, hands(values), first, quiet):
@@ -122,6 +139,34 @@ def _tell_error(error: Exception, alone: bool) -> None:
     _complain(error)
 
 
+def _dry_run(film: Path, output: Path | None, settings: config.Enhance, model: Model, quiet: bool) -> bool:
+    """Say what would be done; of two seconds it is, out of sight. False where it could not be done."""
+    from vidsr import trial
+    from vidsr.plan import plan
+    from vidsr.progress import Bars
+
+    try:
+        work = plan(film, output, settings, model)
+        with Bars(_shown(film.name), quiet) as bars:
+            found = trial.estimate(work, bars)
+    except VidsrError as error:
+        _complain(error)
+        return False
+    for line in trial.lines(found):
+        _say(line)
+    return True
+
+
+def _save_report(done: Report, path: Path) -> None:
+    """As JSON, or as a page where the name asks for one."""
+    if path.suffix.lower() in PAGE_SUFFIXES:
+        from vidsr.report_page import save_page
+
+        save_page(done, path)
+    else:
+        done.save(path)
+
+
 def _deliver(done: Report, report: Path | None, quiet: bool) -> None:
     from vidsr.report import summary
 
@@ -129,7 +174,7 @@ def _deliver(done: Report, report: Path | None, quiet: bool) -> None:
         for line in summary(done):
             _say(line)
     if report is not None:
-        done.save(report)
+        _save_report(done, report)
 
 
 def _model(settings: config.Enhance) -> Model:
@@ -173,7 +218,7 @@ def _check_targets(first: Path, many: bool, output: Path | None, report: Path | 
 @options(config.Analyze, *ANALYZE)
 @options(config.Render, "device")
 @options(config.Enhance, "overwrite", "keep_going")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@verbosity
 def analyze(source: Path, output: Path, quiet: bool, **values: object) -> None:
     """Find the shots and faces of a film and write them to a file that `enhance --tracks` takes."""
     from vidsr import jobs
@@ -192,24 +237,56 @@ def analyze(source: Path, output: Path, quiet: bool, **values: object) -> None:
 
 @cli.command()
 @click.argument("source", type=SOURCE, metavar="INPUT")
-@click.option("--frames", required=True, metavar="A:B", help="Frames A to B, B excluded, counted from 0.")
-@click.option("-o", "--output", type=SOURCE, required=True, help="Folder for preview.mp4 and contact.png.")
-@options(config.Render, *RENDER)
+@click.option("--frames", metavar="A:B", help="Frames A to B, B excluded, counted from 0.")
+@options(config.Preview, "start", "duration")
+@click.option("-o", "--output", type=SOURCE, required=True, help="Folder for index.html, preview.mp4, contact.png.")
+@options(config.Render, *RENDER, several=COMPARED)
 @options(config.Analyze, *ANALYZE)
 @options(config.Enhance, "tracks", "overwrite", "keep_going")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
-def preview(source: Path, frames: str, output: Path, quiet: bool, **values: object) -> None:
-    """Render a range of frames by the same path as enhance, beside the plain enlargement."""
-    from vidsr.preview import preview as make
+@verbosity
+def preview(
+    source: Path,
+    output: Path,
+    frames: str | None,
+    start: float | None,
+    duration: float,
+    model: Sequence[str],
+    fidelity: Sequence[float],
+    quiet: bool,
+    **values: object,
+) -> None:
+    """Render some seconds by the same path as enhance, beside the plain enlargement, as a page to look at.
+
+    Without --frames and --start, the seconds that tell the most are chosen: faces, motion, a cut.
+    """
+    if frames is not None and start is not None:
+        raise click.UsageError("give --frames or --start, not both")
+    part = config.Preview(_span(frames) if frames is not None else None, start, duration)
+    settings = enhance_settings(values)
+    ways = _compared(model or [settings.render.model], fidelity or [settings.render.fidelity])
+    from vidsr.previewing import preview as make
     from vidsr.progress import Bars
 
-    settings = enhance_settings(values)
-    span = _span(frames)
     with Bars(_shown(source.name), quiet) as bars:
-        made = make(source, output, span, settings, _model(settings), bars)
+        made = make(source, output, part, settings, ways, bars)
     if not quiet:
         for path in made:
             _say(str(path))
+
+
+def _compared(names: Sequence[str], fidelities: Sequence[float | None]) -> list[Way]:
+    """Every model at every fidelity, named by what differs."""
+    if len(names) * len(fidelities) > MOST_COMPARED:
+        raise click.UsageError(f"up to {MOST_COMPARED} settings can be compared, not {len(names) * len(fidelities)}")
+    from vidsr import weights
+    from vidsr.previewing import Way
+
+    def name(model: str, fidelity: float | None) -> str:
+        words = [Path(model).stem] if len(names) > 1 else []
+        return ", ".join(["restored", *words, *([] if fidelity is None else [f"fidelity {fidelity:g}"])])
+
+    pairs = ((one, fidelity) for one in names for fidelity in fidelities)
+    return [Way(name(*pair), weights.open_model(*pair)) for pair in pairs]
 
 
 def _span(text: str) -> tuple[int, int]:
@@ -220,16 +297,20 @@ def _span(text: str) -> tuple[int, int]:
 
 
 @cli.command()
-def models() -> None:
-    """List the shipped models and verify their checksums."""
-    from vidsr import weights
+@click.argument("source", type=SOURCE, metavar="REPORT.json")
+@click.option("-o", "--output", type=SOURCE, help="The page.  [default: REPORT.html beside it]")
+@options(config.Enhance, "overwrite")
+def report(source: Path, output: Path | None, overwrite: bool) -> None:
+    """Make the page of a finished film from what `enhance --report REPORT.json` wrote."""
+    from vidsr.files import check_writable
+    from vidsr.record import Record
+    from vidsr.report import parse
+    from vidsr.report_page import save_page
 
-    sound = True
-    for line, intact in weights.inventory():
-        click.echo(line)
-        sound = sound and intact
-    if not sound:
-        raise VidsrError("a model file is damaged; install vidsr again")
+    page = output or source.with_suffix(".html")
+    check_writable(page, overwrite)
+    save_page(parse(Record.read(source)), page)
+    _say(str(page))
 
 
 @cli.command()
@@ -248,80 +329,11 @@ def doctor(device: str) -> None:
         sys.exit(FAILED)
 
 
-cli.add_command(evaluate)
+for _command in (evaluate, models, export, train, shard, sheet):
+    cli.add_command(_command)
 
 
-@cli.command()
-@options(config.Train, *TRAIN)
-@click.option("-o", "--output", type=SOURCE, required=True, help="The model file, .safetensors.")
-def train(output: Path, **values: object) -> None:
-    """Train a model on a folder of sharp, aligned faces; the same command goes on where it stopped.
-
-    Several processes train together under `torchrun --nproc-per-node N -m vidsr.train ...`.
-    """
-    from vidsr.train import train as run
-
-    _print_what_is_logged()
-    run(config.Train(output=str(output), **values), lambda progress: click.echo(str(progress)))  # type: ignore[arg-type]
-    click.echo(str(output))
-
-
-class _Printer(logging.Handler):
-    """Prints what the library tells, as plain lines."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        click.echo(record.getMessage())
-
-
-def _print_what_is_logged() -> None:
-    logger = logging.getLogger("vidsr")
-    logger.handlers = [_Printer()]
-    logger.setLevel(logging.INFO)
-
-
-DATA = click.argument("data", metavar="DATA")
-CACHE = click.option(
-    "--cache", type=SOURCE, help="Where faces cut out of films are kept.  [default: faces beside OUTPUT]"
-)
-
-
-def _faces(data: str, output: Path, cache: Path | None, seed: int) -> Faces:
-    """The faces that DATA holds, after saying what was found."""
-    from vidsr.data.sources import open_faces
-
-    source = open_faces(data, cache or output.parent / "faces", seed)
-    click.echo(str(source))
-    return source.faces
-
-
-@cli.command()
-@DATA
-@click.option("-o", "--output", type=SOURCE, required=True, help="A new folder for the shards.")
-@CACHE
-@options(config.Train, "seed")
-def shard(data: str, output: Path, cache: Path | None, seed: int) -> None:
-    """Write the faces that `train --data DATA` would find as tar shards, in a drawn order."""
-    import numpy as np
-
-    from vidsr.data.shards import write_shards
-
-    written = write_shards(_faces(data, output, cache, seed), output, np.random.default_rng(seed))
-    click.echo(f"{output}: {len(written)} shards")
-
-
-@cli.command()
-@DATA
-@click.option("-o", "--output", type=SOURCE, required=True, help="The picture, .png.")
-@CACHE
-@options(config.Train, "seed")
-def sheet(data: str, output: Path, cache: Path | None, seed: int) -> None:
-    """Show what training makes of DATA: every kind of degradation, enlarged plainly, beside its truth."""
-    import numpy as np
-
-    from vidsr.sheet import save_sheet
-
-    save_sheet(_faces(data, output, cache, seed), np.random.default_rng(seed), output)
-    click.echo(str(output))
+settings_file.configurable(cli)
 
 
 def _complain(error: VidsrError) -> None:
@@ -334,11 +346,6 @@ def _say(line: str, err: bool = False) -> None:
     click.echo(_shown(line), err=err)
 
 
-def _shown(text: str) -> str:
-    """Text from outside (names, what ffmpeg quotes of a file) as one line that cannot command the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _say_how_to_go_on() -> None:
     resumes = sys.argv[1:2] in (["enhance"], ["train"])
     _say("stopped; the same command goes on from here" if resumes else "stopped; nothing was written", err=True)
@@ -348,7 +355,7 @@ def main() -> None:
     """Run the command line; errors that a user can act upon become one sentence and an exit code."""
     signals.listen(_say_how_to_go_on)
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="vidsr", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         _say_how_to_go_on()
         sys.exit(INTERRUPTED)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 CODECS = ("libx264", "libx265", "libsvtav1", "ffv1")
 DETECTORS = ("centerface", "sfd", "blazeface", "retinaface", "scrfd", "yunet")
 """The first comes with the install; the others are face-alignment's and are downloaded at first use."""
+LANDMARKERS = ("detector", "fan")
+"""The detector's own five points, or five of the 68 of face-alignment's network, which is downloaded at first use and
+which its detectors always take."""
 BALANCE = 0.5
 """The fidelity of a family of models where none is asked for: in the middle a poor film gains
 sharpness, and is not farther from the truth than its plain enlargement."""
@@ -36,6 +39,7 @@ class Analyze:
     """How faces are found and followed."""
 
     detector: str = "centerface"
+    landmarks: str = "detector"  # what places eyes, nose and mouth in a face that was found
     detect_every: int = 5  # frames between detections; optical flow follows the points between them
     detect_side: int = 960  # the picture is reduced to this long side before detection; never enlarged
     min_score: float = 0.55  # begins a track, and a third of its detections have it; two thirds of it continue one
@@ -51,7 +55,7 @@ class Render:
     """Who is restored, by which model, where."""
 
     scale: str = "auto"  # of the picture; auto: the largest of 1, 2, 4 whose short side stays within 1440
-    model: str = "vidsr_x4"  # a shipped model, a .safetensors file, or "plain"
+    model: str = "vidsr_x4"  # a shipped or added model, a file that spandrel recognises, or "plain"
     fidelity: float | None = None  # 0: the GAN, 1: true to the input; None: BALANCE
     faces: str = "all"  # all, largest, or track ids separated by commas
     device: str = "auto"
@@ -92,6 +96,15 @@ class Hands:
     def wanted(self) -> bool:
         """Whether anybody but this process is to work."""
         return bool(self.workers or self.devices or self.ray)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Which part of a film is shown: `frames` (first, stop), or seconds from `start`, or the most telling ones."""
+
+    frames: tuple[int, int] | None = None
+    start: float | None = None  # seconds from the film's beginning; None: where the film tells the most
+    duration: float = 3.0  # seconds
 
 
 @dataclass(frozen=True)

@@ -49,11 +49,14 @@ class Detector(Protocol):
 
 
 def open_detector(settings: Analyze, device: str = "cpu") -> Detector:
-    """The detector that `settings` names, on a device of torch ("cpu", "cuda", "cuda:1"); raises ModelError."""
-    if settings.detector == "centerface":
+    """The detector and landmarks that `settings` names, on a device of torch ("cpu", "cuda", "cuda:1"); raises
+    ModelError."""
+    if settings.detector == "centerface" and settings.landmarks == "detector":
         return CenterFace(settings.min_score, device)
-    from vidsr.points68 import FaceAlignment
+    from vidsr.points68 import FaceAlignment, Pointed
 
+    if settings.detector == "centerface":
+        return Pointed(CenterFace(settings.min_score, device), device)
     return FaceAlignment(settings.detector, settings.min_score, device)
 
 

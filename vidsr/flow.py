@@ -14,7 +14,7 @@ from vidsr.picture import Gray
 Points = NDArray[np.float64]
 
 WORK_SIZE = 128.0
-"""A larger face is reduced to about this many pixels before its points are followed."""
+"""A larger face is reduced to about this many pixels, by a power of two, before its points are followed."""
 MOST, FEWEST = 48, 8
 """Points that are sought on a face, and below which it counts as lost."""
 MARGIN = 0.75
@@ -56,14 +56,16 @@ class Patch:
         high = np.ceil(box[2:] + MARGIN * self.size).astype(int)
         self._x0, self._y0 = np.clip(low, 0, [shape[1] - 1, shape[0] - 1]).tolist()
         self._x1, self._y1 = np.clip(high, [self._x0 + 1, self._y0 + 1], [shape[1], shape[0]]).tolist()
-        self.factor = min(1.0, WORK_SIZE / self.size)
+        self._step = 1 << max(0, round(np.log2(self.size / WORK_SIZE)))
+        self.factor = 1 / self._step
 
     def cut(self, gray: Gray) -> Gray:
         part = gray[self._y0 : self._y1, self._x0 : self._x1]
-        if self.factor == 1.0:
+        if self._step == 1:
             return np.ascontiguousarray(part)
-        size = max(1, round(part.shape[1] * self.factor)), max(1, round(part.shape[0] * self.factor))
-        return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+        rows, columns = (max(1, side // self._step) for side in part.shape)
+        whole = part[: rows * self._step, : columns * self._step]  # what is left over would turn this into slow work
+        return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
 
     def inside(self, points: Points) -> Floats:
         # OpenCV's flow counts from the centre of the first pixel, which is at .5 here.

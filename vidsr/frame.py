@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vidsr.picture import Colour
+
 Samples = NDArray[np.uint8] | NDArray[np.uint16]
 Floats = NDArray[np.float32]
 
 LANDMARKS = 5
 """Left eye, right eye, nose tip, left and right mouth corner, as seen in the picture."""
+
+SHOWN_SIDE = 1280
+"""Long side of a frame in a notebook, pixels: a larger one is reduced."""
 
 
 def _check(holds: bool, message: str) -> None:
@@ -59,12 +64,14 @@ class Frame:
     """One decoded picture: `luma (H, W)` and `chroma (2, h, w)`, uint8 or uint16, as the decoder gave them.
 
     `index` counts frames of the film from 0 in presentation order; `pts` is in ticks of the stream's time base.
+    `colour` says what the samples mean, where that is known; only what shows a frame to a person asks for it.
     """
 
     index: int
     pts: int
     luma: Samples
     chroma: Samples
+    colour: Colour | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         _check(self.luma.ndim == 2, f"luma must be (H, W), not {self.luma.shape}")
@@ -81,6 +88,12 @@ class Frame:
         return (
             f"Frame({self.index}, pts={self.pts}, luma={self.luma.shape} {self.luma.dtype}, chroma={self.chroma.shape})"
         )
+
+    def _repr_png_(self) -> bytes | None:
+        """For a notebook: the picture by its film's own matrix and range; None where these are not known."""
+        from vidsr.picture import png, small_rgb
+
+        return None if self.colour is None else png(small_rgb(self, self.colour, SHOWN_SIDE))
 
 
 @dataclass(frozen=True, repr=False)
@@ -141,6 +154,13 @@ class Track:
         """The frame after the last."""
         return self.first + len(self)
 
+    def moment(self, first: int, stop: int) -> int:
+        """The middle of those frames from `first` to `stop`, in which it must be, where it is shown the most."""
+        first, stop = max(self.first, first), min(self.stop, stop)
+        weight = self.weight[first - self.first : stop - self.first]
+        best = np.flatnonzero(weight == weight.max())
+        return first + int(best[len(best) // 2])
+
     @property
     def height(self) -> float:
         """Median height of the face's box, pixels of the frame."""
@@ -174,3 +194,9 @@ class Crop:
 
     def __repr__(self) -> str:
         return f"Crop(track {self.track}, frame {self.index}, rgb={tuple(self.rgb.shape)})"
+
+    def _repr_png_(self) -> bytes:
+        """For a notebook: the face as it is, a pixel for a pixel."""
+        from vidsr.picture import png
+
+        return png(np.asarray(np.rint(255 * self.rgb.permute(1, 2, 0).clamp(0, 1).cpu().numpy()), np.uint8))

@@ -18,7 +18,7 @@ AROUND, LEAST_AROUND = 0.5, 48.0
 judges a face by what is beside it, too."""
 WORTH = 0.6
 """A part of the picture larger than this share costs about as much as the whole."""
-WITH_FACES, WITHOUT = 3, 24
+WITH_FACES, WITHOUT = 6, 24
 """The whole picture is looked at once in so many times, whether anything is new or not."""
 SAME = 0.3
 """A face is found again where its box and the earlier one overlap by more than this."""

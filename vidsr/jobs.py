@@ -12,6 +12,7 @@ from vidsr.analysis import Analysis
 from vidsr.delivery import delivered, note
 from vidsr.errors import InputError, ModelError, OutputError, VidsrError
 from vidsr.files import beside, own_name, settle, sha256, told
+from vidsr.log import logged, tell
 from vidsr.passes import (
     AHEAD,
     TALLY,
@@ -19,6 +20,7 @@ from vidsr.passes import (
     analyse_film,
     analysis_of,
     analyze,
+    counted,
     damage_of,
     fitting,
     frame_range,
@@ -32,7 +34,8 @@ from vidsr.passes import (
     segments,
 )
 from vidsr.plan import Plan, output_spec
-from vidsr.report import VERSION, Report, fates
+from vidsr.repeat import command
+from vidsr.report import VERSION, Report, fates, outside
 from vidsr.report import spans as spans_of
 from vidsr.shipped import model_for
 from vidsr.stream import Behind, behind
@@ -53,6 +56,7 @@ __all__ = [
     "analyse_film",
     "analysis_of",
     "analyze",
+    "counted",
     "done",
     "enhance",
     "frame_range",
@@ -97,8 +101,8 @@ def steps(work: Plan, watch: Watch) -> Steps:
     """
     with told(work.output):
         try:
-            with locked(work) as folder:
-                return (yield from _finished(work, folder, watch))
+            with locked(work) as folder, logged(work, watch) as heard:
+                return (yield from _finished(work, folder, heard))
         except VidsrError as error:
             if DISK_FULL not in error.details:
                 raise
@@ -110,8 +114,10 @@ def _finished(work: Plan, folder: Path, watch: Watch) -> Steps:
     keep = False
     try:
         report = yield from _steps(Order.of(work), folder, watch)
+        report = dataclasses.replace(report, input=str(work.film.path), command=command(work))
+        tell(work, report)
         keep = work.settings.keep_work
-        return dataclasses.replace(report, input=str(work.film.path))
+        return report
     except InputError:  # the next try would end in the same way, unless it was the film's disk that went away
         keep = has_segments(folder)
         raise
@@ -245,12 +251,14 @@ def _join(task: Join, bench: Bench) -> Joined:
     work, film, (first, stop) = bench.plan(task.order), bench.open(task.order), task.ready.span
     folder, analysis = work.folder, film.analysis
     paths = [_path(folder, span) for span in task.ready.spans]
+    reasons = film.reasons | outside(analysis.tracks, first, stop)
     check_unchanged(work)
     space.require_join(folder, [path.stat().st_size for path in paths])
     made = folder / own_name("whole", work.output.suffix)
     warnings = publish(work.film, paths, analysis.timeline, made, frames=_part(first, stop, analysis))
     damage = damage_of(folder)
     notes = [*([damage] if damage else []), *work.film.warnings, *output_spec(work).warnings, *warnings]
+    notes += work.model.notes
     report = Report(
         VERSION,
         input=str(work.film.path),
@@ -259,9 +267,12 @@ def _join(task: Join, bench: Bench) -> Joined:
         scale=work.scale,
         first=first,
         stop=stop,
-        frames=spans_of(first, stop, analysis.tracks, film.reasons),
-        tracks=fates(analysis.tracks, film.reasons, _tally(paths)),
+        frames=spans_of(first, stop, analysis.tracks, reasons),
+        tracks=fates(analysis.tracks, reasons, _tally(paths)),
         warnings=tuple(notes),
+        rate=float(work.film.rate),
+        shots=tuple((max(a, first), min(b, stop)) for a, b in analysis.shots if a < stop and first < b),
+        command=command(work),
     )
     return Joined(beside(made, work.output), report)
 

@@ -9,13 +9,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vidsr.config import Analyze
 from vidsr.flow import Follower, Points
 from vidsr.frame import LANDMARKS, Detection
+from vidsr.likeness import Looks, looks_of
 from vidsr.picture import Gray
 from vidsr.shots import Look
 
@@ -23,11 +23,13 @@ NEAR, FAR = 0.5, 1.0
 """How far from the expected place a detection may be, in units of the face's size: at once, and after a gap."""
 GROWTH = 0.5
 """Largest change of the logarithm of the size between two detections of one face."""
-OTHER, UNLIKE = 1.0, 0.75
-"""A detection whose looks differ by more than this (see `Looks.unlike`) is another face: at once, and after a gap."""
+CARRIED, OTHER, UNLIKE = 2.5, 1.5, 0.9
+"""A detection whose looks differ by more than this (see `Looks.unlike`) is another face: where flow arrives at it; at
+once, but without flow; and after a gap."""
+DOUBT = 1.2
+"""Largest sum of the distance and half of `unlike` after a gap: what is far away must look the same."""
 DRIFT = 0.25
 """A flow that ends farther than this from the detection, in units of the face's size, followed something else."""
-THUMB = 24
 NEVER = 1e6
 
 
@@ -42,29 +44,6 @@ class Key:
     @property
     def size(self) -> float:
         return float(np.sqrt(np.prod(np.maximum(self.points[-1] - self.points[-2], 1e-3))))
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Looks:
-    """What a face looks like, roughly: a normalised thumbnail, its mean and its contrast."""
-
-    thumb: NDArray[np.float32]
-    mean: float
-
-    def unlike(self, other: Looks) -> float:
-        """0 for the same picture, 1 for unrelated ones; the thumbnail counts for more than the brightness."""
-        correlation = float(np.sum(self.thumb * other.thumb))
-        return 1 - correlation + min(abs(self.mean - other.mean) / 100, 0.5)
-
-
-def _looks(gray: Gray, points: Points) -> Looks:
-    (x0, y0), (x1, y1) = points[LANDMARKS:]
-    h, w = gray.shape
-    left, top = int(np.clip(x0, 0, w - 1)), int(np.clip(y0, 0, h - 1))
-    right, bottom = int(np.clip(np.ceil(x1), left + 1, w)), int(np.clip(np.ceil(y1), top + 1, h))
-    part = cv2.resize(gray[top:bottom, left:right], (THUMB, THUMB), interpolation=cv2.INTER_AREA).astype(np.float32)
-    centred = part - part.mean()
-    return Looks(centred / max(float(np.linalg.norm(centred)), 1e-3), float(part.mean()))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -102,9 +81,8 @@ class Path:
     """The first frame after the last detection in which the face was sought and not found."""
 
     @classmethod
-    def begin(cls, key: Key, past: Sequence[Gray]) -> Path:
+    def begin(cls, key: Key, looks: Looks, past: Sequence[Gray]) -> Path:
         """A new face in the newest of some frames, traced back through the others."""
-        looks = _looks(past[-1], key.points)
         return cls([key], (looks, looks), Follower(past[-1], key.points), _traced(key, past, len(past)))
 
     def unlike(self, face: Looks) -> float:
@@ -123,11 +101,26 @@ class Path:
         return np.array(self.follower.trail[:end]) if self.follower.trail[:end] else NOTHING
 
     def expected(self, frame: int) -> list[Points]:
-        """Where the face may be in `frame`: where flow is, and where its motion before the last detection leads."""
+        """Where the face may be in `frame`: where flow is, where it was last, and where its motion before leads."""
         last = self.keys[-1]
-        gap = frame - last.frame
-        places = [self.follower.points] if self.follower.alive and self.age == gap else []
-        return [*places, last.points + self._velocity() * gap]
+        places = [self.follower.points] if self.flows_to(frame) else []
+        return [*places, last.points, last.points + self._velocity() * (frame - last.frame)]
+
+    def flows_to(self, frame: int) -> bool:
+        """Whether flow has followed the face up to `frame`."""
+        return self.follower.alive and self.age == frame - self.keys[-1].frame
+
+    def unseen(self, frame: int) -> int:
+        """How many frames before `frame` neither detector nor flow saw the face."""
+        return frame - self.keys[-1].frame - 1 - (self.age if self.missed is None else len(self.tail))
+
+    def distance(self, key: Key) -> float:
+        """From where the face may be to a detection, in units of its size."""
+        return min(_distance(place, key) for place in self.expected(key.frame))
+
+    def growth(self, key: Key) -> float:
+        """The change of the size's logarithm since the last detection."""
+        return abs(float(np.log(key.size / self.keys[-1].size)))
 
     def _velocity(self) -> Points:
         """Pixels a frame `(2,)`, over the last few detections."""
@@ -137,7 +130,26 @@ class Path:
             return np.zeros(2)
         return np.asarray((recent[-1].points - recent[0].points).mean(axis=0) / frames)
 
-    def extend(self, key: Key, past: Sequence[Gray]) -> None:
+    @property
+    def ends(self) -> int:
+        """The frame after the last one in which the face was seen."""
+        return self.keys[-1].frame + 1 + len(self.tail)
+
+    @property
+    def begins(self) -> int:
+        """The first frame in which the face was seen."""
+        return self.keys[0].frame - len(self.head)
+
+    def absorb(self, later: Path) -> None:
+        """Go on as another path, which began after this one was lost."""
+        frames = later.keys[0].frame - self.keys[-1].frame
+        ahead = self.tail[: frames - 1]
+        back = later.head[max(0, len(later.head) - (frames - 1 - len(ahead))) :]
+        self.trails += [Trail(frames, ahead, back), *later.trails]
+        self.keys += later.keys
+        self.looks, self.follower, self.missed = later.looks, later.follower, later.missed
+
+    def extend(self, key: Key, looks: Looks, past: Sequence[Gray]) -> None:
         """Add a detection of this face in the newest of some frames, and follow the face anew from there."""
         frames = key.frame - self.keys[-1].frame
         ahead = np.array(self.follower.trail) if self.follower.alive else NOTHING
@@ -146,7 +158,6 @@ class Path:
         back = NOTHING if len(ahead) == frames else _traced(key, past, frames - len(ahead))
         self.trails.append(Trail(frames, ahead, back))
         surest = key.score >= max(key.score for key in self.keys)
-        looks = _looks(past[-1], key.points)
         self.looks = looks, looks if surest else self.looks[1]
         self.keys.append(key)
         self.follower, self.missed = Follower(past[-1], key.points), None
@@ -193,13 +204,42 @@ class Linker:
             # Just before a cut flow is believed, should the detector have missed the face once.
             if path.missed is not None and path.follower.alive and path.age <= self._settings.detect_every:
                 path.missed = None
-        paths = sorted(self._closed + self._open, key=lambda path: path.keys[0].frame)
+        paths = self._joined(sorted(self._closed + self._open, key=lambda path: path.keys[0].frame))
         self._open, self._closed = [], []
         self._past.clear()
         return paths
 
+    def _joined(self, paths: list[Path]) -> list[Path]:
+        """Let a path that was lost go on as one that began soon after it.
+
+        A face that comes out from behind something is often half covered when it is found again, and taken for
+        another one; now its best looks are known.
+        """
+        kept: list[Path] = []
+        recent: list[Path] = []
+        for path in paths:
+            soonest = path.keys[0].frame - self._settings.detect_every - self._bridge
+            recent = [one for one in recent if one.ends >= soonest]
+            cost, n = min(((self._break(one, path), n) for n, one in enumerate(recent)), default=(NEVER, 0))
+            if cost < NEVER:
+                recent[n].absorb(path)
+            else:
+                kept.append(path)
+                recent.append(path)
+        return kept
+
+    def _break(self, path: Path, later: Path) -> float:
+        """What it costs to take two paths for one face; NEVER where they are two."""
+        key, gap = later.keys[0], later.begins - path.ends
+        if not 0 <= gap <= self._bridge or key.frame <= path.keys[-1].frame or path.growth(key) > GROWTH:
+            return NEVER
+        distance, unlike = path.distance(key), min(path.unlike(looks) for looks in later.looks)
+        if unlike > UNLIKE or not _same_again(distance, unlike):
+            return NEVER
+        return distance + 0.5 * unlike
+
     def _match(self, look: Look, keys: list[Key]) -> None:
-        faces = [_looks(look.small.luma, key.points) for key in keys]
+        faces = [looks_of(look.small, key.points[LANDMARKS:]) for key in keys]
         cost = np.full((len(self._open), len(keys)), NEVER)
         for i, path in enumerate(self._open):
             for j, key in enumerate(keys):
@@ -207,35 +247,34 @@ class Linker:
         rows, columns = _assigned(cost)
         pairs = [(i, j) for i, j in zip(rows.tolist(), columns.tolist(), strict=True) if cost[i, j] < NEVER]
         for i, j in pairs:
-            self._open[i].extend(keys[j], self._past)
+            self._open[i].extend(keys[j], faces[j], self._past)
         matched, used = {i for i, _ in pairs}, {j for _, j in pairs}
         self._miss([path for i, path in enumerate(self._open) if i not in matched], look.index)
-        self._begin([key for j, key in enumerate(keys) if j not in used])
+        self._begin([(key, faces[j]) for j, key in enumerate(keys) if j not in used])
 
     def _cost(self, path: Path, key: Key, face: Looks) -> float:
-        last = path.keys[-1]
-        growth = abs(np.log(key.size / last.size))
-        distance = min(_distance(place, key) for place in path.expected(key.frame))
+        distance = path.distance(key)
         unlike = path.unlike(face)
-        lost = path.missed is not None or not path.follower.alive
         near = distance <= NEAR and path.missed is None
-        possible = near or (lost and distance <= FAR)
-        too_late = key.frame - last.frame - 1 > self._bridge
-        if too_late or not possible or growth > GROWTH or unlike > (OTHER if near else UNLIKE):
+        lost = path.missed is not None or not path.follower.alive
+        possible = near or (lost and _same_again(distance, unlike))
+        # The face may have come back since the detector looked last.
+        too_late = path.unseen(key.frame) >= self._bridge + self._settings.detect_every
+        if too_late or not possible or unlike > _most_unlike(path, key, near) or path.growth(key) > GROWTH:
             return NEVER
-        return float(distance + growth + 0.5 * unlike)
+        return distance + path.growth(key) + 0.5 * unlike
 
     def _miss(self, missed: list[Path], frame: int) -> None:
         for path in missed:
             path.missed = frame if path.missed is None else path.missed
-            if frame - path.keys[-1].frame > self._bridge:
+            if path.unseen(frame) >= self._bridge + self._settings.detect_every:
                 self._open.remove(path)
                 self._closed.append(path)
 
-    def _begin(self, keys: list[Key]) -> None:
-        for key in keys:
+    def _begin(self, found: list[tuple[Key, Looks]]) -> None:
+        for key, looks in found:
             if key.score >= self._settings.min_score:
-                self._open.append(Path.begin(key, self._past))
+                self._open.append(Path.begin(key, looks, self._past))
 
 
 def _assigned(cost: Points) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -251,3 +290,15 @@ def _assigned(cost: Points) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def _key(frame: int, detection: Detection) -> Key:
     points = np.concatenate([detection.landmarks, detection.box.reshape(2, 2)]).astype(np.float64)
     return Key(frame, points, detection.score)
+
+
+def _same_again(distance: float, unlike: float) -> bool:
+    """Whether a face that was lost may be this one."""
+    return distance <= FAR and distance + 0.5 * unlike <= DOUBT
+
+
+def _most_unlike(path: Path, key: Key, near: bool) -> float:
+    """How unlike a path's face a detection may be."""
+    if near and path.flows_to(key.frame) and _distance(path.follower.points, key) <= DRIFT:
+        return CARRIED
+    return OTHER if near else UNLIKE

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from vidsr import config
 
@@ -14,11 +15,14 @@ Settings = TypeVar("Settings")
 
 Command = Callable[..., None]
 
+Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
 CHOICES: dict[str, Sequence[str]] = {
     "scale": config.SCALES,
     "codec": config.CODECS,
     "precision": config.PRECISIONS,
     "detector": config.DETECTORS,
+    "landmarks": config.LANDMARKERS,
     "stage": config.STAGES,
     "architecture": config.ARCHITECTURES,
     "critic": config.CRITICS,
@@ -33,7 +37,9 @@ RANGES: dict[str, click.ParamType[object]] = {
     "min_face": click.FloatRange(1, 4096),
     "start": click.FloatRange(0),
     "end": click.FloatRange(0),
+    "duration": click.FloatRange(0, min_open=True),
     "steps": click.IntRange(1),
+    "check_every": click.IntRange(1),
     "decay": click.IntRange(1),
     "rate": click.FloatRange(0, 1, min_open=True),
     "window": click.IntRange(1, 15),
@@ -51,14 +57,44 @@ RANGES: dict[str, click.ParamType[object]] = {
     "blocks": click.IntRange(1, 128),
 }
 
+FILES = click.Path(readable=False)  # what cannot be read gets a sentence of ours
+PATHS: dict[str, click.ParamType[object]] = {
+    "tracks": FILES,
+    "work_dir": click.Path(file_okay=False, readable=False),
+    "data": FILES,
+    "films": FILES,
+    "validation": FILES,
+    "initial": FILES,
+    "perceptual": FILES,
+}
+
+
+def offer(*words: str, files: bool = False) -> Offer:
+    """What a shell offers for an option: words, and with `files`, names of files."""
+
+    def offered(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
+        # Files come first: click's script for bash forgets what came before them.
+        found = [CompletionItem(begun, type="file")] if files else []
+        return [*found, *(CompletionItem(word) for word in words if word.startswith(begun))]
+
+    return offered
+
+
+OFFERS = {
+    "model": offer(config.Render.model, "plain", files=True),
+    "faces": offer("all", "largest"),
+    "device": offer("auto", "cpu", "cuda"),
+}
+
 HELP = {
     "detector": "What finds faces; all but centerface are downloaded at first use.",
+    "landmarks": "What places its eyes, nose and mouth; fan, face-alignment's 68 points, is downloaded at first use.",
     "detect_every": "Frames from one detection to the next; the points between are followed.",
     "min_face": "Pass faces by whose box is smaller than this many pixels.",
     "scale": "Enlarge the picture; auto takes the largest that keeps its short side within 1440.",
-    "model": "A shipped model (see `vidsr models`), a .safetensors file, or plain.",
+    "model": "A name from `vidsr models`, a model file (.safetensors, .pth), or plain.",
     "fidelity": f"From 0, sharpest (the GAN), to 1, truest to the input.  [default: {config.BALANCE}]",
-    "faces": "Which faces: all, largest, or ids from `vidsr analyze`, with commas between.",
+    "faces": "Which faces: all, largest, or ids from `vidsr analyze` or FRAME@XxY, with commas between.",
     "device": "auto, cpu, cuda or cuda:N.",
     "Train.batch": "Samples of each step, all processes together.",
     "precision": "Numbers of the network; auto is bf16 where the device multiplies it (training: on CUDA), else fp32.",
@@ -69,6 +105,7 @@ HELP = {
     "preset": "Its preset.  [default: the encoder's own]",
     "start": "Begin at this second.",
     "end": "End at this second.",
+    "duration": "Show this many seconds.",
     "tracks": "Use the faces in this file from `vidsr analyze`.",
     "overwrite": "Replace an output that exists.",
     "keep_going": "Of a damaged film, enhance what can be decoded.",
@@ -98,6 +135,7 @@ HELP = {
     "ray_gpus": "Its share of a GPU, where the cluster has any.",
     "ray_memory": "Its memory, GiB.",
     "steps": "Steps of training in all.",
+    "check_every": "Steps from one line of the journal to the next.",
     "decay": "Last steps, over which the learning rate falls to zero.",
     "rate": "Learning rate.",
     "features": "Features of each layer.",
@@ -105,34 +143,53 @@ HELP = {
 }
 
 
-def _option(field: dataclasses.Field[object], kind: type[object]) -> Callable[[Command], Command]:
+def kind_of(name: str) -> click.ParamType[object]:
+    """What an option takes, by the name of its setting."""
+    if name in CHOICES:
+        return click.Choice(CHOICES[name])
+    kinds = RANGES | PATHS
+    return kinds.get(name, click.STRING)
+
+
+def _option(
+    field: dataclasses.Field[object], kind: type[object], several: bool = False
+) -> Callable[[Command], Command]:
     name, default = f"--{field.name.replace('_', '-')}", field.default
     text = HELP.get(f"{kind.__name__}.{field.name}") or HELP[field.name]
     if default is False:
-        return click.option(name, is_flag=True, help=text)
-    accepted: object = str
-    if field.name in CHOICES:
-        accepted = click.Choice(CHOICES[field.name])
-    elif field.name in RANGES:
-        accepted = RANGES[field.name]
-    return click.option(name, type=accepted, default=default, show_default=default is not None, help=text)
+        return click.option(name, is_flag=True, default=False, help=text)
+    if several:
+        words = f"{text}  Several are compared."
+        offers = OFFERS.get(field.name)
+        return click.option(name, type=kind_of(field.name), multiple=True, shell_complete=offers, help=words)
+    return click.option(
+        name,
+        type=kind_of(field.name),
+        default=default,
+        show_default=default is not None,
+        shell_complete=OFFERS.get(field.name),
+        help=text,
+    )
 
 
-def options(kind: type[object], *names: str) -> Callable[[Command], Command]:
-    """Options for these fields of a dataclass of `config`, with its defaults."""
+def options(kind: type[object], *names: str, several: Sequence[str] = ()) -> Callable[[Command], Command]:
+    """Options for these fields of a dataclass of `config`, with its defaults; those in `several` may be repeated."""
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
 
     def decorate(command: Command) -> Command:
         for name in reversed(names):
-            command = _option(fields[name], kind)(command)
+            command = _option(fields[name], kind, name in several)(command)
         return command
 
     return decorate
 
 
-ANALYZE = ("detector", "detect_every", "min_face")
+ANALYZE = ("detector", "landmarks", "detect_every", "min_face")
 
 RENDER = ("scale", "model", "fidelity", "faces", "device", "precision", "batch", "keep_grain")
+
+COMPARED = ("model", "fidelity")
+"""Of which a preview takes several, to be seen side by side."""
 
 ENCODE = ("codec", "crf", "preset")
 
@@ -176,6 +233,7 @@ TRAIN = (
     "architecture",
     "window",
     "steps",
+    "check_every",
     "decay",
     "rate",
     "batch",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import cached_property
 from itertools import pairwise
@@ -20,6 +20,7 @@ from vidsr.errors import InputError
 from vidsr.files import durable, partial_of, settle, sha256, told
 from vidsr.frame import Frame, Track
 from vidsr.gpu import may_have_gpu
+from vidsr.log import timed
 from vidsr.plan import Plan, checked_output, output_spec
 from vidsr.report import HIDDEN
 from vidsr.stream import Behind, drained, prefetch
@@ -43,7 +44,8 @@ QUIET = 6
 """Pieces of the grid without a face that may be one segment."""
 
 
-def _counted(frames: Iterator[Frame], watch: Watch) -> Iterator[Frame]:
+def counted(frames: Iterable[Frame], watch: Watch) -> Iterator[Frame]:
+    """The same frames, each of them told to the watch."""
     for frame in frames:
         watch.advance(1, 0)
         yield frame
@@ -57,7 +59,7 @@ def analyse_film(film: Film, settings: Enhance, watch: Watch) -> tuple[Analysis,
         Reader(film, keep_going=settings.keep_going, side=settings.analyze.detect_side) as reader,
         prefetch(reader, AHEAD) as frames,
     ):
-        analysis = analyse(_counted(frames, watch), film, settings.analyze, finder)
+        analysis = analyse(counted(frames, watch), film, settings.analyze, finder)
         repaired = f"{reader.repaired} frames without a usable time stamp got one" if reader.repaired else ""
         return analysis, " ".join(filter(None, (reader.damage, repaired)))
 
@@ -260,7 +262,8 @@ def analyze(source: Path, output: Path, settings: Enhance, watch: Watch) -> tupl
     """Find the faces of a film and write them to `output`; also gives what is damaged in the film, '' if nothing is."""
     film = probe(source)
     output = checked_output(output, film, settings.overwrite)
-    analysis, damage = analyse_film(film, settings, watch)
+    with timed(watch) as heard:
+        analysis, damage = analyse_film(film, settings, heard)
     partial = partial_of(output)
     with told(output):
         try:

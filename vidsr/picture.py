@@ -79,16 +79,24 @@ def reduce(frame: Frame, depth: int, side: int) -> Small:
     return Small(luma, chroma, (width / small_w, height / small_h))
 
 
+def ycbcr(matrix: str) -> NDArray[np.float64]:
+    """The map `(3, 3)` from RGB to Y in 0..1, U and V in -0.5..0.5; `matrix` is a key of `LUMA_WEIGHTS`."""
+    red, blue = LUMA_WEIGHTS[matrix]
+    green = 1 - red - blue
+    return np.array(
+        [
+            [red, green, blue],
+            [-red / (1 - blue) / 2, -green / (1 - blue) / 2, 0.5],
+            [0.5, -green / (1 - red) / 2, -blue / (1 - red) / 2],
+        ]
+    )
+
+
 @lru_cache(maxsize=8)
 def rgb_matrix(matrix: str, full_range: bool) -> NDArray[np.float64]:
     """The affine map `(3, 4)` from 8-bit (Y, U, V, 1) to RGB in 0..255 (BT.601-7, 709-6, 2020-2)."""
-    red, blue = LUMA_WEIGHTS[matrix]
-    green = 1 - red - blue
     luma, chroma, black = (1.0, 1.0, 0.0) if full_range else (255 / 219, 255 / 224, 16.0)
-    v_to_red, u_to_blue = 2 * (1 - red) * chroma, 2 * (1 - blue) * chroma
-    linear = np.array(
-        [[luma, 0, v_to_red], [luma, -u_to_blue * blue / green, -v_to_red * red / green], [luma, u_to_blue, 0]]
-    )
+    linear = np.linalg.inv(ycbcr(matrix)) * [luma, chroma, chroma]
     whole = np.column_stack([linear, -linear @ [black, 128, 128]])
     whole.setflags(write=False)  # one for all who ask
     return whole
@@ -104,3 +112,9 @@ def to_rgb(small: Small, colour: Colour) -> Rgb:
 def small_rgb(frame: Frame, colour: Colour, side: int) -> Rgb:
     """The frame as RGB `(h, w, 3)`, uint8, its long side reduced to `side`; never enlarged."""
     return to_rgb(reduce(frame, colour.pixels.depth, side), colour)
+
+
+def png(rgb: Rgb) -> bytes:
+    """A picture `(h, w, 3)` as a PNG file."""
+    _, packed = cv2.imencode(".png", rgb[..., ::-1])
+    return packed.tobytes()

@@ -102,7 +102,11 @@ def plan(source: Path, output: Path | None, settings: Enhance, model: Model) -> 
 
     `output` is a file, a folder that gets the default name, or None for that name beside the input.
     """
-    film = probe(source)
+    return planned(probe(source), output, settings, model)
+
+
+def planned(film: Film, output: Path | None, settings: Enhance, model: Model) -> Plan:
+    """The plan for a film that was probed; see `plan`."""
     wanted = settings.render.scale
     scale = auto_scale(film.width, film.height) if wanted == "auto" else int(wanted)
     if settings.tracks is not None:

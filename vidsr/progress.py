@@ -1,4 +1,4 @@
-"""How far the work has come: a bar on a terminal, a line every few seconds elsewhere."""
+"""How far the work has come: a bar on a terminal or in a notebook, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from tqdm import tqdm
 EVERY_S = 5.0
 
 
-def _bar(text: str, frames: int | None) -> tqdm[None]:
+def _bar(what: str, frames: int | None) -> tqdm[None]:
+    if "ipykernel" in sys.modules:  # a notebook's kernel, and nothing else, imports it
+        from tqdm.auto import tqdm as in_notebook
+
+        return in_notebook(total=frames, desc=what, unit=" frames", mininterval=0.2, smoothing=0.1)
     terminal = sys.stderr.isatty()
     return tqdm(
         total=frames,
-        desc=text,
+        desc=what,
         unit=" frames",
         dynamic_ncols=terminal,
         mininterval=0.2 if terminal else EVERY_S,

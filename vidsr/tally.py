@@ -1,10 +1,17 @@
-"""Verdicts of many faces, summed track by track; kept beside each segment, so that a resumed film's report is whole."""
+"""Verdicts of many faces, summed and sampled by track; kept beside each segment, so that a resumed film tells all."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+
+JUDGED = 5
+"""Of so many frames one is looked at for the report: which ones does not depend on how the film was cut."""
+MOST_SAMPLES = 96
+"""Of one track, however long it is."""
+Sample = tuple[int, float, float, float]
+"""A frame, its agreement, and its sharpness before and after."""
 
 
 @dataclass(frozen=True)
@@ -23,18 +30,31 @@ class Verdict:
 
 @dataclass
 class Tally:
-    """Sums of verdicts: for each track how many, and the sums of agreement, sharpness before and sharpness after."""
+    """For each track how many verdicts, the sums of agreement, sharpness before and sharpness after, and samples."""
 
     sums: dict[int, tuple[float, float, float, float]] = field(default_factory=dict)
+    samples: dict[int, list[Sample]] = field(default_factory=dict)
 
-    def hear(self, track: int, found: Verdict) -> None:
-        """Add one verdict."""
+    def hear(self, track: int, frame: int, found: Verdict) -> None:
+        """Add the verdict on a track's face in a frame."""
         self._add(track, (1.0, found.agreement, found.before, found.after))
+        self._keep(track, [(frame, round(found.agreement, 3), round(found.before, 2), round(found.after, 2))])
 
     def merge(self, other: Tally) -> None:
         """Add another tally."""
         for track, values in other.sums.items():
             self._add(track, values)
+        for track, samples in other.samples.items():
+            self._keep(track, samples)
+
+    def _keep(self, track: int, samples: list[Sample]) -> None:
+        """Where they become too many, those stay whose frames a growing power of two divides: evenly far apart."""
+        kept = self.samples.setdefault(track, [])
+        kept += samples
+        step = 1
+        while len(kept) > MOST_SAMPLES:
+            step *= 2
+            kept[:] = [sample for sample in kept if sample[0] // JUDGED % step == 0]
 
     def _add(self, track: int, values: tuple[float, float, float, float]) -> None:
         n, a, b, c = self.sums.get(track, (0.0, 0.0, 0.0, 0.0))
@@ -47,13 +67,17 @@ class Tally:
 
     def dump(self) -> str:
         """As JSON."""
-        return json.dumps([[track, *values] for track, values in sorted(self.sums.items())])
+        return json.dumps(
+            [[track, *values, self.samples.get(track, [])] for track, values in sorted(self.sums.items())]
+        )
 
     @classmethod
     def read(cls, path: Path) -> Tally:
         """What `dump` gave; empty where the file is missing or damaged: the film does not depend on it."""
         try:
             rows = json.loads(path.read_text(encoding="utf-8"))
-            return cls({int(t): (float(n), float(a), float(b), float(c)) for t, n, a, b, c in rows})
+            sums = {int(t): (float(n), float(a), float(b), float(c)) for t, n, a, b, c, _ in rows}
+            samples = {int(row[0]): [(int(f), float(a), float(b), float(c)) for f, a, b, c in row[5]] for row in rows}
+            return cls(sums, samples)
         except (OSError, ValueError, TypeError):
             return cls()

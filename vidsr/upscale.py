@@ -65,9 +65,10 @@ class Restorer:
         self.device = device
         self.window = model.window
         self.lanes = Lanes(device)
-        self._dtype = dtype
-        self._network = model.network.to(device, dtype).to(memory_format=torch.channels_last)
-        self._graphs = Graphs(self._one) if self.lanes.cuda else None
+        self._dtype = dtype if dtype in model.dtypes else torch.float32
+        self._network = model.network.to(device, self._dtype).to(memory_format=model.layout)
+        # Networks of other projects wait for the device inside.
+        self._graphs = Graphs(self._one) if self.lanes.cuda and model.ours else None
         self._portions = Portions(release=self.release)
 
     def added(self, clips: Tensor) -> Tensor:

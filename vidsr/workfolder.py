@@ -20,7 +20,7 @@ from vidsr.record import Json, Record
 
 FORMAT = 2
 OWN = re.compile(
-    r"(lock|damage|delivered|manifest\.json|tracks\.(json|sha256)|whole(\.[0-9a-f]{8})?\.\w+"
+    r"(lock|log\.txt|damage|delivered|manifest\.json|tracks\.(json|sha256)|whole(\.[0-9a-f]{8})?\.\w+"
     r"|\d+-\d+\.(nut|sha256|tally\.json))((\.[0-9a-f]{8})?\.partial)?"
 )
 """Names in a work folder."""
@@ -30,6 +30,8 @@ UNSEEN = ("overwrite", "work_dir", "keep_work")
 
 FOUND = ("analysis", "ranges")
 """What the manifest says beside the job: the checksum of the analysis, and the ranges of frames of the segments."""
+
+LOG = "log.txt"
 
 LAST = ("manifest.json", "lock", delivery.NAME)
 """The order in which a folder's last files go: whenever the run is killed, the next one knows what is done."""
@@ -177,7 +179,7 @@ def has_segments(folder: Path) -> bool:
 
 def _clear(folder: Path) -> None:
     for path in folder.iterdir():
-        if path.name != "lock":
+        if path.name not in ("lock", LOG):
             path.unlink()
 
 

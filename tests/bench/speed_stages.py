@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,17 +19,13 @@ from unittest.mock import patch
 from tests.bench.figures import Figure
 from tests.bench.speed_films import Scene, looped, talking
 from vidsr import config, jobs, weights
-from vidsr.analysis import Analysis, save
 from vidsr.detect import CenterFace
 from vidsr.link import Linker
-from vidsr.passes import Faces, make_restorer
 from vidsr.plan import plan
-from vidsr.tasks import Order, Segment
 from vidsr.upscale import Restorer
-from vidsr.video import Writer
+from vidsr.video import Writer, probe
 from vidsr.video.decode import Decode
 
-ANALYSE, RENDER = "stages of analysis", "stages of rendering"
 CPU = config.Render(scale="1", device="cpu")
 
 
@@ -64,11 +61,16 @@ PLACES = (
     ("blend", "vidsr.render", "blend"),
     ("report", "vidsr.render", "verdict"),
     ("encode", Writer, "write"),
+    ("encode", Writer, "receive"),
     ("encode", Writer, "_finish"),
 )
 """The functions of each stage: where they are looked up when they are called."""
-THREADS = (("decode",), ("encode",))
-"""Stages with a thread of their own; all others share one."""
+THREADS = {
+    "analyse": (("decode",), ("reduce, cuts",), ("detect",), ("flow, linking",)),
+    "render": (("decode",), ("crop", "network", "blend", "report"), ("encode",)),
+    "publish": (),
+}
+"""The stages of each thread."""
 
 
 @contextmanager
@@ -88,63 +90,51 @@ def _found(name: str) -> object:
     return resolve_name(name)
 
 
-class Silent:
-    """Tells nobody."""
+class Split:
+    """Told of the stages of a run, it notes when each began, and what the clock said then."""
 
-    def stage(self, name: str, frames: int | None) -> None: ...
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._marks: list[tuple[str, float, dict[str, float]]] = []
+
+    def stage(self, name: str, frames: int | None) -> None:  # noqa: ARG002
+        self._marks.append((name, time.perf_counter(), dict(self._clock.seconds)))
+
     def advance(self, frames: int, faces: int) -> None: ...
 
-
-def _runs(part: str, name: str, frames: int, walls: list[float], clocks: list[dict[str, float]]) -> Iterator[Figure]:
-    """A line for each stage, and one for the whole beside its busiest thread."""
-    for stage in dict.fromkeys(stage for stage, _, _ in PLACES):
-        taken = tuple(1000 * clock.get(stage, 0.0) / frames for clock in clocks)
-        waits = median(1 - clock.get(stage, 0.0) / wall for clock, wall in zip(clocks, walls, strict=True))
-        if any(taken):
-            yield Figure(part, f"{name}: {stage}, waits {waits:.0%}", "ms/frame", taken)
-    whole = tuple(1000 * wall / frames for wall in walls)
-    busiest = tuple(1000 * _busiest(clock) / frames for clock in clocks)
-    yield Figure(part, f"{name}: all", "ms/frame", whole, "the busiest thread", busiest, more=False)
+    def parts(self) -> dict[str, tuple[float, dict[str, float]]]:
+        """Seconds that each part of the run took, and those of its stages."""
+        self.stage("end", None)
+        return {
+            name: (after - began, {stage: known[stage] - before.get(stage, 0.0) for stage in known})
+            for (name, began, before), (_, after, known) in pairwise(self._marks)
+        }
 
 
-def _busiest(clock: dict[str, float]) -> float:
-    alone = [sum(clock.get(stage, 0.0) for stage in stages) for stages in THREADS]
-    return max(*alone, sum(clock.values()) - sum(alone))
-
-
-def _analyse(film: Path) -> Analysis:
-    from vidsr.video import probe
-
-    return jobs.analyse_film(probe(film), config.Enhance(render=CPU), Silent())[0]
-
-
-def _render(film: Path, folder: Path, analysis: Analysis) -> None:
-    """The film's segments, as `enhance` renders them."""
+def _run(film: Path, folder: Path) -> dict[str, tuple[float, dict[str, float]]]:
     work = plan(film, folder / "out.mp4", config.Enhance(render=CPU, overwrite=True), weights.load("vidsr_x4_fidelity"))
-    work.folder.mkdir()
-    save(analysis, work.folder / "tracks.json")
-    tracks, _ = jobs.restorable(analysis.tracks, "all")
-    faces = Faces(work, tracks, make_restorer)
-    spans = jobs.segments(0, analysis.frames, work.film, work.settings, faces.none_in)
-    try:
-        jobs.done([Segment(Order.of(work), span) for span in spans], jobs.Bench(model=work.model), Silent())
-    finally:
-        for path in work.folder.iterdir():
-            path.unlink()
-        work.folder.rmdir()
+    with clocked() as clock:
+        split = Split(clock)
+        jobs.enhance(work, split)
+        return split.parts()
 
 
-def _measured(part: str, name: str, frames: int, runs: int, work: Callable[[], object]) -> Iterator[Figure]:
-    walls, clocks = [], []
-    for count in range(runs + 1):
-        with clocked() as clock:
-            began = time.perf_counter()
-            work()
-            wall = time.perf_counter() - began
-        if count:  # the first run warms up
-            walls.append(wall)
-            clocks.append(dict(clock.seconds))
-    yield from _runs(part, name, frames, walls, clocks)
+def _figures(name: str, frames: int, runs: list[dict[str, tuple[float, dict[str, float]]]]) -> Iterator[Figure]:
+    """For each part a line for each stage, and one for the whole beside its busiest thread."""
+    for part, threads in THREADS.items():
+        walls, clocks = [run[part][0] for run in runs], [run[part][1] for run in runs]
+        for stage in dict.fromkeys(stage for stage, _, _ in PLACES):
+            taken = tuple(1000 * clock.get(stage, 0.0) / frames for clock in clocks)
+            waits = median(1 - clock.get(stage, 0.0) / wall for clock, wall in zip(clocks, walls, strict=True))
+            if any(one > 0.005 for one in taken):
+                yield Figure(f"stages: {part}", f"{name}: {stage}, waits {waits:.0%}", "ms/frame", taken)
+        whole = tuple(1000 * wall / frames for wall in walls)
+        busiest = tuple(1000 * _busiest(clock, threads) / frames for clock in clocks) if threads else ()
+        yield Figure(f"stages: {part}", f"{name}: all", "ms/frame", whole, "busiest thread", busiest, more=False)
+
+
+def _busiest(clock: dict[str, float], threads: Sequence[Sequence[str]]) -> float:
+    return max(sum(clock.get(stage, 0.0) for stage in stages) for stages in threads)
 
 
 def figures(quick: bool, folder: Path) -> Iterator[Figure]:
@@ -156,8 +146,6 @@ def figures(quick: bool, folder: Path) -> Iterator[Figure]:
     if not quick:
         films["talking in a loop"] = looped(talking(), 40, folder)
     for name, film in films.items():
-        analysis = _analyse(film)
-        yield from _measured(ANALYSE, name, analysis.frames, runs, lambda film=film: _analyse(film))  # type: ignore[misc]
-        yield from _measured(
-            RENDER, name, analysis.frames, runs, lambda film=film, found=analysis: _render(film, folder, found)
-        )  # type: ignore[misc]
+        made = probe(film)
+        found = [_run(film, folder) for _ in range(runs + 1)][1:]  # the first run warms up
+        yield from _figures(name, round((made.duration_s or 0) * made.rate), found)

@@ -82,7 +82,7 @@ class Outcome:
 
 def warm() -> None:
     """Import what a run imports: forks of this process then begin at once."""
-    for name in ("commands", "jobs", "preview", "progress", "weights"):
+    for name in ("commands", "jobs", "previewing", "progress", "weights"):
         importlib.import_module(f"vidsr.{name}")
 
 

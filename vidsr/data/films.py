@@ -19,9 +19,7 @@ from vidsr.errors import InputError, VidsrError
 from vidsr.frame import Track
 from vidsr.picture import small_rgb
 from vidsr.track import analyse
-from vidsr.video import Film, Reader, probe
-
-SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".mpg", ".mpeg", ".webm", ".m4v", ".ts", ".wmv")
+from vidsr.video import Film, Reader, is_film_name, probe
 
 LENGTH = 24  # frames of a clip
 CLIPS = 12  # of one film at most, spread over it
@@ -128,7 +126,7 @@ def _load(kept: Kept) -> Images:
 
 def films_below(folder: Path) -> list[Path]:
     """Every film below a folder, in the order of names."""
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(p for p in folder.rglob("*") if is_film_name(p) and p.is_file())
 
 
 def find_films(folder: Path, cache: Path) -> Lazy[Kept]:

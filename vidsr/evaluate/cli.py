@@ -162,3 +162,23 @@ def evaluate_occluded(folder: Path, names: tuple[str, ...], output: Path | None)
                 f"{one.shown_inside:13.2f} {one.shown_outside:8.2f}"
             )
     _write_scores(output, rows)
+
+
+@evaluate.command("seam")
+@click.argument("clips", type=SOURCE, nargs=-1, required=True)
+@MODELS
+@click.option("--frames", type=click.IntRange(1), default=8, show_default=True, help="Of each clip, spread over it.")
+@SCORES
+def evaluate_seam(clips: tuple[Path, ...], names: tuple[str, ...], frames: int, output: Path | None) -> None:
+    """Enhance frames of CLIPS, and compare the gradient across the mask's edge with the plain enlargement's.
+
+    In grey levels a pixel; `edge` at the edge itself, `rim` what runs along the worst ring near it.
+    """
+    from vidsr.evaluate.seams import plain_rows, seams
+
+    rows = []
+    click.echo(f"{'clip':24} {'model':40} {'faces':>6} {'edge':>7} {'rim':>7}")
+    for row in seams(clips, _models(names), frames, config.Enhance()):
+        rows.append(row)
+        click.echo(f"{row.clip:24} {row.model:40} {row.faces:6} {row.edge:7.3f} {row.rim:7.3f}")
+    _write_scores(output, plain_rows(rows))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidsr.video.containers import check_codec, output_suffix, passages
+from vidsr.video.containers import check_codec, is_film_name, output_suffix, passages
 from vidsr.video.mux import publish
 from vidsr.video.probe import Film, Stream, Tags, probe
 from vidsr.video.process import encoders, require_encoder, tools
@@ -20,6 +20,7 @@ __all__ = [
     "Writer",
     "check_codec",
     "encoders",
+    "is_film_name",
     "output_suffix",
     "passages",
     "probe",

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from vidsr.errors import OutputError
 from vidsr.video.probe import Film, Stream
+
+FILM_SUFFIXES = frozenset(
+    [
+        *(".mp4", ".mkv", ".mov", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts"),
+        *(".m4v", ".gif", ".wmv", ".flv", ".ogv", ".3gp", ".vob"),
+    ]
+)
+"""How the names of films end where a folder is searched for them; a file that is named itself may have any name."""
 
 TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"})
 MP4_AUDIO = frozenset({"aac", "mp1", "mp2", "mp3", "ac3", "eac3", "alac", "flac", "opus", "dts", "truehd", "vorbis"})
@@ -90,6 +99,11 @@ class Passage:
 
     stream: Stream
     codec: str = "copy"
+
+
+def is_film_name(path: Path) -> bool:
+    """Whether a file in a folder is named like a film."""
+    return path.suffix.lower() in FILM_SUFFIXES
 
 
 def container_of(suffix: str) -> Container:

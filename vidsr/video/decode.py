@@ -121,7 +121,7 @@ class Decode:
         area = film.height * film.width
         rows, columns = film.pixels.chroma_shape(film.height, film.width)
         luma = samples[:area].reshape(film.height, film.width)
-        return Frame(index, pts, luma, samples[area:].reshape(2, rows, columns))
+        return Frame(index, pts, luma, samples[area:].reshape(2, rows, columns), film)
 
 
 def _command(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -31,6 +33,10 @@ LONG_PATIENCE_S = 600.0
 """How long one that writes may take nothing: an encoder may look far ahead."""
 LONGEST_ANSWER = 64 << 20
 """Bytes that a tool may answer where the whole answer is kept."""
+LOGGED_CHARACTERS = 1000
+"""Of a command: the expression of irregular time stamps is longer than all else."""
+
+log = logging.getLogger(__name__)
 
 
 def local(path: Path) -> str:
@@ -118,6 +124,7 @@ class Process:
         return self
 
     def _spawn(self, leash: int) -> subprocess.Popen[bytes]:
+        log.debug("%s", shlex.join(self._command)[:LOGGED_CHARACTERS])
         try:
             child = subprocess.Popen(
                 [tool(self._command[0]), *self._command[1:]],
