@@ -6,11 +6,13 @@ import pytest
 
 from tests.bench import capacity
 
+COSTS = capacity.Costs(analyse=1 / 150, render=1 / 25, join=1 / 1500)
+
 
 def test_nodes_that_fail_and_straggle_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capacity, "FAILURE_S", 3600.0)
     sizes = capacity.Nodes(nodes=20, films=60, seed=3)
-    found = capacity.simulate(sizes)
+    found = capacity.simulate(sizes, COSTS)
     assert (found.wrong, found.ended) == (0, 60)
     assert found.failures > 20 and found.lost_hours > 0
     segments = sum(-(-frames // capacity.SEGMENT) for frames in capacity.lengths(sizes))
@@ -19,8 +21,8 @@ def test_nodes_that_fail_and_straggle_lose_nothing(monkeypatch: pytest.MonkeyPat
 
 def test_segments_keep_busy_those_whom_whole_films_would_let_wait() -> None:
     sizes = capacity.Nodes(nodes=40, films=160, seed=1)
-    shared = capacity.simulate(sizes)
-    whole = capacity.simulate(capacity.replace(sizes, whole=True))
+    shared = capacity.simulate(sizes, COSTS)
+    whole = capacity.simulate(capacity.replace(sizes, whole=True), COSTS)
     assert 0.9 < shared.efficiency <= 1.0
     assert whole.efficiency < 0.6
-    assert capacity.simulate(sizes) == shared
+    assert capacity.simulate(sizes, COSTS) == shared

@@ -128,9 +128,15 @@ def test_a_killed_worker_costs_only_the_segment_that_it_had(film: Path, wanted: 
 DRIVER = """
 import sys
 from pathlib import Path
-from tests.test_workers import Pool, pooled, settings
+from vidsr.archive import Batch, Source, side_by_side
+from vidsr.config import Encode, Enhance, Render
+from vidsr.progress import Bars
+from vidsr.weights import load
+from vidsr.workers import Pool
 if __name__ == "__main__":
-    pooled([Path(sys.argv[1])], Path(sys.argv[2]), settings(), Pool([None, None]))
+    settings = Enhance(render=Render(scale="1", model="plain"), encode=Encode(preset="ultrafast"), segment_s=0.4)
+    batch = Batch(settings, load("plain"), Path(sys.argv[2]), many=False, fresh=False)
+    list(side_by_side(iter([Source(Path(sys.argv[1]))]), batch, Pool([None, None]), lambda _: Bars("film", quiet=True)))
 """
 
 

@@ -48,8 +48,8 @@ class Costs:
     begin: float = 0.05
 
 
-GPU_WORKER = Costs(analyse=1 / 150, render=1 / 25, join=1 / 1500)
-"""Of the order of what docs/capacity.md finds for a worker with some CPU cores and a share of a GPU."""
+WORKER = Costs(analyse=1 / 40, render=1 / 60, join=1 / 440)
+"""Of docs/capacity.md's processor times, with a share of a GPU, and four cores of which an analysis keeps two busy."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Nodes:
 
 
 def lengths(sizes: Nodes) -> list[int]:
-    """Frames of each film: 12 minutes in the middle, a few of many hours."""
+    """Frames of each film: 12 minutes in the middle, a few of three hours."""
     rng = np.random.default_rng(sizes.seed)
-    minutes = np.clip(rng.lognormal(np.log(12.0), 1.2, sizes.films), 0.2, 600.0)
+    minutes = np.clip(rng.lognormal(np.log(12.0), 1.2, sizes.films), 0.2, 180.0)
     return [int(one * 60 * FPS) for one in minutes]
 
 
@@ -222,7 +222,7 @@ class Found:
         return self.ideal_hours / self.hours
 
 
-def simulate(sizes: Nodes, costs: Costs = GPU_WORKER) -> Found:
+def simulate(sizes: Nodes, costs: Costs = WORKER) -> Found:
     """Let the scheduler work through the films; every segment must be answered once."""
     frames = lengths(sizes)
     clock = Clock(sizes, frames, costs)
