@@ -16,9 +16,9 @@ from vidsr.shots import Look
 AROUND, LEAST_AROUND = 0.5, 48.0
 """How far around the faces it looks, in units of the longer side of each box, and at least in pixels: the detector
 judges a face by what is beside it, too."""
-GRAIN = 128
+GRAIN = 64
 """Sides of such a part are multiples of this, as each new size costs the making of a net."""
-WORTH = 0.6
+WORTH = 0.7
 """A part of the picture larger than this share costs about as much as the whole."""
 WITH_FACES, WITHOUT = 6, 24
 """The whole picture is looked at once in so many times, whether anything is new or not."""
@@ -134,7 +134,7 @@ class Gaze:
         near = np.maximum(AROUND * sides, LEAST_AROUND)
         wanted = np.concatenate([boxes[:, :2] - near, boxes[:, 2:] + near])
         if self._part is None or not self._part.holds(wanted, shape):
-            self._part = Part(np.concatenate([boxes[:, :2] - 1.5 * near, boxes[:, 2:] + 1.5 * near]), shape)
+            self._part = Part(np.concatenate([boxes[:, :2] - 1.25 * near, boxes[:, 2:] + 1.25 * near]), shape)
         return self._part
 
 
