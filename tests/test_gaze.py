@@ -70,7 +70,7 @@ def test_around_a_known_face_the_detector_sees_what_it_sees_in_the_whole() -> No
     views = looks(lambda n: shown([(Pose(150 + n, scale=0.5), head())]), WITH_FACES)
     found = [strong(gaze(look))[0] for look in views]
     assert watched.sizes[0] == (HEIGHT, WIDTH)
-    assert all(size[0] * size[1] <= 0.6 * HEIGHT * WIDTH for size in watched.sizes[1:])
+    assert all(size[0] * size[1] <= 0.7 * HEIGHT * WIDTH for size in watched.sizes[1:])
     for look, one in zip(views, found, strict=True):
         whole = strong(Gaze(detector(), film())(look))[0]
         assert np.abs(one.landmarks - whole.landmarks).max() < 0.25

@@ -284,7 +284,7 @@ def test_the_analysis_holds_few_frames_at_a_time() -> None:
 
     def source() -> Sequence[Frame]:
         nonlocal drawn, most
-        for one in frames(40, lambda _: shown([])):
+        for one in frames(80, lambda _: shown([])):
             drawn += 1
             most = max(most, drawn - done)
             yield one
@@ -293,8 +293,8 @@ def test_the_analysis_holds_few_frames_at_a_time() -> None:
         nonlocal done
         done = n
 
-    analyse(source(), film(), SETTINGS, Scripted([[]] * 9), count)
-    assert most <= 16
+    analyse(source(), film(), SETTINGS, Scripted([[]] * 17), count)
+    assert most <= 45
 
 
 def clip(name: str, full_range: bool = False) -> tuple[Film, list[Frame]]:

@@ -16,7 +16,9 @@ from vidsr.shots import Look
 AROUND, LEAST_AROUND = 0.5, 48.0
 """How far around the faces it looks, in units of the longer side of each box, and at least in pixels: the detector
 judges a face by what is beside it, too."""
-WORTH = 0.6
+GRAIN = 64
+"""Sides of such a part are multiples of this, as each new size costs the making of a net."""
+WORTH = 0.7
 """A part of the picture larger than this share costs about as much as the whole."""
 WITH_FACES, WITHOUT = 6, 24
 """The whole picture is looked at once in so many times, whether anything is new or not."""
@@ -55,9 +57,13 @@ class Part:
 
     def __init__(self, points: Points, shape: tuple[int, ...]) -> None:
         low, high = points.reshape(-1, 2).min(axis=0), points.reshape(-1, 2).max(axis=0)
-        corners = np.concatenate([np.floor(low / MULTIPLE), np.ceil(high / MULTIPLE)]) * MULTIPLE
-        self.x0, self.y0 = np.maximum(corners[:2], 0).astype(int).tolist()
-        self.x1, self.y1 = np.minimum(corners[2:], shape[1::-1]).astype(int).tolist()
+        limit = np.array(shape[1::-1])
+        corner = np.clip(np.floor(low / MULTIPLE) * MULTIPLE, 0, None)
+        size = np.ceil((high - corner) / GRAIN) * GRAIN
+        end = np.minimum(corner + size, limit)
+        # Beyond the picture's edge nothing is: there the part begins earlier instead.
+        corner = np.minimum(corner, np.clip(np.floor((limit - size) / MULTIPLE) * MULTIPLE, 0, None))
+        (self.x0, self.y0), (self.x1, self.y1) = corner.astype(int).tolist(), end.astype(int).tolist()
         self.share = (self.x1 - self.x0) * (self.y1 - self.y0) / (shape[0] * shape[1])
 
     def holds(self, points: Points, shape: tuple[int, ...]) -> bool:
@@ -128,7 +134,7 @@ class Gaze:
         near = np.maximum(AROUND * sides, LEAST_AROUND)
         wanted = np.concatenate([boxes[:, :2] - near, boxes[:, 2:] + near])
         if self._part is None or not self._part.holds(wanted, shape):
-            self._part = Part(np.concatenate([boxes[:, :2] - 1.5 * near, boxes[:, 2:] + 1.5 * near]), shape)
+            self._part = Part(np.concatenate([boxes[:, :2] - 1.25 * near, boxes[:, 2:] + 1.25 * near]), shape)
         return self._part
 
 

@@ -23,7 +23,7 @@ from vidsr.stream import prefetch
 from vidsr.template import frontal
 from vidsr.video.probe import Film
 
-AHEAD = 3
+AHEAD = 16
 """Reduced frames that wait between two steps of the analysis."""
 SAME_FACE = 0.45
 """Boxes that overlap by more than this are on one face."""

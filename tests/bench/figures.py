@@ -51,12 +51,6 @@ def timed(work: Callable[[], object], runs: int, warm: int = 1) -> tuple[float, 
     return tuple(found)
 
 
-def beside(work: Callable[[], object], peer: Callable[[], object], runs: int) -> tuple[tuple[float, ...], ...]:
-    """Seconds of two things, taken in turns, so that a machine that changes its speed is fair to both."""
-    pairs = [(timed(work, 1, 0)[0], timed(peer, 1, 0)[0]) for _ in range(runs + 1)][1:]
-    return tuple(one for one, _ in pairs), tuple(other for _, other in pairs)
-
-
 def rates(count: float, seconds: Sequence[float]) -> tuple[float, ...]:
     """So many things in each of these times, a second."""
     return tuple(count / one for one in seconds)

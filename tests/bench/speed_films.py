@@ -15,8 +15,9 @@ from tests.scene import Pose, backdrop, head, paste
 FPS = 25
 MARGIN = 24
 """Pixels by which the scene is larger than the picture on each side: the camera sways by as much."""
-SCALE = 0.36
-"""Of the heads: their aligned windows are some 64 pixels, the same at every resolution."""
+SCALE = 0.54
+"""Of the heads: their aligned windows are some 96 pixels, the same at every resolution; smaller ones are not all found
+in 1080p."""
 SIDES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080)}
 GRAIN = "noise=alls=3:allf=t"
 
