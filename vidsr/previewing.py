@@ -20,7 +20,7 @@ from vidsr.plan import LONGEST_SIDE, output_spec, planned
 from vidsr.preview_page import Exhibit, mosaic_of, page
 from vidsr.render import Job
 from vidsr.scene import scene
-from vidsr.stream import drained, prefetch
+from vidsr.stream import drained
 from vidsr.video import Reader, Writer, probe, publish
 from vidsr.weights import Model
 
@@ -60,13 +60,9 @@ class _Task:
         timeline, work = self.shown.scene.analysis.timeline, self.shown.work
         restored = [jobs.render_range(work, job, timeline, span, watch) for job in self.ways]
         keep_going = work.settings.keep_going
-        # In a thread: where faces are few, enlarging the plain picture is most of the work.
-        with (
-            Reader(work.film, first=span[0], stop=span[1], timeline=timeline, keep_going=keep_going) as sources,
-            prefetch(((source, enlarged(source, work.planes)) for source in sources), jobs.AHEAD) as plain,
-        ):
-            for (source, large), *done in zip(plain, *restored, strict=True):
-                yield _Look(source, (large, *done))
+        with Reader(work.film, first=span[0], stop=span[1], timeline=timeline, keep_going=keep_going) as sources:
+            for source, *done in zip(sources, *restored, strict=True):
+                yield _Look(source, (enlarged(source, work.planes), *done))
 
 
 class _Silent:
