@@ -15,7 +15,7 @@ import cv2
 from tests.bench.tools import ROOT, SAMPLE, vidsr
 from tests.browser import browser, missing
 
-SIZE = (1100, 1120)
+SIZE = (1100, 1180)
 FRAME = 100
 
 
@@ -32,7 +32,7 @@ def main() -> None:
             window.open(Path(folder, "index.html"), SIZE)
             time.sleep(1)
             window.run("go(arguments[0])", FRAME - 75)
-            window.run("divide(0.525)")
+            window.run("divide(0.47)")
             time.sleep(1)
             picture = window.picture()
     cv2.imwrite(str(target), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])

@@ -56,10 +56,12 @@ PLACES = (
     ("reduce, cuts", "vidsr.shots._Cuts", "add"),
     ("detect", CenterFace, "__call__"),
     ("flow, linking", Linker, "step"),
-    ("crop", "vidsr.render", "crop"),
+    ("crop", "vidsr.render", "crops"),
     ("network", Restorer, "added"),
-    ("blend", "vidsr.render", "blend"),
-    ("report", "vidsr.render", "verdict"),
+    ("average", "vidsr.render", "calmed"),
+    ("blend", "vidsr.render", "differences"),
+    ("blend", "vidsr.render", "merged"),
+    ("report", "vidsr.render", "verdicts"),
     ("encode", Writer, "write"),
     ("encode", Writer, "receive"),
     ("encode", Writer, "_finish"),
@@ -67,7 +69,7 @@ PLACES = (
 """The functions of each stage: where they are looked up when they are called."""
 THREADS = {
     "analyse": (("decode",), ("reduce, cuts",), ("detect",), ("flow, linking",)),
-    "render": (("decode",), ("crop", "network", "blend", "report"), ("encode",)),
+    "render": (("decode",), ("crop", "network", "average", "blend", "report"), ("encode",)),
     "publish": (),
 }
 """The stages of each thread."""
