@@ -99,7 +99,7 @@ def _ends(
     sources: Iterator[Source], batch: Batch, who: config.Hands, first: Path, quiet: bool
 ) -> Iterator[Ended[Source]]:
     """Each film's end: one by one in this process, or side by side by the workers that were asked for."""
-    from vidsr.archive import one_by_one, place, side_by_side
+    from vidsr.archive import AlreadyDone, one_by_one, place, side_by_side
     from vidsr.progress import Bars, Board
 
     if not who.wanted:
@@ -109,7 +109,8 @@ def _ends(
         if batch.many:
             with Board(quiet) as board:
                 for ended in side_by_side(sources, batch, there, lambda _: board.film()):
-                    board.ended(failed=ended.error is not None)
+                    if not isinstance(ended.error, AlreadyDone):
+                        board.ended(failed=ended.error is not None)
                     yield ended
             return
         with Bars(_shown(first.name), quiet) as bars:
