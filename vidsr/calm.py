@@ -25,11 +25,12 @@ SOFTNESS = 1.5 / 255
 def likeness(crop: Tensor, others: Tensor) -> Tensor:
     """How far other crops `(K, 3, h, w)` show the same as `crop (3, h, w)`: `(K, 1, h, w)` in 0..1.
 
-    Compared are means over 3 x 3 pixels, with what the calmest quarter of the pixels differs by.
+    Compared are means over 3 x 3 pixels, with what the calmest quarter of the pixels differs by from the crop that is
+    most like this one: where a head turns, it soon has nothing in common with its neighbours but flat skin.
     """
     apart = F.avg_pool2d((others - crop).abs().mean(1, keepdim=True), 3, 1, 1, count_include_pad=False)
     kept = max(1, round(CALM_SHARE * apart[0].numel()))
-    noise = MARGIN * apart.flatten(1).kthvalue(kept, 1).values[:, None, None, None]
+    noise = MARGIN * apart.flatten(1).kthvalue(kept, 1).values.amin()
     noise = noise.clamp(NOISE, MOST)
     return torch.exp(-(((apart - noise).clamp_min(0) / (noise + SOFTNESS)) ** 2))
 
