@@ -17,6 +17,7 @@ import pytest
 from tests.test_report import report as some_report
 from tests.test_report import validate
 from vidsr import commands, config, options
+from vidsr.archive import walk
 from vidsr.data.films import films_below
 
 ROOT = Path(__file__).parents[1]
@@ -326,5 +327,5 @@ def test_a_folder_is_searched_for_the_films_that_training_finds(tmp_path: Path) 
     for name in ("a.VOB", "b.txt", "c.mp4", "d.enhanced.mp4", "e.3gp"):
         (tmp_path / name).touch()
     wanted = [tmp_path / name for name in ("a.VOB", "c.mp4", "e.3gp")]
-    assert list(commands._films([tmp_path])) == wanted
+    assert [source.path for source in walk([tmp_path])] == wanted
     assert films_below(tmp_path) == [*wanted[:2], tmp_path / "d.enhanced.mp4", wanted[2]]
