@@ -269,7 +269,7 @@ def test_segments_of_other_ranges_are_not_joined(film: Path, tmp_path: Path) -> 
 
 
 def test_pieces_without_a_face_are_joined_on_a_grid_of_their_own(film: Path) -> None:
-    plain = jobs.probe(film)  # 25 frames a second
+    plain = probe(film)  # 25 frames a second
 
     def cut(first: int, stop: int, faces: range) -> list[tuple[int, int]]:
         return jobs.segments(first, stop, plain, settings(segment_s=1.0), lambda s: not set(range(*s)) & set(faces))

@@ -14,6 +14,7 @@ from vidsr import jobs
 from vidsr.config import Enhance, Hands
 from vidsr.errors import DeviceError, ExistsError, InputError, OutputError, VidsrError
 from vidsr.files import is_folder, told
+from vidsr.log import Relay
 from vidsr.plan import FOLDER, Plan, plan
 from vidsr.report import Report
 from vidsr.schedule import Ended, Place, Schedule, longest_first
@@ -170,7 +171,7 @@ def side_by_side(
     """Each film's end, as it comes, done by the workers of `place`."""
 
     def begin(source: Source) -> tuple[jobs.Steps, Watch]:
-        work, watcher = batch.plan(source), watch(source)
+        work, watcher = batch.plan(source), Relay(watch(source))
         return _told(work, watcher), watcher
 
     _allow_files()

@@ -97,6 +97,30 @@ class _Stages:
         self._name = ""
 
 
+class Relay:
+    """A watch that hands on what it is told: to `to`, or for a while through another one."""
+
+    def __init__(self, to: Watch) -> None:
+        self.to = to
+
+    def stage(self, name: str, frames: int | None) -> None:
+        """A stage begins."""
+        self.to.stage(name, frames)
+
+    def advance(self, frames: int, faces: int) -> None:
+        """So many frames more are done."""
+        self.to.advance(frames, faces)
+
+    @contextmanager
+    def through(self, watch: Watch) -> Iterator[None]:
+        """Inside the block, what is told goes to `watch`."""
+        before, self.to = self.to, watch
+        try:
+            yield
+        finally:
+            self.to = before
+
+
 @contextmanager
 def timed(watch: Watch, say: Say = log) -> Iterator[Watch]:
     """Log how long each stage takes that the watch is told of."""
