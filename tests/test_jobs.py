@@ -26,6 +26,7 @@ from vidsr.errors import OutputError
 from vidsr.frame import Frame
 from vidsr.plan import auto_scale, plan
 from vidsr.report import OUTSIDE, Report
+from vidsr.video import probe
 from vidsr.workfolder import forget, opened
 
 SAMPLE = ROOT / "tests/samples/portrait.mp4"

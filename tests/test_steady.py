@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from vidsr.flow import Follower
-from vidsr.link import NOTHING, Key, Looks, Path, Trail
+from vidsr.likeness import Looks
+from vidsr.link import NOTHING, Key, Path, Trail
 from vidsr.steady import PLAY, along, held, keys_without_noise, smoothed, steady
 from vidsr.template import TEMPLATE, from_square, similarity, to_square
 
@@ -99,7 +100,7 @@ def test_squares_far_from_the_origin_are_as_still_as_near_ones() -> None:
 def path(errors: Reals, trails: list[Trail]) -> Path:
     """A face that moves 2 pixels a frame to the right, detected every fifth frame with these errors in x."""
     keys = [Key(5 * n, place(5 * n) + np.array([error, 0.0]), 0.9) for n, error in enumerate(errors)]
-    gray, looks = np.zeros((200, 400), np.uint8), Looks(np.zeros((2, 2), np.float32), 0.0)
+    gray, looks = np.zeros((200, 400), np.uint8), Looks(np.zeros((2, 2), np.float32), 0.0, np.zeros(2, np.float32))
     return Path(keys, (looks, looks), Follower(gray, keys[-1].points), trails=trails)
 
 
