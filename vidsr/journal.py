@@ -28,6 +28,12 @@ class Progress:
     psnr_y: float | None
     bicubic_psnr_y: float | None
 
+    def __str__(self) -> str:
+        line = f"step {self.step}, {self.seconds:.0f} s: loss {self.loss:.5f}, rate {self.rate:.2g}"
+        if self.psnr_y is None or self.bicubic_psnr_y is None:
+            return line
+        return f"{line}, PSNR-Y {self.psnr_y:.2f} dB (bicubic {self.bicubic_psnr_y:.2f})"
+
 
 def grid(rows: Sequence[Sequence[Images]]) -> Images:
     """Pictures `(h, w, 3)` in rows as one picture; smaller ones are enlarged without smoothing."""
