@@ -135,3 +135,12 @@ def test_a_face_that_the_range_does_not_show_is_not_called_restored() -> None:
     found = {fate.id: (fate.state, fate.reason) for fate in fates(tracks, reasons, Tally())}
     assert found[5] == found[25] == ("passed", OUTSIDE)
     assert [found[number][0] for number in (6, 15, 24)] == ["restored"] * 3
+
+
+def test_a_face_is_shown_where_the_output_has_it() -> None:
+    long = track_of(100, (50.0, 50.0), 40.0)
+    (whole,), (part,) = fates((long,), {}, Tally()), fates((long,), {}, Tally(), (70, 80))
+    assert 0 <= whole.place[0][0] < 100
+    assert 70 <= part.place[0][0] < 80
+    (beyond,) = fates((long,), {}, Tally(), (200, 300))
+    assert beyond.place == whole.place

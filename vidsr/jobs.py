@@ -271,7 +271,7 @@ def _join(task: Join, bench: Bench) -> Joined:
         first=first,
         stop=stop,
         frames=spans_of(first, stop, analysis.tracks, reasons),
-        tracks=fates(analysis.tracks, reasons, _tally(paths)),
+        tracks=fates(analysis.tracks, reasons, _tally(paths), (first, stop)),
         warnings=tuple(notes),
         rate=float(work.film.rate),
         shots=tuple((max(a, first), min(b, stop)) for a, b in analysis.shots if a < stop and first < b),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -148,10 +148,25 @@ def outside(tracks: Sequence[Track], first: int, stop: int) -> dict[int, str]:
     return {track.id: OUTSIDE for track in tracks if track.stop <= first or stop <= track.first}
 
 
-def fates(tracks: Sequence[Track], passed: Mapping[int, str], tally: Tally) -> tuple[Fate, ...]:
-    """Each track's fate; `passed` has the reasons of those that were not restored, `tally` how the others came out."""
+def fates(
+    tracks: Sequence[Track], passed: Mapping[int, str], tally: Tally, span: tuple[int, int] | None = None
+) -> tuple[Fate, ...]:
+    """Each track's fate; `passed` has the reasons of those that were not restored, `tally` how the others came out.
+
+    The output shows the frames of `span`, or all.
+    """
     longest = {track.id for track in sorted(tracks, key=len, reverse=True)[:CURVES]}
-    return tuple(_fate_of(track, passed.get(track.id), tally, track.id in longest) for track in tracks)
+    found = (_fate_of(track, passed.get(track.id), tally, track.id in longest) for track in tracks)
+    return tuple(
+        replace(fate, place=(_place_in(track, span),) if span else fate.place)
+        for track, fate in zip(tracks, found, strict=True)
+    )
+
+
+def _place_in(track: Track, span: tuple[int, int]) -> Place:
+    """Where the face is shown best in the frames of the output, or in all of its own where it is in none of them."""
+    first, stop = max(track.first, span[0]), min(track.stop, span[1])
+    return place_of(track, first, stop) if first < stop else place_of(track, track.first, track.stop)
 
 
 def _fate_of(track: Track, reason: str | None, tally: Tally, curve: bool) -> Fate:

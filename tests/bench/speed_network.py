@@ -27,8 +27,8 @@ def flop(network: nn.Module, *inputs: Tensor) -> float:
     return float(counter.get_total_flops())
 
 
-def convolution(side: int, batch: int, runs: int) -> tuple[float, ...]:
-    """GFLOP a second of convolutions from 64 to 64 channels, 3 x 3, in the fast order of memory."""
+def convolution(side: int, batch: int, runs: int, dtype: torch.dtype) -> tuple[float, ...]:
+    """GFLOP a second of convolutions from 64 to 64 channels, 3 x 3, in the fast order of memory and in `dtype`."""
     layer = nn.Conv2d(64, 64, 3, padding=1).to(memory_format=torch.channels_last).eval()
     picture = torch.rand(batch, 64, side, side).to(memory_format=torch.channels_last)
     work = flop(layer, picture) * 8 / 1e9
@@ -38,18 +38,22 @@ def convolution(side: int, batch: int, runs: int) -> tuple[float, ...]:
         for _ in range(8):
             x = layer(x)
 
+    layer, picture = layer.to(dtype), picture.to(dtype)
     with torch.inference_mode():
         return rates(work, timed(run, runs, 2))
 
 
-def _ours(side: int, batch: int, runs: int) -> Figure:
+def _ours(side: int, batch: int, runs: int, dtype: torch.dtype) -> Figure:
     model = weights.load(MODEL)
     clips = torch.rand(batch, model.window, 3, side, side)
     work = flop(model.network, clips) / 1e9
-    restorer = Restorer(model, CPU, pick_dtype("auto", CPU))
-    ceiling = convolution(side, batch, runs)
+    restorer = Restorer(model, CPU, dtype)
+    ceiling = convolution(side, batch, runs, dtype)
     found = timed(partial(restorer.added, clips), runs, 2)
-    name = f"vidsr, {side} -> {4 * side}, {batch} at once: {batch / sorted(found)[len(found) // 2]:.1f} faces/s"
+    kind = str(dtype).removeprefix("torch.")
+    name = (
+        f"vidsr in {kind}, {side} -> {4 * side}, {batch} at once: {batch / sorted(found)[len(found) // 2]:.1f} faces/s"
+    )
     return Figure(PART, name, "GFLOP/s", rates(work, found), "convolution", ceiling)
 
 
@@ -65,7 +69,8 @@ def figures(quick: bool) -> Iterator[Figure]:
     for side in sides:
         batch = max(1, round(16 * (UNIT / side) ** 2))
         for count in (batch,) if quick else dict.fromkeys((1, 4, batch)):
-            yield _ours(side, count, runs)
+            for dtype in dict.fromkeys((torch.float32, pick_dtype("auto", CPU))):
+                yield _ours(side, count, runs, dtype)
     yield from _peers(runs)
 
 
