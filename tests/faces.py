@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from skimage.data import astronaut
 
-from vidsr.align import Planes
+from vidsr.align import Planes, crops, cut
+from vidsr.blend import Patches, Place, Restored, differences, merged, showing
 from vidsr.color import Color
-from vidsr.frame import Frame, PixelFormat, Track
+from vidsr.device import Lanes
+from vidsr.frame import Crop, Frame, PixelFormat, Track
+from vidsr.tally import Verdict
+from vidsr.verdict import verdicts
 
 YUV420 = PixelFormat("yuv420p", 8, 1, 1)
 FACE = (222.0, 108.0)
@@ -57,3 +63,26 @@ def track_of(
         ident, first, np.zeros((frames, 5, 2), np.float32), np.repeat(box[None], frames, 0), ones,
         np.ones(frames, bool), np.repeat(matrix[None], frames, 0), ones,
     )  # fmt: skip
+
+
+def crop(frame: Frame, track: Track, side: int, planes: Planes, device: torch.device) -> Crop:
+    """Cut the face of `track` out of `frame` at `side` pixels, upright, as RGB on the device."""
+    return crops([cut(frame, track, side, planes)], planes, Lanes(device))[0]
+
+
+def blend(frame: Frame, faces: Sequence[Restored], planes: Planes) -> Frame:
+    """`merged` for faces that are at hand, one by one; waits for the device."""
+    height, width = frame.luma.shape
+    found: list[Patches] = []
+    for face in faces:
+        place = Place(planes, (height * planes.scale, width * planes.scale), Lanes(face.added.device))
+        made = differences([face.crop], showing([face]), [face.weight], place)
+        found += made.patches(*place.lanes.fetch([made.luma, made.chroma]).open())
+    return merged(frame, found, planes)
+
+
+def verdict(face: Restored) -> Verdict:
+    """Judge one restored face that is at hand; waits for the device."""
+    weight = torch.tensor([face.weight], device=face.added.device)
+    found = verdicts(showing([face]), face.crop.rgb[None], weight)[0]
+    return Verdict(*found.tolist())

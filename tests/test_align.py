@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.faces import FACE, frame_of, planes, portrait, track_of
-from vidsr.align import Box, Planes, compose, covered, crop, crop_size, inverse, look_up, look_up_map
+from tests.faces import FACE, crop, frame_of, planes, portrait, track_of
+from vidsr.align import Box, Planes, compose, covered, crop_size, inverse, look_up, look_up_map
 from vidsr.color import Color, rgb_from, yuv_difference
 from vidsr.frame import PixelFormat
 

@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d as pool
 
-from tests.faces import FACE, YUV420, frame_of, planes, portrait, track_of
-from vidsr.align import crop
-from vidsr.blend import Restored, _around, _reduced, agreement, blend, enlarged, outline, without_shift
+from tests.faces import FACE, YUV420, blend, crop, frame_of, planes, portrait, track_of
+from vidsr.blend import Restored, _around, _reduced, agreement, enlarged, outline, without_shift
 from vidsr.frame import Crop, Frame, PixelFormat
 
 CPU = torch.device("cpu")

@@ -24,6 +24,7 @@ from vidsr.config import Enhance, Preview, Render
 from vidsr.frame import Frame
 from vidsr.previewing import Way, preview
 from vidsr.report_page import save_page
+from vidsr.tasks import Silent
 from vidsr.weights import load
 
 pytestmark = pytest.mark.skipif(browser.missing() is not None, reason=f"no browser: {browser.missing()}")
@@ -65,12 +66,6 @@ def reddened(frame: Frame, _: object) -> Frame:
     return Frame(frame.index, frame.pts, frame.luma.copy(), chroma)
 
 
-class Quiet:
-    def stage(self, name: str, frames: int | None) -> None: ...
-
-    def advance(self, frames: int, faces: int) -> None: ...
-
-
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A preview of frames 8 to 38 in two ways, moved away from the files beside it."""
@@ -81,7 +76,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ways = [Way("one way", load("plain")), Way("another way", load("plain"))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "enlarged", reddened)
-        preview(source, folder / "look", Preview((8, 38)), settings, ways, Quiet())
+        preview(source, folder / "look", Preview((8, 38)), settings, ways, Silent())
     alone = folder / "alone.html"
     (folder / "look/index.html").rename(alone)
     return alone
@@ -350,7 +345,7 @@ def test_a_large_film_is_played_from_beside_the_page(window: Browser, page: Path
     settings = Enhance(render=Render(scale="1", model="plain"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(preview_page, "HELD_MIB", 0)
-        preview(page.with_name(NAME), tmp_path, Preview((8, 14)), settings, [Way("one", load("plain"))], Quiet())
+        preview(page.with_name(NAME), tmp_path, Preview((8, 14)), settings, [Way("one", load("plain"))], Silent())
     large = tmp_path / "index.html"
     shown(window, large)
     step(window, ".", 9)

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.faces import FACE, frame_of, planes, portrait, track_of
+from tests.faces import FACE, blend, crop, frame_of, planes, portrait, track_of
 from tests.test_package import ROOT
 from vidsr import weights
-from vidsr.align import crop
-from vidsr.blend import CENTRE, RADII, Restored, blend, enlarged
+from vidsr.blend import CENTRE, RADII, Restored, enlarged
 from vidsr.config import Enhance
 from vidsr.evaluate.seams import Grays, seam, seams
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.faces import FACE, frame_of, planes, portrait, track_of
-from vidsr.align import crop
+from tests.faces import FACE, crop, frame_of, planes, portrait, track_of, verdict
 from vidsr.blend import Restored
-from vidsr.verdict import verdict
 
 
 def face(added: torch.Tensor, weight: float = 1.0) -> Restored:

@@ -194,8 +194,3 @@ def crops(cuts: Sequence[Cut], planes: Planes, lanes: Lanes) -> list[Crop]:
     """Sample cuts on the device, upright, as RGB: those of one side together. Not in the order of the cuts."""
     batches = in_batches(((cut.side, cut) for cut in cuts), lanes.together)
     return [found for _, batch in batches for found in _equal(batch, planes, lanes)]
-
-
-def crop(frame: Frame, track: Track, side: int, planes: Planes, device: torch.device) -> Crop:
-    """Cut the face of `track` out of `frame` at `side` pixels, upright, as RGB on the device."""
-    return crops([cut(frame, track, side, planes)], planes, Lanes(device))[0]

@@ -14,7 +14,7 @@ from vidsr import jobs
 from vidsr.config import Enhance, Hands
 from vidsr.errors import DeviceError, ExistsError, InputError, OutputError, VidsrError
 from vidsr.files import is_folder, told
-from vidsr.log import Relay
+from vidsr.log import Switch
 from vidsr.plan import FOLDER, Plan, plan
 from vidsr.report import Report
 from vidsr.schedule import Ended, Place, Schedule, longest_first
@@ -171,7 +171,7 @@ def side_by_side(
     """Each film's end, as it comes, done by the workers of `place`."""
 
     def begin(source: Source) -> tuple[jobs.Steps, Watch]:
-        work, watcher = batch.plan(source), Relay(watch(source))
+        work, watcher = batch.plan(source), Switch(watch(source))
         return _told(work, watcher), watcher
 
     _allow_files()
@@ -192,7 +192,7 @@ def _allow_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _told(work: Plan, watch: Watch) -> jobs.Steps:
+def _told(work: Plan, watch: Switch) -> jobs.Steps:
     try:
         return (yield from jobs.steps(work, watch))
     except VidsrError as error:

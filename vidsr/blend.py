@@ -327,14 +327,3 @@ def merged(frame: Frame, faces: Sequence[Patches], planes: Planes) -> Frame:
     _apply(result.luma[None], [face.luma for face in faces if face.luma is not None], planes.pixels.peak)
     _apply(result.chroma, [face.chroma for face in faces if face.chroma is not None], planes.pixels.peak)
     return result
-
-
-def blend(frame: Frame, faces: Sequence[Restored], planes: Planes) -> Frame:
-    """`merged` for faces that are at hand, one by one; waits for the device."""
-    height, width = frame.luma.shape
-    found: list[Patches] = []
-    for face in faces:
-        place = Place(planes, (height * planes.scale, width * planes.scale), Lanes(face.added.device))
-        made = differences([face.crop], showing([face]), [face.weight], place)
-        found += made.patches(*place.lanes.fetch([made.luma, made.chroma]).open())
-    return merged(frame, found, planes)

@@ -44,9 +44,10 @@ def calmed(crop: Tensor, added: Tensor, crops: Sequence[Tensor], additions: Sequ
     """
     if not crops:
         return added, torch.zeros_like(added)
-    shares = likeness(crop, torch.stack(list(crops)))
+    others = torch.stack(list(crops))
+    shares = likeness(crop, others)
     total = 1 + shares.sum(0)
-    settled = (torch.stack(list(crops)) - crop).mul_(shares).sum(0) / total
+    settled = (others - crop).mul_(shares).sum(0) / total
     wide = F.interpolate(shares / total, scale_factor=SCALE, mode="bilinear", align_corners=False)
     mean = added * (1 - wide.sum(0))
     for share, other in zip(wide, additions, strict=True):

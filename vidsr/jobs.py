@@ -12,7 +12,7 @@ from vidsr.analysis import Analysis
 from vidsr.delivery import delivered, note
 from vidsr.errors import InputError, ModelError, OutputError, VidsrError
 from vidsr.files import beside, own_name, settle, sha256, told
-from vidsr.log import Relay, logged, tell
+from vidsr.log import Switch, logged, tell
 from vidsr.passes import (
     AHEAD,
     TALLY,
@@ -79,13 +79,13 @@ def enhance(work: Plan, watch: Watch) -> Report:
     A run that was stopped goes on from its last whole segment. Raises VidsrError; the work folder then stays for the
     next try if it holds finished work, and is removed if it does not.
     """
-    watch = Relay(watch)
-    bench, course = Bench(model=work.model), steps(work, watch)
+    switch = Switch(watch)
+    bench, course = Bench(model=work.model), steps(work, switch)
     try:
         tasks = next(course)
         while True:
             try:
-                answers = done(tasks, bench, watch)
+                answers = done(tasks, bench, switch)
             except BaseException as error:
                 tasks = course.throw(error)
             else:
@@ -95,17 +95,16 @@ def enhance(work: Plan, watch: Watch) -> Report:
         return report
 
 
-def steps(work: Plan, watch: Watch) -> Steps:
+def steps(work: Plan, watch: Switch) -> Steps:
     """One film's work, but for its tasks, which the caller has done by whom it likes.
 
     An error of a task is thrown in, and comes out as what `enhance` raises. Holds the work folder's lock meanwhile.
-    What the caller tells `watch`, where that is a Relay, goes through the film's log.
+    What the caller tells `watch` goes through the film's log.
     """
-    relay = watch if isinstance(watch, Relay) else Relay(watch)
     with told(work.output):
         try:
-            with locked(work) as folder, logged(work, relay.to) as heard, relay.through(heard):
-                return (yield from _finished(work, folder, relay))
+            with locked(work) as folder, logged(work, watch.to) as heard, watch.through(heard):
+                return (yield from _finished(work, folder, watch))
         except VidsrError as error:
             if DISK_FULL not in error.details:
                 raise

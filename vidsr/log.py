@@ -16,13 +16,14 @@ from functools import lru_cache
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from vidsr import __version__
 from vidsr.console import shown
 from vidsr.errors import VidsrError
 from vidsr.plan import Plan
 from vidsr.report import Report
+from vidsr.tasks import Watch
 from vidsr.video import tools
 from vidsr.workfolder import LOG
 
@@ -30,13 +31,6 @@ log = logging.getLogger("vidsr")
 
 if TYPE_CHECKING:
     Say = logging.Logger | logging.LoggerAdapter[logging.Logger]
-
-
-class Watch(Protocol):
-    """Who is told how far the work has come; see `jobs.Watch`."""
-
-    def stage(self, name: str, frames: int | None) -> None: ...
-    def advance(self, frames: int, faces: int) -> None: ...
 
 
 class _File(logging.FileHandler):
@@ -97,8 +91,8 @@ class _Stages:
         self._name = ""
 
 
-class Relay:
-    """A watch that hands on what it is told: to `to`, or for a while through another one."""
+class Switch:
+    """A watch that hands on what it is told: to `to`, or for a while to another one."""
 
     def __init__(self, to: Watch) -> None:
         self.to = to

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vidsr.analysis import Analysis, load, save, select
 from vidsr.config import MAX_WINDOW, Enhance
-from vidsr.detect import open_detector
+from vidsr.detect import Detector, open_detector
 from vidsr.errors import InputError
 from vidsr.files import durable, partial_of, settle, sha256, told
 from vidsr.frame import Frame, Track
@@ -53,7 +53,7 @@ def counted(frames: Iterable[Frame], watch: Watch) -> Iterator[Frame]:
 
 def analyse_film(film: Film, settings: Enhance, watch: Watch) -> tuple[Analysis, str]:
     """The first pass over a whole film; also what is damaged in it, '' if nothing is."""
-    finder = open_detector(settings.analyze, _detectors_device(settings.render.device))
+    finder = detector_of(settings)
     watch.stage("analyse", promised_frames(film) or None)
     with (
         Reader(film, keep_going=settings.keep_going, side=settings.analyze.detect_side) as reader,
@@ -64,13 +64,34 @@ def analyse_film(film: Film, settings: Enhance, watch: Watch) -> tuple[Analysis,
         return analysis, " ".join(filter(None, (reader.damage, repaired)))
 
 
-def _detectors_device(name: str) -> str:
-    """The device that `--device` means; torch is asked only where there may be a GPU."""
+def analyse_part(
+    film: Film, timeline: NDArray[np.int64], span: tuple[int, int], settings: Enhance, finder: Detector, watch: Watch
+) -> Analysis:
+    """The first pass over a range of a film whose timeline is known, in the film's numbers; ids are the range's own."""
+    first, stop = span
+    with (
+        Reader(film, first=first, stop=stop, timeline=timeline, keep_going=settings.keep_going) as reader,
+        prefetch(reader, AHEAD) as frames,
+    ):
+        renumbered = (dataclasses.replace(frame, index=frame.index - first) for frame in counted(frames, watch))
+        found = analyse(renumbered, film, settings.analyze, finder)
+    starts = [0, *(start + first for start, _ in found.shots[1:])]
+    return dataclasses.replace(
+        found,
+        timeline=timeline,
+        shots=tuple(zip(starts, [*starts[1:], len(timeline)], strict=True)),
+        tracks=tuple(dataclasses.replace(track, first=track.first + first) for track in found.tracks),
+    )
+
+
+def detector_of(settings: Enhance) -> Detector:
+    """What finds faces, on the device that `--device` means; torch is asked only where there may be a GPU."""
+    name = settings.render.device
     if name == "cpu" or (name == "auto" and not may_have_gpu()):
-        return "cpu"
+        return open_detector(settings.analyze, "cpu")
     from vidsr.upscale import pick_device
 
-    return str(pick_device(name))
+    return open_detector(settings.analyze, str(pick_device(name)))
 
 
 def fitting(path: Path, film: Film) -> Analysis:

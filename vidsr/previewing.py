@@ -21,6 +21,7 @@ from vidsr.preview_page import Exhibit, mosaic_of, page
 from vidsr.render import Job
 from vidsr.scene import scene
 from vidsr.stream import drained
+from vidsr.tasks import Silent
 from vidsr.video import Reader, Writer, probe, publish
 from vidsr.weights import Model
 
@@ -63,14 +64,6 @@ class _Task:
         with Reader(work.film, first=span[0], stop=span[1], timeline=timeline, keep_going=keep_going) as sources:
             for source, *done in zip(sources, *restored, strict=True):
                 yield _Look(source, (enlarged(source, work.planes), *done))
-
-
-class _Silent:
-    """For work that is not counted."""
-
-    def stage(self, name: str, frames: int | None) -> None: ...
-
-    def advance(self, frames: int, faces: int) -> None: ...
 
 
 def preview(
@@ -137,7 +130,7 @@ def _first_row(task: _Task, folder: Path) -> list[contact.Row]:
         return []
     track = min(task.faces, key=lambda face: face.id in task.shown.passed)
     at = track.moment(*task.shown.scene.span)
-    rows = [_row(look, track, task, {}) for look in task.looks((at, at + 1), _Silent())]
+    rows = [_row(look, track, task, {}) for look in task.looks((at, at + 1), Silent())]
     _sheet(task, rows, folder)
     return rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -156,20 +156,18 @@ def fates(
     The output shows the frames of `span`, or all.
     """
     longest = {track.id for track in sorted(tracks, key=len, reverse=True)[:CURVES]}
-    found = (_fate_of(track, passed.get(track.id), tally, track.id in longest) for track in tracks)
     return tuple(
-        replace(fate, place=(_place_in(track, span),) if span else fate.place)
-        for track, fate in zip(tracks, found, strict=True)
+        _fate_of(track, passed.get(track.id), tally, _place_in(track, span), track.id in longest) for track in tracks
     )
 
 
-def _place_in(track: Track, span: tuple[int, int]) -> Place:
+def _place_in(track: Track, span: tuple[int, int] | None) -> Place:
     """Where the face is shown best in the frames of the output, or in all of its own where it is in none of them."""
-    first, stop = max(track.first, span[0]), min(track.stop, span[1])
+    first, stop = (max(track.first, span[0]), min(track.stop, span[1])) if span else (0, 0)
     return place_of(track, first, stop) if first < stop else place_of(track, track.first, track.stop)
 
 
-def _fate_of(track: Track, reason: str | None, tally: Tally, curve: bool) -> Fate:
+def _fate_of(track: Track, reason: str | None, tally: Tally, place: Place, curve: bool) -> Fate:
     found = tally.mean(track.id)
     return Fate(
         track.id,
@@ -184,7 +182,7 @@ def _fate_of(track: Track, reason: str | None, tally: Tally, curve: bool) -> Fat
         state="restored" if reason is None else "passed",
         reason=reason or "",
         warning=_warning(track, found) if reason is None else "",
-        place=(place_of(track, track.first, track.stop),),
+        place=(place,),
         curve=tuple(sorted(tally.samples.get(track.id, []))) if curve else (),
     )
 

@@ -10,14 +10,10 @@ from numpy.typing import NDArray
 from vidsr import highlight, jobs
 from vidsr.analysis import Analysis
 from vidsr.config import MAX_WINDOW, Preview
-from vidsr.detect import open_detector
 from vidsr.errors import InputError
 from vidsr.frame import Track
+from vidsr.passes import analyse_part, detector_of
 from vidsr.plan import Plan
-from vidsr.stream import prefetch
-from vidsr.track import analyse
-from vidsr.upscale import pick_device
-from vidsr.video import Reader
 from vidsr.video.stamps import promised_timeline
 
 MARGIN_S = 1.0
@@ -71,32 +67,16 @@ def scene(work: Plan, part: Preview, watch: jobs.Watch) -> Scene:
 def _partial(work: Plan, part: Preview, timeline: Stamps, watch: jobs.Watch) -> Scene:
     film, settings = work.film, work.settings
     span, chosen = _asked(work, part, timeline)
-    detector = open_detector(settings.analyze, str(pick_device(settings.render.device)))
+    detector = detector_of(settings)
     if span is None:
         watch.stage("choose", None)
         span = highlight.telling(film, timeline, settings.analyze, detector, part.duration)
     margin = round(MARGIN_S * float(film.rate))
     first, stop = max(0, span[0] - margin), min(len(timeline), span[1] + margin)
     watch.stage("analyse", stop - first)
-    with (
-        Reader(film, first=first, stop=stop, timeline=timeline, keep_going=settings.keep_going) as reader,
-        prefetch(reader, jobs.AHEAD) as frames,
-    ):
-        counted = (replace(frame, index=frame.index - first) for frame in jobs.counted(frames, watch))
-        found = analyse(counted, film, settings.analyze, detector)
+    found = analyse_part(film, timeline, (first, stop), settings, detector, watch)
     whole = (first, stop) == (0, len(timeline))
-    return Scene(_placed(found, first, timeline), *span, whole, chosen)
-
-
-def _placed(found: Analysis, first: int, timeline: Stamps) -> Analysis:
-    """What was found from frame `first` on, in the numbers of the film whose timeline this is."""
-    starts = [0, *(start + first for start, _ in found.shots[1:])]
-    return replace(
-        found,
-        timeline=timeline,
-        shots=tuple(zip(starts, [*starts[1:], len(timeline)], strict=True)),
-        tracks=tuple(replace(track, first=track.first + first) for track in found.tracks),
-    )
+    return Scene(found, *span, whole, chosen)
 
 
 class _Outside(InputError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,14 +10,9 @@ from numpy.typing import NDArray
 
 from vidsr import jobs
 from vidsr.analysis import Analysis
-from vidsr.detect import open_detector
 from vidsr.errors import InputError
-from vidsr.frame import Frame, Track
+from vidsr.passes import analyse_part, detector_of
 from vidsr.plan import Plan
-from vidsr.stream import prefetch
-from vidsr.track import analyse
-from vidsr.upscale import pick_device
-from vidsr.video import Reader
 from vidsr.video.stamps import promised_timeline
 
 WHOLE_S = 120.0
@@ -65,23 +59,19 @@ def survey(work: Plan, watch: jobs.Watch) -> Look:
 
 def _sampled(work: Plan, timeline: Stamps, watch: jobs.Watch) -> Look:
     """The analysis of a few pieces of the range, in the film's numbers; ids of faces are not the film's."""
-    film, settings = work.film, work.settings.analyze
-    detector = open_detector(settings, str(pick_device(work.settings.render.device)))
-    pieces = _pieces(*jobs.frame_range(timeline, film, work.settings), round(SAMPLE_S * float(film.rate)))
+    film = work.film
+    # The whole is read where a piece is damaged, and told of.
+    settings = replace(work.settings, keep_going=False)
+    detector = detector_of(settings)
+    pieces = _pieces(*jobs.frame_range(timeline, film, settings), round(SAMPLE_S * float(film.rate)))
     watch.stage("samples", sum(stop - first for first, stop in pieces))
     began = time.monotonic()
-    starts, tracks = [0], list[Track]()
-    for first, stop in pieces:
-        with Reader(film, first=first, stop=stop, timeline=timeline) as reader, prefetch(reader, jobs.AHEAD) as frames:
-            found = analyse(_renumbered(frames, first, watch), film, settings, detector)
-        starts += [start + first for start, _ in found.shots[1:]]
-        tracks += [
-            replace(track, id=len(tracks) + n, first=track.first + first) for n, track in enumerate(found.tracks, 1)
-        ]
+    parts = [analyse_part(film, timeline, piece, settings, detector, watch) for piece in pieces]
     seconds = (time.monotonic() - began) / sum(stop - first for first, stop in pieces)
+    starts = [0, *(start for part in parts for start, _ in part.shots[1:])]
     shots = tuple(zip(starts, [*starts[1:], len(timeline)], strict=True))
-    whole = Analysis(film.path.name, film.width, film.height, film.time_base, timeline, shots, tuple(tracks))
-    return Look(whole, tuple(pieces), "", seconds)
+    tracks = tuple(replace(track, id=n) for n, track in enumerate((t for part in parts for t in part.tracks), 1))
+    return Look(replace(parts[0], shots=shots, tracks=tracks), tuple(pieces), "", seconds)
 
 
 def _pieces(first: int, stop: int, length: int) -> list[Span]:
@@ -91,9 +81,3 @@ def _pieces(first: int, stop: int, length: int) -> list[Span]:
     step = (stop - first) / SAMPLES
     starts = [first + round(step * (n + 0.5) - length / 2) for n in range(SAMPLES)]
     return [(start, start + length) for start in starts]
-
-
-def _renumbered(frames: Iterator[Frame], first: int, watch: jobs.Watch) -> Iterator[Frame]:
-    for frame in frames:
-        watch.advance(1, 0)
-        yield replace(frame, index=frame.index - first)

@@ -22,6 +22,13 @@ class Watch(Protocol):
         """So many frames more are done, with so many faces in them."""
 
 
+class Silent:
+    """A watch that says nothing."""
+
+    def stage(self, name: str, frames: int | None) -> None: ...
+    def advance(self, frames: int, faces: int) -> None: ...
+
+
 @dataclass(frozen=True)
 class Order:
     """A plan without its network, which whoever does the work opens by its name."""

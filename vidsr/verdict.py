@@ -6,10 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidsr.blend import Restored, outline, showing
+from vidsr.blend import outline
 from vidsr.color import luma
 from vidsr.network import enlarge
-from vidsr.tally import Verdict
 
 
 def verdicts(pictures: Tensor, rgb: Tensor, weights: Tensor) -> Tensor:
@@ -22,13 +21,6 @@ def verdicts(pictures: Tensor, rgb: Tensor, weights: Tensor) -> Tensor:
     after = plain + weights[:, None, None] * luma(pictures[:, :3])[:, 0]
     agreement = pictures[:, 3].sum((1, 2)) / inside.sum()
     return torch.stack([agreement, _sharpness(plain, inside), _sharpness(after, inside)], 1)
-
-
-def verdict(face: Restored) -> Verdict:
-    """Judge one restored face that is at hand; waits for the device."""
-    weight = torch.tensor([face.weight], device=face.added.device)
-    found = verdicts(showing([face]), face.crop.rgb[None], weight)[0]
-    return Verdict(*found.tolist())
 
 
 def _sharpness(grey: Tensor, inside: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from vidsr.config import Enhance
 from vidsr.jobs import Steps
 from vidsr.report import VERSION, Report
 from vidsr.schedule import Answered, Event, Lost, Schedule, Told, longest_first
-from vidsr.tasks import Join, Joined, Order, Prepare, Ready, Rendered, Segment, Task
+from vidsr.tasks import Join, Joined, Order, Prepare, Ready, Rendered, Segment, Silent, Task
 from vidsr.video import Film
 from vidsr.video.probe import Tags
 
@@ -176,13 +176,6 @@ class Clock:
         self._idle.append(node)
 
     def close(self) -> None: ...
-
-
-class Silent:
-    """A watch that says nothing."""
-
-    def stage(self, name: str, _: int | None) -> None: ...
-    def advance(self, frames: int, _: int) -> None: ...
 
 
 FILM = Film(

@@ -25,16 +25,10 @@ from vidsr.config import CROP_SIZES, Enhance, Render
 from vidsr.frame import Frame
 from vidsr.plan import output_spec, plan
 from vidsr.render import UNIT
+from vidsr.tasks import Silent
 from vidsr.upscale import Restorer
 from vidsr.video import Reader, Writer
 from vidsr.weights import open_model, sha256
-
-
-class Silent:
-    """A watch that says nothing."""
-
-    def stage(self, name: str, _: int | None) -> None: ...
-    def advance(self, frames: int, _: int) -> None: ...
 
 
 def cpu_s() -> float:

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from vidsr import jobs
 from vidsr.blend import CENTRE, RADII, SOFT, enlarged
 from vidsr.config import Encode, Enhance, Render
-from vidsr.evaluate.films import Silent
 from vidsr.frame import Floats, Frame, Track
 from vidsr.picture import small_rgb
 from vidsr.plan import Plan, plan
 from vidsr.render import Job
+from vidsr.tasks import Silent
 from vidsr.video import Reader, probe
 from vidsr.video.poor import poor_copy
 from vidsr.weights import open_model

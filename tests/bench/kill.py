@@ -25,6 +25,7 @@ from vidsr import jobs
 from vidsr.config import Encode, Enhance, Render
 from vidsr.errors import VidsrError
 from vidsr.plan import plan
+from vidsr.tasks import Silent
 from vidsr.weights import open_model
 
 STAGES = ("analysis", "render", "join", "publish")
@@ -84,13 +85,6 @@ class Run:
     def kill(self) -> None:
         if self.running():
             os.kill(self._pid, signal.SIGKILL)
-
-
-class Silent:
-    """A watch that says nothing."""
-
-    def stage(self, name: str, _: int | None) -> None: ...
-    def advance(self, frames: int, _: int) -> None: ...
 
 
 def _work(film: Path, output: Path) -> None:

@@ -22,18 +22,12 @@ from pathlib import Path
 from tests.bench.tools import SAMPLE, Trial, ffmpeg, packets
 from vidsr.archive import Batch, Source, side_by_side
 from vidsr.config import Encode, Enhance, Render
+from vidsr.tasks import Silent
 from vidsr.weights import open_model
 from vidsr.workers import Pool
 
 WANTED, MOST_COST = 1.6, 0.02
 FOUR = "split=4[a][b][c][d];[a][b]hstack[e];[c][d]hstack[f];[e][f]vstack"
-
-
-class Silent:
-    """A watch that says nothing."""
-
-    def stage(self, name: str, _: int | None) -> None: ...
-    def advance(self, frames: int, _: int) -> None: ...
 
 
 @dataclass(frozen=True)

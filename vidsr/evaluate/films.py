@@ -27,6 +27,7 @@ from vidsr.frame import Floats, Track
 from vidsr.network import Alone
 from vidsr.picture import small_rgb
 from vidsr.plan import plan
+from vidsr.tasks import Silent
 from vidsr.template import similarity
 from vidsr.video import Reader, probe
 from vidsr.video.poor import poor_copy, still_copy
@@ -81,13 +82,6 @@ class Views:
     aligned: list[NDArray[np.float64]]
     recognised: list[Images]
     regions: list[Images]
-
-
-class Silent:
-    """A watch that says nothing."""
-
-    def stage(self, name: str, frames: int | None) -> None: ...
-    def advance(self, frames: int, faces: int) -> None: ...
 
 
 def _region(face: Track, width: int, height: int) -> tuple[int, int, int, int]:

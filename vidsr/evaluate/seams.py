@@ -20,10 +20,10 @@ from vidsr import jobs
 from vidsr.analysis import Analysis
 from vidsr.blend import CENTRE, RADII, enlarged
 from vidsr.config import Enhance
-from vidsr.evaluate.films import Silent
 from vidsr.frame import Floats, Frame, Track
 from vidsr.plan import Plan, plan
 from vidsr.render import Job
+from vidsr.tasks import Silent
 from vidsr.video import Reader
 from vidsr.weights import Model
 
