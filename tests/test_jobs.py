@@ -25,8 +25,9 @@ from vidsr.config import Encode, Enhance, Render
 from vidsr.errors import OutputError
 from vidsr.frame import Frame
 from vidsr.plan import auto_scale, plan
-from vidsr.report import OUTSIDE, Report
-from vidsr.video import probe
+from vidsr.record import Record
+from vidsr.report import OUTSIDE, Report, parse, summary
+from vidsr.video import Film, probe
 from vidsr.workfolder import forget, opened
 
 SAMPLE = ROOT / "tests/samples/portrait.mp4"
@@ -116,6 +117,62 @@ def test_a_film_without_faces_passes_without_torch(tmp_path: Path) -> None:
     found = subprocess.run([sys.executable, "-c", code + seen], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout.strip()) == (0, "set()"), found.stderr
     assert hashes(output) == hashes(source)
+
+
+EMPTY = Enhance(render=Render(scale="1"))
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film without faces, with B-frames and sound."""
+    path = tmp_path_factory.mktemp("empty") / "empty.mp4"
+    scene = ["-f", "lavfi", "-i", "testsrc2=s=96x64:r=5,trim=end_frame=20", "-f", "lavfi", "-i", "sine=d=4"]
+    subprocess.run(["ffmpeg", "-v", "error", *scene, "-c:v", "libx264", "-c:a", "aac", path], check=True)
+    return path
+
+
+def test_a_picture_in_which_nothing_changes_is_copied(empty: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    report = run(empty, output, EMPTY)
+    assert packets(output) == packets(empty) != []
+    assert (report.copied, report.restored, report.stop) == (True, 0, 20)
+    assert any("copied" in line for line in summary(report))
+    report.save(tmp_path / "report.json")
+    assert parse(Record.read(tmp_path / "report.json")) == report
+    assert list(tmp_path.glob("*.vidsr")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("out.mp4", {"encode": Encode(crf=30.0)}),
+        ("out.mp4", {"encode": Encode(preset="ultrafast")}),
+        ("out.mp4", {"encode": Encode("libx265")}),
+        ("out.mkv", {}),
+        ("out.mp4", {"end": 2.0}),
+        ("out.mp4", {"render": Render(scale="2")}),
+    ],
+)
+def test_a_picture_is_coded_where_more_was_asked_for_than_a_copy(
+    empty: Path, tmp_path: Path, name: str, changes: dict[str, object]
+) -> None:
+    report = run(empty, tmp_path / name, dataclasses.replace(EMPTY, **changes))  # type: ignore[arg-type]
+    assert not report.copied
+    assert contents(tmp_path / name, "v") != contents(empty, "v")
+
+
+def test_a_picture_whose_copy_fails_is_coded(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = jobs.publish
+
+    def failing(film: Film, paths: list[Path], *words: object, **named: object) -> list[str]:
+        if not paths:
+            raise OutputError("the copy is not the film")
+        return real(film, paths, *words, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(jobs, "publish", failing)
+    report = run(empty, tmp_path / "out.mp4", EMPTY)
+    assert (report.copied, report.stop) == (False, 20)
+    assert contents(tmp_path / "out.mp4", "v") != contents(empty, "v")
 
 
 def test_a_network_that_does_nothing_gives_the_films_own_samples(film: Path, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from vidsr.video import (
     require_encoder,
     tools,
 )
+from vidsr.video.mux import _picture
 from vidsr.video.reader import repair
 from vidsr.video.timing import pts_expression
 
@@ -171,6 +172,30 @@ def test_a_published_film_is_the_same_film(folder: Path, tmp_path: Path, name: s
         for path in (film.path, made)
     ]
     assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("name", [name for name in FILMS if Path(name).suffix in (".mp4", ".mkv", ".mov")])
+def test_a_film_is_published_with_its_own_picture(folder: Path, tmp_path: Path, name: str) -> None:
+    film, frames = known(folder, name)
+    made = tmp_path / f"made{film.path.suffix}"
+    publish(film, [], times(frames), made)
+    result = probe(made)
+    check_times(film, frames, result)
+    check_sounds(film, result)
+    ours, theirs = packets(made, result.index), packets(film.path, film.index)
+    assert [digest for _, digest in ours] == [digest for _, digest in theirs]
+    assert (result.rotation, result.decoded, result.tags) == (film.rotation, film.decoded, film.tags)
+    assert [s.default for s in result.streams] == [s.default for s in film.streams]
+    assert frame_hashes(made, result.index) == frame_hashes(film.path, film.index)
+
+
+def test_as_many_packets_wait_as_memory_is_meant_for_them(folder: Path, tmp_path: Path) -> None:
+    film, frames = known(folder, "silent.mp4")
+    (small,), large = segments(film, frames, Encode(), tmp_path, 1), tmp_path / "large.nut"
+    large.touch()
+    os.truncate(large, 1 << 30)
+    queues = [_picture([small, *more], count).queue for more, count in (([], 13), ([large], 1000), ([large], 10))]
+    assert queues == [4096, 31, 8]
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ from vidsr.passes import (
     restorable,
     segments,
 )
-from vidsr.plan import Plan, output_spec
+from vidsr.plan import Plan, copies_picture, output_spec
 from vidsr.repeat import command
 from vidsr.report import VERSION, Report, fates, outside
 from vidsr.report import spans as spans_of
@@ -42,6 +43,7 @@ from vidsr.stream import Behind, behind
 from vidsr.tally import Tally
 from vidsr.tasks import Answer, Join, Joined, Order, Prepare, Ready, Rendered, Segment, Task, Watch
 from vidsr.video import publish
+from vidsr.video.check import packet_pts
 from vidsr.workfolder import agree, check_unchanged, has_segments, locked, match, remove, whole, worth_keeping
 
 if TYPE_CHECKING:
@@ -132,15 +134,15 @@ def _finished(work: Plan, folder: Path, watch: Watch) -> Steps:
 
 
 def _steps(order: Order, folder: Path, watch: Watch) -> Steps:
-    ready = (yield [Prepare(order)])[0]
-    if isinstance(ready, Report):
-        return ready
-    assert isinstance(ready, Ready)
-    first, stop = ready.span
-    watch.stage("render", stop - first)
-    yield [Segment(order, span) for span in ready.spans]
-    watch.stage("publish", None)
-    joined = (yield [Join(order, ready)])[0]
+    joined = (yield [Prepare(order)])[0]
+    if isinstance(joined, Report):
+        return joined
+    if isinstance(joined, Ready):
+        ready, (first, stop) = joined, joined.span
+        watch.stage("render", stop - first)
+        yield [Segment(order, span) for span in ready.spans]
+        watch.stage("publish", None)
+        joined = (yield [Join(order, ready)])[0]
     assert isinstance(joined, Joined)
     # Here, by the one who holds the lock: a worker that was given up could be late.
     note(folder, joined.made, joined.report)
@@ -213,23 +215,27 @@ def done(tasks: Sequence[Task], bench: Bench, watch: Watch) -> list[Answer]:
 
 def _do(task: Task, bench: Bench, watch: Watch, endings: Behind) -> Answer:
     if isinstance(task, Prepare):
-        return _prepare(bench.plan(task.order), bench, watch)
+        return _prepare(task.order, bench, watch)
     if isinstance(task, Segment):
         return _render(task, bench, watch, endings)
     return _join(task, bench)
 
 
-def _prepare(work: Plan, bench: Bench, watch: Watch) -> Answer:
+def _prepare(order: Order, bench: Bench, watch: Watch) -> Answer:
+    work = bench.plan(order)
     match(work)
     if (done := delivered(work.folder, work.output)) is not None:
         return done
     space.require_start(work, promised_frames(work.film))
-    analysis, _ = kept_analysis(bench.here(work), work.folder, watch)
+    analysis, damage = kept_analysis(bench.here(work), work.folder, watch)
     span = frame_range(analysis.timeline, work.film, work.settings)
     tracks, _ = restorable(analysis.tracks, work.settings.render.faces)
-    spans = segments(*span, work.film, work.settings, Faces(work, tracks, make_restorer).none_in)
+    faces = Faces(work, tracks, make_restorer)
+    spans = segments(*span, work.film, work.settings, faces.none_in)
     agree(work.folder, sha256(work.folder / "tracks.json"), spans)
-    return Ready(span, tuple(spans))
+    ready = Ready(span, tuple(spans))
+    unchanged = not damage and span == (0, analysis.frames) and faces.none_in(span)
+    return (_copied(order, bench, watch) if unchanged and copies_picture(work) else None) or ready
 
 
 def _path(folder: Path, span: tuple[int, int]) -> Path:
@@ -250,12 +256,30 @@ def _render(task: Segment, bench: Bench, watch: Watch, endings: Behind) -> Rende
 
 
 def _join(task: Join, bench: Bench) -> Joined:
-    work, film, (first, stop) = bench.plan(task.order), bench.open(task.order), task.ready.span
-    folder, analysis = work.folder, film.analysis
-    paths = [_path(folder, span) for span in task.ready.spans]
+    return _published(bench.open(task.order), task.ready.span, task.ready.spans)
+
+
+def _copied(order: Order, bench: Bench, watch: Watch) -> Joined | None:
+    """The film with all its streams copied, the picture too; None where a copy is not what it should be: a film may
+    have packets that show nothing, or time stamps that its container makes up."""
+    film = bench.open(order)
+    if sorted(packet_pts(film.faces.work.film.path, film.faces.work.film.index)) != film.analysis.timeline.tolist():
+        return None
+    watch.stage("publish", None)
+    try:
+        return _published(film, (0, film.analysis.frames), ())
+    except OutputError as error:
+        logging.getLogger(__name__).info("the picture is coded again, as its copy fails: %s", error)
+        return None
+
+
+def _published(film: _Opened, span: tuple[int, int], spans: Sequence[tuple[int, int]]) -> Joined:
+    """The finished film, and what there is to say of it; without segments, the picture is copied."""
+    (first, stop), work, analysis = span, film.faces.work, film.analysis
+    folder, paths = work.folder, [_path(work.folder, one) for one in spans]
     reasons = film.reasons | outside(analysis.tracks, first, stop)
     check_unchanged(work)
-    space.require_join(folder, [path.stat().st_size for path in paths])
+    space.require_join(folder, [path.stat().st_size for path in paths or [work.film.path]])
     made = folder / own_name("whole", work.output.suffix)
     warnings = publish(work.film, paths, analysis.timeline, made, frames=_part(first, stop, analysis))
     damage = damage_of(folder)
@@ -275,6 +299,7 @@ def _join(task: Join, bench: Bench) -> Joined:
         rate=float(work.film.rate),
         shots=tuple((max(a, first), min(b, stop)) for a, b in analysis.shots if a < stop and first < b),
         command=command(work),
+        copied=not paths,
     )
     return Joined(beside(made, work.output), report)
 

@@ -13,7 +13,7 @@ from vidsr.config import Enhance
 from vidsr.delivery import delivered
 from vidsr.errors import OutputError
 from vidsr.files import check_readable, check_writable, fitting, is_folder
-from vidsr.video import Film, Output, check_codec, output_suffix, passages, probe, require_encoder
+from vidsr.video import CODED, Film, Output, check_codec, container_of, output_suffix, passages, probe, require_encoder
 
 if TYPE_CHECKING:  # they load torch, which a film without faces does not need
     from vidsr.align import Planes
@@ -119,3 +119,12 @@ def planned(film: Film, output: Path | None, settings: Enhance, model: Model) ->
 def output_spec(work: Plan) -> Output:
     """How the output's picture is stored: the input's properties at the output's size."""
     return Output.of(work.film, work.settings.encode, work.scale)
+
+
+def copies_picture(work: Plan) -> bool:
+    """Whether the picture may be the input's own packets where no frame of it is changed: they are what was asked for,
+    a codec at its default quality, in the kind of file in which they were found."""
+    film, encode = work.film, work.settings.encode
+    as_usual = encode.crf is None and encode.preset is None and film.codec == CODED[encode.codec]
+    same_home = film.container == container_of(work.output.suffix).demuxer
+    return work.scale == 1 and as_usual and same_home and not film.converted

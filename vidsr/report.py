@@ -69,8 +69,9 @@ class Fate:
 class Report:
     """One finished film. `frames` covers every frame of the output's range; `warnings` are sentences for the user.
 
-    `rate` is in frames a second, `shots` are (first, stop) in the output's range, and `command` are the words that make
-    the film again; reports of earlier versions lack them.
+    `rate` is in frames a second, `shots` are (first, stop) in the output's range, `command` are the words that make the
+    film again, and `copied` says that the picture is the input's own, not coded again; reports of earlier versions lack
+    them.
     """
 
     version: int
@@ -86,6 +87,7 @@ class Report:
     rate: float | None = None
     shots: tuple[tuple[int, int], ...] = ()
     command: tuple[str, ...] = ()
+    copied: bool = False
 
     @property
     def restored(self) -> int:
@@ -119,6 +121,7 @@ def parse(record: Record) -> Report:
         rate=record.number("rate") if record.has("rate") else None,
         shots=tuple((a, b) for a, b in record.wholes("shots", 2)) if record.has("shots") else (),
         command=tuple(record.texts("command")) if record.has("command") else (),
+        copied=record.has("copied") and record.value("copied") is True,
     )
 
 
@@ -238,6 +241,8 @@ def summary(report: Report) -> Iterator[str]:
     """What a user wants to read at the end of a film."""
     total = report.stop - report.first
     yield f"{report.output}: {total} frames at x{report.scale}, faces restored in {report.restored}"
+    if report.copied:
+        yield "  nothing is changed in the picture: it is copied, not coded again"
     for fate in report.tracks:
         if fate.warning:
             yield f"  face {fate.id}: {fate.warning}"

@@ -48,7 +48,8 @@ class Order:
 
 @dataclass(frozen=True)
 class Prepare:
-    """Compare the manifest and analyse the film, or find that an earlier run has. Answered with Ready, or Report."""
+    """Compare the manifest and analyse the film, or find that an earlier run has. Answered with Ready, with
+    Joined where the picture stays what it is, or with Report where an earlier run has done all."""
 
     order: Order
 

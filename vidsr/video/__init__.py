@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from vidsr.video.containers import check_codec, is_film_name, output_suffix, passages
+from vidsr.video.containers import check_codec, container_of, is_film_name, output_suffix, passages
 from vidsr.video.mux import publish
 from vidsr.video.probe import Film, Stream, Tags, probe
 from vidsr.video.process import encoders, require_encoder, tools
 from vidsr.video.reader import Reader
-from vidsr.video.writer import CRF, SEGMENT_SUFFIX, Output, Writer
+from vidsr.video.writer import CODED, CRF, SEGMENT_SUFFIX, Output, Writer
 
 __all__ = [
+    "CODED",
     "CRF",
     "SEGMENT_SUFFIX",
     "Film",
@@ -19,6 +20,7 @@ __all__ = [
     "Tags",
     "Writer",
     "check_codec",
+    "container_of",
     "encoders",
     "is_film_name",
     "output_suffix",

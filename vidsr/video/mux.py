@@ -24,6 +24,12 @@ NUT_FIRST_PACKET = bytes.fromhex("4E4BE4ADEECA4569")
 STALE = ("rotate", "encoder", "BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES")
 """Metadata of the source's picture stream that would be wrong for the new one."""
 
+QUEUE_MIB = 32
+"""Memory for packets of the picture that wait to be joined with the other streams."""
+SHORTEST_QUEUE, LONGEST_QUEUE = 8, 4096
+"""Packets. ffmpeg before 7 sleeps for 10 ms whenever it finds a queue empty: with its 8, a film of an hour would take
+two minutes to join."""
+
 
 def publish(
     film: Film,
@@ -35,6 +41,7 @@ def publish(
     frames: range | None = None,
 ) -> list[str]:
     """Write `destination`: the picture from `segments`, all else copied from `film`; returns what could not be kept.
+    Without segments the picture is copied, too.
 
     `timeline` (n,) int64 are the pts of all frames of the film, in its ticks, and every one is checked in the finished
     file. They are the source's own, so that the sound keeps its place. With `frames`, the segments hold only that range
@@ -53,7 +60,8 @@ def publish(
         end_s = int(timeline[span.stop]) * film.time_base if span.stop < len(timeline) else None
         begin_s = int(part[0]) * film.time_base
         cut, moved = _cut(begin_s, end_s), _moved(begin_s)
-    order = _Order(film, kept, destination, container_of(suffix).muxer, cut, moved, _codec_of(segments[0]))
+    picture = _picture(segments, len(part)) if segments else None
+    order = _Order(film, kept, destination, container_of(suffix).muxer, cut, moved, picture)
     try:
         _write(_command(order, {}), segments, destination)
         # Matroska's muxer before ffmpeg 6 takes the delay of a codec, such as Opus's 6.5 ms, off its time stamps twice.
@@ -65,17 +73,29 @@ def publish(
         raise
 
 
-def _codec_of(segment: Path) -> str:
+@dataclass(frozen=True)
+class _Picture:
+    """Segments of a picture: their codec, and how many of their packets may wait."""
+
+    codec: str
+    queue: int
+
+
+def _picture(segments: Sequence[Path], frames: int) -> _Picture:
+    packet = sum(path.stat().st_size for path in segments) // frames + 1
+    queue = min(max((QUEUE_MIB << 20) // packet, SHORTEST_QUEUE), LONGEST_QUEUE)
     try:
-        return probe(segment).codec
+        return _Picture(probe(segments[0]).codec, queue)
     except InputError as error:
-        raise OutputError(f"{segment} is not a whole segment: remove it and render it again.", error.details) from None
+        raise OutputError(
+            f"{segments[0]} is not a whole segment: remove it and render it again.", error.details
+        ) from None
 
 
 @dataclass(frozen=True)
 class _Order:
     """What is to be written: `cut` are the options that cut the source, and `moved` those that bring the picture to 0;
-    `coded` is the codec of the segments."""
+    `picture` is what the segments hold, None where the source's picture is copied."""
 
     film: Film
     kept: Sequence[Passage]
@@ -83,7 +103,7 @@ class _Order:
     muxer: str
     cut: Sequence[str]
     moved: Sequence[str]
-    coded: str
+    picture: _Picture | None
 
 
 def _write(command: Sequence[str], segments: Sequence[Path], destination: Path) -> None:
@@ -115,17 +135,30 @@ def _joined(segments: Sequence[Path]) -> Iterator[memoryview]:
 
 def _command(order: _Order, shifts: Mapping[int, int]) -> list[str]:
     """One word after the other, as ffmpeg-python would order inputs and options in its own way."""
-    film, cut = order.film, order.cut
-    words = ["ffmpeg", *GLOBAL, "-loglevel", "error", *([] if cut else ["-copyts"])]
-    words += ["-protocol_whitelist", "pipe", *order.moved, "-f", "nut", "-i", "pipe:0"]
-    words += [*(word for name, value in SAFE.items() for word in (f"-{name}", value)), *cut, "-i", local(film.path)]
-    words += ["-map_metadata", "1", "-map_chapters", "1", "-c", "copy", *(["-copypriorss", "0"] if cut else [])]
+    film, picture = order.film, order.picture
+    words = ["ffmpeg", *GLOBAL, "-loglevel", "error", *([] if order.cut else ["-copyts"])]
+    queue = ["-thread_queue_size", str(picture.queue)] if picture else []
+    if picture:
+        words += ["-protocol_whitelist", "pipe", *order.moved, *queue, "-f", "nut", "-i", "pipe:0"]
+    safe = [word for name, value in SAFE.items() for word in (f"-{name}", value)]
+    words += [*safe, *order.cut, *queue, "-i", local(film.path)]
+    source = "1" if picture else "0"
+    words += [
+        "-map_metadata",
+        source,
+        "-map_chapters",
+        source,
+        "-c",
+        "copy",
+        *(["-copypriorss", "0"] if order.cut else []),
+    ]
     for place, passage in enumerate(order.kept):
         index = passage.stream.index
-        words += ["-map", "0:0" if index == film.index else f"1:{index}", f"-map_metadata:s:{place}", f"1:s:{index}"]
+        new = picture is not None and index == film.index
+        words += ["-map", "0:0" if new else f"{source}:{index}", f"-map_metadata:s:{place}", f"{source}:s:{index}"]
         if passage.codec != "copy":
             words += [f"-c:{place}", passage.codec]
-        if index == film.index:
+        if new:
             words += _picture_options(order, passage, place)
         if index in shifts:
             words += [f"-bsf:{place}", f"setts=ts=TS+({shifts[index]})"]
@@ -153,7 +186,7 @@ def _picture_options(order: _Order, passage: Passage, place: int) -> list[str]:
         "color_trc": tags.transfer,
         "chroma_sample_location": tags.chroma_location,
     }
-    if order.coded == "hevc" and order.muxer in ("mp4", "mov"):
+    if order.picture and order.picture.codec == "hevc" and order.muxer in ("mp4", "mov"):
         told["tag"] = "hvc1"  # the name under which Apple's players know it
     words = [f"-disposition:{place}", "default" if passage.stream.default else "0"]
     words += [word for name in STALE for word in (f"-metadata:s:{place}", f"{name}=")]

@@ -23,6 +23,8 @@ from vidsr.video.timing import pts_expression
 SEGMENT_SUFFIX = ".nut"
 """NUT keeps every time base, codec and pts exactly, and NUT files joined byte by byte are one stream."""
 
+CODED = {"libx264": "h264", "libx265": "hevc", "libsvtav1": "av1", "ffv1": "ffv1"}
+"""What each encoder's streams are called."""
 CRF = {"libx264": 17.0, "libx265": 19.0, "libsvtav1": 24.0}
 THREADS = 8
 """What x264 gives depends on its number of threads, and must not depend on the machine."""
