@@ -15,7 +15,7 @@ from tests.test_commands import names, refused, vidsr
 from tests.test_jobs import LOSSLESS, SAMPLE, Silent, settings
 from vidsr import jobs, survey, trial, weights
 from vidsr.analysis import save
-from vidsr.config import Enhance, Render
+from vidsr.config import Encode, Enhance, Render
 from vidsr.plan import Plan, plan
 from vidsr.report import OUTSIDE
 
@@ -78,6 +78,19 @@ def test_faces_that_are_passed_through_get_their_reasons(film: Path, tmp_path: P
     said = "\n".join(trial.lines(found))
     assert re.search(rf"face 2: frames 0 to 7, \d+ px high: passed through, {OUTSIDE}", said)
     assert "15 of 30 frames" in said
+
+
+@pytest.mark.parametrize(
+    ("faceless", "encode", "copied"), [(True, Encode(), True), (True, Encode(crf=20.0), False), (False, Encode(), False)]
+)
+def test_a_picture_that_may_be_copied_is_told(
+    film: Path, tmp_path: Path, faceless: bool, encode: Encode, copied: bool
+) -> None:
+    tracks = tmp_path / "tracks.json"
+    analysis, _ = jobs.analyze(film, tracks, settings(), Silent())
+    save(dataclasses.replace(analysis, tracks=() if faceless else analysis.tracks), tracks)
+    work = planned(film, tmp_path / "out.mp4", settings(tracks=str(tracks), encode=encode))
+    assert ("its picture is copied" in "\n".join(trial.lines(trial.estimate(work, Silent())))) == copied
 
 
 def _with_an_early_face(film: Path, folder: Path) -> Path:

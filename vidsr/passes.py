@@ -20,6 +20,7 @@ from vidsr.errors import InputError
 from vidsr.files import durable, partial_of, settle, sha256, told
 from vidsr.frame import Frame, Track
 from vidsr.gpu import may_have_gpu
+from vidsr.heap import trim
 from vidsr.log import timed
 from vidsr.plan import Plan, checked_output, output_spec
 from vidsr.report import HIDDEN
@@ -108,6 +109,7 @@ def kept_analysis(work: Plan, folder: Path, watch: Watch) -> tuple[Analysis, str
     if whole(path) and (folder / "damage").exists():
         return fitting(path, work.film), damage_of(folder)
     analysis, found = analysis_of(work, watch)
+    trim()  # the detector is gone, and the network comes
     partial = partial_of(path)
     save(analysis, partial)
     durable(folder / "damage", found)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vidsr import jobs
 from vidsr.align import crop_size
 from vidsr.frame import Track
-from vidsr.plan import Plan, output_spec
+from vidsr.plan import Plan, copies_picture, output_spec
 from vidsr.render import UNIT, Job
 from vidsr.report import outside
 from vidsr.space import mib
@@ -169,11 +169,18 @@ def lines(found: Estimate) -> Iterator[str]:
     trial = f"frames {found.trial[0]} to {found.trial[1] - 1} took {found.trial_s:.1f} s"
     yield f"  trial: {trial}; by that, this machine needs some {_duration(found.seconds)} for the film"
     yield f"  size: some {mib(found.picture_bytes)} of picture, and {mib(found.copied_bytes)} of what is copied"
+    if found.span == (0, look.analysis.frames) and not _restored(found) and copies_picture(work):
+        yield "  if no face is restored in the whole film, its picture is copied, which takes little but the analysis"
 
 
 def _film(film: Film) -> str:
     length = "" if film.duration_s is None else f", {film.duration_s:.1f} s"
     return f"{film.codec} {film.width}x{film.height}{length}"
+
+
+def _restored(found: Estimate) -> bool:
+    """Whether a face that was seen is to be restored."""
+    return any(track.id not in found.reasons for track in found.look.analysis.tracks)
 
 
 def _seen(look: Look, film: Film) -> Iterator[str]:
