@@ -81,7 +81,8 @@ def test_faces_that_are_passed_through_get_their_reasons(film: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("faceless", "encode", "copied"), [(True, Encode(), True), (True, Encode(crf=20.0), False), (False, Encode(), False)]
+    ("faceless", "encode", "copied"),
+    [(True, Encode(), True), (True, Encode(crf=20.0), False), (False, Encode(), False)],
 )
 def test_a_picture_that_may_be_copied_is_told(
     film: Path, tmp_path: Path, faceless: bool, encode: Encode, copied: bool
