@@ -67,9 +67,9 @@ class _Layer:
 
     def __call__(self, numbers: Tensor) -> Tensor:
         weight = self._weight, self._steps, self._zeros, self.bias
-        given = self._given.step, self._given.zero, self._kind, self._then, [], ""
+        given = self._given.step, self._given.zero, self._kind, self._then
         made: Tensor = torch.ops.onednn.qconv2d_pointwise(
-            numbers, self.taken.step, self.taken.zero, *weight, *AROUND, *given
+            numbers, self.taken.step, self.taken.zero, *weight, *AROUND, *given, [], ""
         )
         return made
 

@@ -5,7 +5,7 @@
 FACES holds sharp aligned faces of 256 pixels; those of CALIBRATION, which must be others, give onnxruntime.quantization
 the ranges of its int8 (per output channel, in the convolutions). OpenVINO runs the same file. What is not installed is
 named and left out. Ratios are over torch in fp32; "loss" is PSNR-Y, 64 -> 256, below fp32's, mean and worst. "start" is
-import, load and first call, after torch and the model are there. torch.compile needs a C++ compiler, and minutes.
+load and first call, when torch and the model are there; imports are told before. torch.compile needs a C++ compiler.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -127,9 +128,15 @@ def ways(
     yield "torch bf16", lambda: by_torch(model, torch.bfloat16)
     if multiplies_int8():
         yield "torch int8", lambda: by_torch(model, torch.int8)
-    absent = [name for name in ("onnx", "onnxscript", "onnxruntime", "openvino") if find_spec(name) is None]
-    for name in absent:
-        print(f"{name} is not installed: what needs it is left out", flush=True)
+    absent = []
+    for name in ("onnxruntime", "openvino", "onnx", "onnxscript"):
+        if find_spec(name) is None:
+            absent.append(name)
+            print(f"{name} is not installed: what needs it is left out", flush=True)
+            continue
+        began = time.perf_counter()
+        import_module(name)
+        print(f"import {name}: {time.perf_counter() - began:.2f} s", flush=True)
     if {"onnx", "onnxscript"} & set(absent):
         return
     whole = exported(model, folder / "added.onnx")
