@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     import torch
+
+if side_by_side := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # the libraries read these when they are loaded
+    _THREADS = str(max(1, len(os.sched_getaffinity(0)) // int(side_by_side)))
+    os.environ |= {"OMP_NUM_THREADS": _THREADS, "OPENCV_FOR_THREADS_NUM": _THREADS}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test of strange file names wrote crosses to the process that reports as UTF-8."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 def cuda_or_skip() -> torch.device:
