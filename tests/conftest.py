@@ -1,4 +1,4 @@
-"""Fixtures that every test may ask for."""
+"""Fixtures that every test may ask for, and what tests that run side by side need."""
 
 from __future__ import annotations
 
@@ -18,10 +18,16 @@ if side_by_side := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # the libraries
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """What a test of strange file names wrote crosses to the process that reports as UTF-8."""
+    """What a test of strange file names wrote, and how it failed, crosses as UTF-8 to the process that reports."""
     report = yield
-    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    report.sections = [(name, _utf8(text)) for name, text in report.sections]
+    if _utf8(report.longreprtext) != report.longreprtext:
+        report.longrepr = _utf8(report.longreprtext)
     return report
+
+
+def _utf8(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def cuda_or_skip() -> torch.device:
