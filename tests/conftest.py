@@ -1,14 +1,33 @@
-"""Fixtures that every test may ask for."""
+"""Fixtures that every test may ask for, and what tests that run side by side need."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     import torch
+
+if side_by_side := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # the libraries read these when they are loaded
+    _THREADS = str(max(1, len(os.sched_getaffinity(0)) // int(side_by_side)))
+    os.environ |= {"OMP_NUM_THREADS": _THREADS, "OPENCV_FOR_THREADS_NUM": _THREADS}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test of strange file names wrote, and how it failed, crosses as UTF-8 to the process that reports."""
+    report = yield
+    report.sections = [(name, _utf8(text)) for name, text in report.sections]
+    if _utf8(report.longreprtext) != report.longreprtext:
+        report.longrepr = _utf8(report.longreprtext)
+    return report
+
+
+def _utf8(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def cuda_or_skip() -> torch.device:

@@ -22,7 +22,9 @@ from vidsr.data.films import films_below
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "tests/samples/portrait.mp4"
-FAST = ("--scale", "1", "--model", "plain", "--preset", "ultrafast", "-q")
+LIGHT = ("--scale", "1", "--preset", "ultrafast", "-q")
+"""For what is refused: with a shipped model that is known without loading torch."""
+FAST = ("--model", "plain", *LIGHT)
 
 
 def vidsr(*words: object, **changes: str) -> subprocess.CompletedProcess[str]:
@@ -103,7 +105,7 @@ def test_enhance_writes_beside_the_input_and_reports(film: Path) -> None:
 def test_an_output_that_exists_is_kept_unless_told(film: Path) -> None:
     output = film.with_name("out.mp4")
     output.write_text("precious")
-    refused(vidsr("enhance", film, *FAST, "-o", output), 1, "exists", "--overwrite")
+    refused(vidsr("enhance", film, *LIGHT, "-o", output), 1, "exists", "--overwrite")
     assert output.read_text() == "precious"
     assert vidsr("enhance", film, *FAST, "-o", output, "--overwrite").returncode == 0
     assert output.stat().st_size > 1000
@@ -114,7 +116,7 @@ def test_the_input_is_never_the_output(film: Path) -> None:
     link = film.with_name("link.mp4")
     link.symlink_to(film)
     for output in (film, link):
-        refused(vidsr("enhance", film, *FAST, "-o", output, "--overwrite"), 1, "is the input")
+        refused(vidsr("enhance", film, *LIGHT, "-o", output, "--overwrite"), 1, "is the input")
     assert film.read_bytes() == before
 
 
@@ -143,7 +145,7 @@ def bad_input(folder: Path, how: str) -> tuple[Path, int]:
 def test_bad_input_gets_a_sentence_and_leaves_nothing(tmp_path: Path, how: str) -> None:
     path, code = bad_input(tmp_path, how)
     before = names(tmp_path)
-    refused(vidsr("enhance", path, *FAST), code, path.name)
+    refused(vidsr("enhance", path, *LIGHT), code, path.name)
     assert names(tmp_path) == before
 
 
@@ -152,7 +154,7 @@ def test_a_film_cut_off_is_enhanced_only_when_told(tmp_path: Path) -> None:
     subprocess.run(["ffmpeg", "-v", "error", "-i", SAMPLE, "-t", "1", "-c", "copy", whole], check=True)
     path.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
     whole.unlink()
-    refused(vidsr("enhance", path, *FAST), 1, "cut.mkv")
+    refused(vidsr("enhance", path, *LIGHT), 1, "cut.mkv")
     assert names(tmp_path) == ["cut.mkv"]
     report = tmp_path / "report.json"
     found = vidsr("enhance", path, *FAST, "--keep-going", "--report", report)
@@ -164,15 +166,15 @@ def test_a_film_cut_off_is_enhanced_only_when_told(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_to(film: Path) -> None:
     if os.geteuid() == 0:
-        refused(vidsr("enhance", film, *FAST, "-o", "/proc/out.mp4"), 1, "/proc")
+        refused(vidsr("enhance", film, *LIGHT, "-o", "/proc/out.mp4"), 1, "/proc")
         return
     locked = film.with_name("locked")
     locked.mkdir(mode=0o500)
-    refused(vidsr("enhance", film, *FAST, "-o", locked / "out.mp4"), 1, "cannot be written")
+    refused(vidsr("enhance", film, *LIGHT, "-o", locked / "out.mp4"), 1, "cannot be written")
 
 
 def test_ffmpeg_missing(film: Path, tmp_path: Path) -> None:
-    refused(vidsr("enhance", film, *FAST, PATH=str(tmp_path)), 1, "ffprobe", "install")
+    refused(vidsr("enhance", film, *LIGHT, PATH=str(tmp_path)), 1, "ffprobe", "install")
     found = vidsr("doctor", PATH=str(tmp_path))
     assert found.returncode == 1
     assert "install ffmpeg" in found.stdout
@@ -197,7 +199,7 @@ def test_wrong_usage_is_exit_2(film: Path, words: list[str]) -> None:
 
 
 def test_faces_that_are_not_there(film: Path) -> None:
-    refused(vidsr("enhance", film, *FAST, "--faces", "7"), 1, "'7'")
+    refused(vidsr("enhance", film, *LIGHT, "--faces", "7"), 1, "'7'")
     assert names(film.parent) == ["film.mp4"]
 
 
@@ -220,7 +222,7 @@ def test_start_and_end_cut_the_film(film: Path) -> None:
     assert found.returncode == 0, found.stderr
     told = json.loads(report.read_text())
     assert (told["first"], told["stop"]) == (3, 8)
-    refused(vidsr("enhance", film, *FAST, "--start", "9", "--overwrite"), 1, "--start")
+    refused(vidsr("enhance", film, *LIGHT, "--start", "9", "--overwrite"), 1, "--start")
 
 
 def test_a_report_becomes_a_page_at_once_and_later(film: Path) -> None:
@@ -243,7 +245,7 @@ def test_analyze_writes_what_enhance_takes(film: Path) -> None:
     assert len(json.loads(tracks.read_text())["tracks"]) == 1
     assert vidsr("enhance", film, *FAST, "--tracks", tracks).returncode == 0
     tracks.write_text(tracks.read_text()[:300])
-    refused(vidsr("enhance", film, *FAST, "--tracks", tracks, "--overwrite"), 1, "tracks.json")
+    refused(vidsr("enhance", film, *LIGHT, "--tracks", tracks, "--overwrite"), 1, "tracks.json")
 
 
 def test_preview_shows_a_range(film: Path) -> None:
@@ -271,7 +273,7 @@ def test_preview_chooses_and_compares(film: Path) -> None:
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_the_run_and_the_same_command_goes_on(tmp_path: Path, sign: signal.Signals, code: int) -> None:
     film = tmp_path / "film.mp4"
-    shutil.copy(SAMPLE, film)
+    subprocess.run(["ffmpeg", "-v", "error", "-i", SAMPLE, "-t", "3", "-c", "copy", film], check=True)
     words = [sys.executable, "-m", "vidsr", "enhance", str(film), "--scale", "1", "--preset", "ultrafast"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
 

@@ -151,6 +151,17 @@ def test_a_manifest_of_anything(work: Plan, content: bytes) -> None:
     goes_on(work, content)
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": 1'])
+def test_a_manifest_that_says_nothing_is_made_anew(work: Plan, text: str) -> None:
+    work.folder.mkdir(exist_ok=True)
+    path, segment = work.folder / "manifest.json", work.folder / "00000000-00000013.nut"
+    path.write_text(text)
+    segment.touch()
+    with opened(work):
+        assert manifest(work).items() <= json.loads(path.read_text()).items()
+        assert not segment.exists()
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, "1" * 100_000, "\ud800"])
 def test_a_manifest_that_aims_at_the_parser(work: Plan, text: str) -> None:
     goes_on(work, text.encode("utf-8", "surrogatepass"))
@@ -363,6 +374,9 @@ def test_a_run_that_does_not_end_is_ended(signs: tuple[signal.Signals, ...], cod
 # Trials, in small
 
 
+DISK_AND_DEVICE = ("full-disk-of-the-output", "out-of-memory-on-cuda")
+
+
 @pytest.mark.timeout(600)  # some twenty runs of the program each, on a machine that may be busy
 @pytest.mark.parametrize(
     "words",
@@ -370,8 +384,7 @@ def test_a_run_that_does_not_end_is_ended(signs: tuple[signal.Signals, ...], cod
         ["kill", "--few", "--count", "2"],
         ["fuzz", "--few", "--count", "6"],
         ["escape"],
-        ["faults", "ffmpeg-killed", "decoder-that-hangs", "two-at-once"],
-        ["faults", "full-disk-of-the-output", "out-of-memory-on-cuda"],
+        ["faults", "ffmpeg-killed", "decoder-that-hangs", "two-at-once", *DISK_AND_DEVICE],
     ],
     ids=lambda words: " ".join(words[:2]),
 )

@@ -107,6 +107,14 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def unbroken(film: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The packets of the film enhanced in one go."""
+    output = tmp_path_factory.mktemp("unbroken") / "out.mp4"
+    run(film, output, settings())
+    return packets(output)
+
+
 def test_a_film_without_faces_passes_without_torch(tmp_path: Path) -> None:
     source, output = tmp_path / "empty.mkv", tmp_path / "out.mkv"
     scene = ["-f", "lavfi", "-i", "testsrc2=s=96x64:r=5,trim=end_frame=60"]
@@ -208,9 +216,8 @@ def test_the_length_of_the_segments_changes_no_picture(film: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("stop_after", [1, 12, 25])
-def test_a_stopped_run_goes_on_and_ends_alike(film: Path, tmp_path: Path, stop_after: int) -> None:
-    unbroken, output = tmp_path / "unbroken.mp4", tmp_path / "out.mp4"
-    run(film, unbroken, settings())
+def test_a_stopped_run_goes_on_and_ends_alike(film: Path, unbroken: list[str], tmp_path: Path, stop_after: int) -> None:
+    output = tmp_path / "out.mp4"
     with pytest.raises(KeyboardInterrupt):
         run(film, output, settings(), Silent(stop_after))
     assert not output.exists()
@@ -218,8 +225,8 @@ def test_a_stopped_run_goes_on_and_ends_alike(film: Path, tmp_path: Path, stop_a
     watch = Silent()
     run(film, output, settings(), watch)
     assert watch.stages == ["render", "publish"]  # the analysis is not made again
-    assert packets(output) == packets(unbroken)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "unbroken.mp4"]
+    assert packets(output) == unbroken
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4"]
 
 
 def processes(folder: Path) -> str:
@@ -229,10 +236,11 @@ def processes(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("sight", ["manifest.json", "tracks.json", "*.nut.partial", "*.sha256"])
-def test_a_run_that_was_killed_goes_on_and_ends_alike(film: Path, tmp_path: Path, sight: str) -> None:
+def test_a_run_that_was_killed_goes_on_and_ends_alike(
+    film: Path, unbroken: list[str], tmp_path: Path, sight: str
+) -> None:
     """Kill -9 when a file is seen in the work folder: no process is left, and the next run ends as if unbroken."""
-    unbroken, output = tmp_path / "unbroken.mp4", tmp_path / "out.mp4"
-    run(film, unbroken, settings())
+    output = tmp_path / "out.mp4"
     code = (
         "from pathlib import Path\nfrom tests.test_jobs import run, settings\n"
         f"run(Path({str(film)!r}), Path({str(output)!r}), settings())"
@@ -249,13 +257,12 @@ def test_a_run_that_was_killed_goes_on_and_ends_alike(film: Path, tmp_path: Path
     assert left == ""
     assert not output.exists()
     run(film, output, settings())
-    assert packets(output) == packets(unbroken)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "unbroken.mp4"]
+    assert packets(output) == unbroken
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4"]
 
 
-def test_a_segment_that_was_damaged_is_made_again(film: Path, tmp_path: Path) -> None:
-    unbroken, output = tmp_path / "unbroken.mp4", tmp_path / "out.mp4"
-    run(film, unbroken, settings())
+def test_a_segment_that_was_damaged_is_made_again(film: Path, unbroken: list[str], tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
     with pytest.raises(KeyboardInterrupt):
         run(film, output, settings(), Silent(25))
     first = min((tmp_path / "out.mp4.vidsr").glob("*.nut"))
@@ -263,7 +270,7 @@ def test_a_segment_that_was_damaged_is_made_again(film: Path, tmp_path: Path) ->
     data[len(data) // 2] ^= 1
     first.write_bytes(data)
     run(film, output, settings())
-    assert packets(output) == packets(unbroken)
+    assert packets(output) == unbroken
 
 
 def test_other_settings_are_named_and_not_mixed_in(film: Path, tmp_path: Path) -> None:
@@ -278,8 +285,9 @@ def test_other_settings_are_named_and_not_mixed_in(film: Path, tmp_path: Path) -
     assert output.exists()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": 1'])
+@pytest.mark.parametrize("text", ["", '{"format": 1'])
 def test_a_manifest_cut_in_half_starts_the_work_again(film: Path, tmp_path: Path, text: str) -> None:
+    """What else may lie there, test_hostile tries, without the run after it."""
     output = tmp_path / "out.mp4"
     with pytest.raises(KeyboardInterrupt):
         run(film, output, settings(), Silent(25))
@@ -311,9 +319,8 @@ def test_two_runs_do_not_share_a_work_folder(film: Path, tmp_path: Path) -> None
         assert (folder / "manifest.json").exists()  # the one that came first still has its folder
 
 
-def test_segments_of_other_ranges_are_not_joined(film: Path, tmp_path: Path) -> None:
-    unbroken, output = tmp_path / "unbroken.mp4", tmp_path / "out.mp4"
-    run(film, unbroken, settings())
+def test_segments_of_other_ranges_are_not_joined(film: Path, unbroken: list[str], tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
     with pytest.raises(KeyboardInterrupt):
         run(film, output, settings(), Silent(25))
     path = tmp_path / "out.mp4.vidsr/manifest.json"
@@ -323,7 +330,7 @@ def test_segments_of_other_ranges_are_not_joined(film: Path, tmp_path: Path) -> 
     watch = Silent()
     run(film, output, settings(), watch)
     assert watch.stages == ["render", "publish"]
-    assert packets(output) == packets(unbroken)
+    assert packets(output) == unbroken
 
 
 def test_pieces_without_a_face_are_joined_on_a_grid_of_their_own(film: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.test_commands import FAST, names, refused, vidsr
 from tests.test_jobs import Silent, packets, run, settings
@@ -101,8 +102,12 @@ def test_four_workers_give_the_packets_of_one_process(film: Path, wanted: list[s
 
 
 def test_a_network_on_two_workers_of_one_thread_gives_the_packets_of_one_process(film: Path, tmp_path: Path) -> None:
-    what = settings(render=Render(scale="1"), end=0.8)
-    run(film, tmp_path / "alone.mp4", what)
+    what, threads = settings(render=Render(scale="1"), end=0.8), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run(film, tmp_path / "alone.mp4", what)
+    finally:
+        torch.set_num_threads(threads)
     pooled([film], tmp_path / "out.mp4", what, Counted(["cpu", "cpu"]))
     assert packets(tmp_path / "out.mp4") == packets(tmp_path / "alone.mp4")
 

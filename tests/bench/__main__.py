@@ -2,8 +2,8 @@
 
     python -m tests.bench [--quick] [--json FILE] [PART ...]
 
-The parts are network, analysis, stages, whole, memory; all of them where none is named. `--quick` takes some
-minutes on two cores; the whole takes much longer, most of it inside GFPGAN's network, deface and ffmpeg.
+The parts are network, analysis, stages, whole, memory; all of them where none is named. `--quick` takes
+under three minutes on two cores; the whole takes much longer, most of it inside GFPGAN's network, deface and ffmpeg.
 """
 
 from __future__ import annotations

@@ -21,12 +21,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
 
-from tests.bench.tools import SAMPLE, Outcome, Trial, ffmpeg, forked, packets, warm
+from tests.bench.tools import SAMPLE, Outcome, Trial, ffmpeg, forked, orphans, packets, warm
 from vidsr import jobs, passes
 from vidsr.commands import main as main_of_the_program
 from vidsr.upscale import Restorer
@@ -90,7 +90,7 @@ class Stage:
         return found
 
     def stopped(self) -> None:
-        """Leave the work folder of a run that was killed after its second segment."""
+        """Leave the work folder of a run that was killed after its second segment; nothing writes there any more."""
 
         def watched() -> None:
             whole = passes.settle
@@ -103,6 +103,7 @@ class Stage:
             passes.settle = settle
 
         self.run(before=watched)
+        orphans(self.work)  # an encoder may have begun the third
 
 
 def _short_segments() -> None:
@@ -216,20 +217,27 @@ def checksum_that_is_noise(stage: Stage) -> list[str]:
     return _damaged(stage, "0*.sha256", lambda _: b"\xff\xfe\x00")
 
 
+def _below(pid: int) -> Iterator[int]:
+    """What a process started, and what those did."""
+    with suppress(OSError):  # it has ended
+        for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in map(int, listed.read_text().split()):
+                yield child
+                yield from _below(child)
+
+
 @contextmanager
 def _hunted(role: str) -> Iterator[None]:
-    """Kill the first ffmpeg process whose command line, with our folder in it, fits `role`; from another process."""
-    hunter = os.fork()
+    """Kill the first ffmpeg process below this one whose command line fits `role`; from another process."""
+    prey, hunter = os.getpid(), os.fork()
     if hunter == 0:
         while True:
-            for entry in Path("/proc").glob("[0-9]*"):
-                try:
-                    words = (entry / "cmdline").read_bytes()
+            for pid in _below(prey):
+                with suppress(OSError):
+                    words = Path(f"/proc/{pid}/cmdline").read_bytes()
                     if re.search(role.encode(), words) and words.split(b"\0")[0].endswith(b"ffmpeg"):
-                        os.kill(int(entry.name), signal.SIGKILL)
+                        os.kill(pid, signal.SIGKILL)
                         os._exit(0)
-                except OSError:
-                    continue
             time.sleep(0.002)
     try:
         yield
@@ -334,8 +342,8 @@ def two_at_once(stage: Stage) -> list[str]:
     wrong = []
     for words in ([], ["--fresh"]):
         wrong += stage.fails(stage.run(*words), 1, f"process {holder} is working on")
-    if names != {path.name for path in stage.work.iterdir()}:
-        wrong.append("the folder was changed")
+    if changed := names ^ {path.name for path in stage.work.iterdir()}:
+        wrong.append(f"the folder was changed: {sorted(changed)}")
     os.kill(holder, signal.SIGKILL)
     os.waitpid(holder, 0)
     return wrong + stage.resumes()

@@ -61,7 +61,8 @@ def figures(quick: bool, folder: Path) -> Iterator[Figure]:
         words = ["enhance", scene.film(folder), "-o", target, "--scale", "1", "--device", "cpu", "--overwrite", "-q"]
         program, whole = peaks_mib(command(*words))
         yield Figure(PART, f"peak of enhance, {resolution}, 1 face", "MiB", (program,), "with ffmpeg", (whole,))
-    python = timed(lambda: subprocess.run([sys.executable, "-c", ""], check=True), 5)
+    runs = 3 if quick else 5
+    python = timed(lambda: subprocess.run([sys.executable, "-c", ""], check=True), runs)
     for words in (["--help"], ["models"], ["analyze", "--help"]):
-        took = timed(lambda words=words: subprocess.run(command(*words), check=True, capture_output=True), 5)  # type: ignore[misc]
+        took = timed(lambda words=words: subprocess.run(command(*words), check=True, capture_output=True), runs)  # type: ignore[misc]
         yield Figure(PART, f"vidsr {' '.join(words)}", "s", took, "python alone", python, more=False)

@@ -64,7 +64,7 @@ def _per_face(network: nn.Module, clip: Tensor, runs: int) -> tuple[float, ...]:
 
 def figures(quick: bool) -> Iterator[Figure]:
     """Ours by crop and batch; then one face of 64 -> 256 by others' networks."""
-    runs = 5 if quick else 11
+    runs = 3 if quick else 11
     sides = (32, 64, 128) if quick else (32, 48, 64, 96, 128, 192, 256)
     for side in sides:
         batch = max(1, round(16 * (UNIT / side) ** 2))
