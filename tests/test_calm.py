@@ -56,7 +56,7 @@ def test_equal_frames_change_nothing() -> None:
 
 def test_likeness_is_a_share() -> None:
     found = likeness(FACE, torch.stack([FACE, noisy(2.0, 1), 1 - FACE]))
-    assert found.shape == (3, 1, SIDE, SIDE)
+    assert found.shape == (3, SIDE, SIDE)
     assert bool((found[0] == 1).all())
     assert float(found[1].mean()) > 0.8
     assert float(found[2].mean()) < 0.6
