@@ -6,10 +6,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import avg_pool2d as pool
 
 from tests.faces import FACE, YUV420, blend, crop, frame_of, planes, portrait, track_of
-from vidsr.blend import Restored, _around, _reduced, agreement, enlarged, outline, without_shift
+from vidsr.blend import Restored, agreement, enlarged, outline, without_shift
 from vidsr.frame import Crop, Frame, PixelFormat
 
 CPU = torch.device("cpu")
@@ -120,14 +119,6 @@ def test_a_window_that_no_film_has_is_blended_all_the_same(window: float) -> Non
     frame = frame_of(portrait())
     found = crop(frame, track_of(1, FACE, window), 48, planes(), CPU)
     blend(frame, [Restored(found, torch.randn(3, 192, 192) * 0.05, 1.0)], planes())
-
-
-def test_means_are_those_of_torchs_pooling() -> None:
-    picture = torch.rand(2, 3, 24, 36)
-    assert torch.allclose(_reduced(picture, 4), pool(picture, 4), atol=1e-6)
-    for reach in (2, 4):
-        wanted = pool(picture, 2 * reach + 1, 1, reach, count_include_pad=False)
-        assert torch.allclose(_around(picture, reach), wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [2, 4])

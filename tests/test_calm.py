@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
+from torch.nn.functional import interpolate
 
+from vidsr import calm
 from vidsr.calm import calmed, likeness
 from vidsr.network import enlarge
 
@@ -54,9 +57,21 @@ def test_equal_frames_change_nothing() -> None:
     assert not settled.any()
 
 
+def test_shares_that_are_enlarged_a_few_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    crops = [noisy(3.0, seed) for seed in range(9)]
+    additions = [torch.randn(3, 4 * SIDE, 4 * SIDE).half() for _ in crops]
+    together = calmed(crops[0], additions[0].float(), crops[1:], additions[1:])[0]
+    shares = torch.cat([torch.ones(1, SIDE, SIDE), likeness(crops[0], torch.stack(crops[1:]))])
+    wide = interpolate((shares / shares.sum(0))[None], scale_factor=4, mode="bilinear", align_corners=False)[0]
+    wanted = (wide[:, None] * torch.stack(additions)).sum(0)
+    assert torch.allclose(together, wanted, atol=1e-5)
+    monkeypatch.setattr(calm, "TOGETHER", 3 * (4 * SIDE) ** 2)
+    assert torch.equal(calmed(crops[0], additions[0].float(), crops[1:], additions[1:])[0], together)
+
+
 def test_likeness_is_a_share() -> None:
     found = likeness(FACE, torch.stack([FACE, noisy(2.0, 1), 1 - FACE]))
-    assert found.shape == (3, 1, SIDE, SIDE)
+    assert found.shape == (3, SIDE, SIDE)
     assert bool((found[0] == 1).all())
     assert float(found[1].mean()) > 0.8
     assert float(found[2].mean()) < 0.6

@@ -10,7 +10,6 @@ from math import log2, sqrt
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from vidsr.color import yuv_difference
 from vidsr.device import Lanes
 from vidsr.frame import Crop, Floats, Frame, Samples
 from vidsr.network import SCALE
+from vidsr.resize import around, bilinear, reduced
 
 CENTRE, RADII, SOFT = (0.5, 0.53), (0.40, 0.46), 0.35
 """The outline of a face in the unit square of the template: an ellipse, and the part of it over which it fades."""
@@ -49,47 +49,20 @@ def outline(side: int, device: torch.device) -> Tensor:
     return ramp * ramp * (3 - 2 * ramp)
 
 
-def _reduced(picture: Tensor, factor: int) -> Tensor:
-    """Means over squares of `factor` pixels; in two steps, a third faster than `avg_pool2d` on the CPU."""
-    before, (height, width) = picture.shape[:-2], picture.shape[-2:]
-    high = picture.reshape(*before, height // factor, factor, width).sum(-2)
-    return high.reshape(*before, height // factor, width // factor, factor).sum(-1) / factor**2
+def _smooth(small: Tensor) -> Tensor:
+    """`(N, C, h, w) -> (N, C, 4h, 4w)`."""
+    return bilinear(small.flatten(0, 1)).unflatten(0, small.shape[:2])
 
 
-@lru_cache(maxsize=64)
-def _inside(side: int, reach: int, device: torch.device) -> Tensor:
-    """How many of `2 * reach + 1` neighbours in a row of `side` lie inside it."""
-    place = torch.arange(side, device=device)
-    return (1 + place.clamp_max(reach) + (side - 1 - place).clamp_max(reach)).float()
-
-
-def _around(picture: Tensor, reach: int) -> Tensor:
-    """Means over the square of `2 * reach + 1` pixels around each; at the edges over those that are there.
-
-    Sums of moved rows, then columns: eight times faster than `avg_pool2d` on the CPU.
-    """
-    rows, columns = picture.shape[-2:]
-    padded = F.pad(picture, (0, 0, reach, reach))
-    high = sum((padded[..., step : step + rows, :] for step in range(1, 2 * reach + 1)), padded[..., :rows, :])
-    padded = F.pad(high, (reach, reach))
-    both = sum((padded[..., step : step + columns] for step in range(1, 2 * reach + 1)), padded[..., :columns])
-    counts = [_inside(length, reach, picture.device) for length in (rows, columns)]
-    return both / (counts[0][:, None] * counts[1])
-
-
-def _enlarged_as(added: Tensor, reduced: Tensor) -> Tensor:
-    return F.interpolate(reduced, added.shape[-2:], mode="bilinear", align_corners=False)
-
-
-def _agreement(reduced: Tensor) -> Tensor:
+def _agreement(small: Tensor) -> Tensor:
     """`(N, 3, h, w) -> (N, 1, h, w)`: see `agreement`."""
-    drift = _around(reduced, 2).abs().amax(1, keepdim=True)
+    drift = around(small, 2).abs().amax(1, keepdim=True)
     return ((REFUSED - drift) / (REFUSED - TRUSTED)).clamp(0, 1)
 
 
-def _low(reduced: Tensor) -> Tensor:
+def _low(small: Tensor) -> Tensor:
     """`(N, 3, h, w)`: the frequencies that `without_shift` takes out."""
-    return _around(reduced, 4)
+    return around(small, 4)
 
 
 def agreement(added: Tensor) -> Tensor:
@@ -98,12 +71,12 @@ def agreement(added: Tensor) -> Tensor:
     What is added must vanish when reduced: the mean over 5 x 5 pixels of the input, which leaves out its noise, is
     compared with TRUSTED and REFUSED.
     """
-    return _enlarged_as(added, _agreement(_reduced(added, SCALE)))
+    return _smooth(_agreement(reduced(added, SCALE)))
 
 
 def without_shift(added: Tensor) -> Tensor:
     """Take the low frequencies out of what is added, so that colour and light stay the input's: `(N, 3, 4h, 4w)`."""
-    return added - _enlarged_as(added, _low(_reduced(added, SCALE)))
+    return added - _smooth(_low(reduced(added, SCALE)))
 
 
 def shown(added: Tensor, settled: Tensor | None = None) -> Tensor:
@@ -112,8 +85,8 @@ def shown(added: Tensor, settled: Tensor | None = None) -> Tensor:
     The last channel is the mask, of outline and agreement; the others are what is left of `added` under it, with
     `settled` as it is.
     """
-    reduced = _reduced(added, SCALE)
-    found = _enlarged_as(added, torch.cat([_low(reduced), _agreement(reduced)], 1))
+    small = reduced(added, SCALE)
+    found = _smooth(torch.cat([_low(small), _agreement(small)], 1))
     rest, mask = found[:, :3], found[:, 3:]
     mask.mul_(outline(added.shape[-1], added.device))
     torch.sub(added, rest, out=rest)
@@ -284,8 +257,8 @@ def differences(faces: Sequence[Crop], pictures: Tensor, weights: Sequence[float
         for plane in (0, 1)
     ]
     luma_maps, chroma_maps, shares = place.lanes.bring([*maps, np.array(weights, np.float32)])
-    large = _reduced(pictures, factors[0]) * shares[:, None, None, None]
-    small = _reduced(large, factors[1] // factors[0])
+    large = reduced(pictures, factors[0]) * shares[:, None, None, None]
+    small = reduced(large, factors[1] // factors[0])
     y = torch.cat([yuv_difference(large[:, :3], place.planes.color)[:, :1], large[:, 3:]], 1)
     uv = torch.cat([small[:, 3:], yuv_difference(small[:, :3], place.planes.color)[:, 1:]], 1)
     luma, chroma = look_up(y, luma_maps, shapes[0], "zeros"), look_up(uv, chroma_maps, shapes[1], "zeros")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from vidsr.network import SCALE, enlarge
+from vidsr.resize import around, bicubic, bilinear
 
 REACH = 8
 """Frames to either side that are averaged."""
@@ -20,19 +19,22 @@ MARGIN = 1.3
 """How many times the noise a difference may be before the average begins to give way to it."""
 SOFTNESS = 1.5 / 255
 """Over so much and the noise the share falls to 1/e."""
+TOGETHER = 1 << 20
+"""Pixels of shares that are enlarged at once: more would not stay in a processor's cache."""
 
 
 def likeness(crop: Tensor, others: Tensor) -> Tensor:
-    """How far other crops `(K, 3, h, w)` show the same as `crop (3, h, w)`: `(K, 1, h, w)` in 0..1.
+    """How far other crops `(K, 3, h, w)` show the same as `crop (3, h, w)`: `(K, h, w)` in 0..1.
 
     Compared are means over 3 x 3 pixels, with what the calmest quarter of the pixels differs by from the crop that is
     most like this one: where a head turns, it soon has nothing in common with its neighbours but flat skin.
     """
-    apart = F.avg_pool2d((others - crop).abs().mean(1, keepdim=True), 3, 1, 1, count_include_pad=False)
-    kept = max(1, round(CALM_SHARE * apart[0].numel()))
-    noise = MARGIN * apart.flatten(1).kthvalue(kept, 1).values.amin()
+    apart = around((others - crop).abs_().mean(1), 1)
+    some = apart[:, ::2, ::2].flatten(1)  # means of 9 pixels: every second one of them tells as much as all
+    kept = max(1, round(CALM_SHARE * some.shape[1]))
+    noise = MARGIN * some.kthvalue(kept, 1).values.amin()
     noise = noise.clamp(NOISE, MOST)
-    return torch.exp(-(((apart - noise).clamp_min(0) / (noise + SOFTNESS)) ** 2))
+    return apart.sub_(noise).clamp_min_(0).div_(noise + SOFTNESS).square_().neg_().exp_()
 
 
 def calmed(crop: Tensor, added: Tensor, crops: Sequence[Tensor], additions: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -47,9 +49,11 @@ def calmed(crop: Tensor, added: Tensor, crops: Sequence[Tensor], additions: Sequ
     others = torch.stack(list(crops))
     shares = likeness(crop, others)
     total = 1 + shares.sum(0)
-    settled = (others - crop).mul_(shares).sum(0) / total
-    wide = F.interpolate(shares / total, scale_factor=SCALE, mode="bilinear", align_corners=False)
-    mean = added * (1 - wide.sum(0))
-    for share, other in zip(wide, additions, strict=True):
-        mean.addcmul_(share, other.to(mean.dtype))
-    return mean, enlarge(settled[None])[0]
+    settled = (others - crop).mul_(shares[:, None]).sum(0) / total
+    mean = added * bilinear(1 / total[None])[0]
+    other = torch.empty_like(mean)
+    left = iter(additions)
+    for part in (shares / total).split(max(1, TOGETHER // mean[0].numel())):
+        for share, addition in zip(bilinear(part), left, strict=False):
+            mean.addcmul_(share, other.copy_(addition))
+    return mean, bicubic(settled)

@@ -1,0 +1,35 @@
+"""Means and enlargements of pictures are what torch's own, slower ones are."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import avg_pool2d as pool
+from torch.nn.functional import interpolate
+
+from vidsr.config import CROP_SIZES
+from vidsr.network import enlarge
+from vidsr.resize import around, bicubic, bilinear, reduced
+
+
+def test_means_are_those_of_torchs_pooling() -> None:
+    picture = torch.rand(2, 3, 24, 36)
+    assert torch.allclose(reduced(picture, 4), pool(picture, 4), atol=1e-6)
+    for reach in (1, 2, 4):
+        wanted = pool(picture, 2 * reach + 1, 1, reach, count_include_pad=False)
+        assert torch.allclose(around(picture, reach), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(side, side) for side in CROP_SIZES] + [(20, 36), (7, 1)])
+def test_enlargements_are_those_of_torchs_interpolation(shape: tuple[int, int]) -> None:
+    picture = torch.rand(3, *shape)
+    assert torch.allclose(bicubic(picture), enlarge(picture[None])[0], atol=2e-6)
+    wanted = interpolate(picture[None], scale_factor=4, mode="bilinear", align_corners=False)[0]
+    assert torch.allclose(bilinear(picture), wanted, atol=2e-6)
+
+
+def test_a_picture_is_enlarged_the_same_beside_others() -> None:
+    """To the last bit: a face does not depend on what it is worked on with."""
+    pictures = torch.rand(5, 48, 48)
+    together = bilinear(pictures)
+    assert all(torch.equal(bilinear(one[None])[0], large) for one, large in zip(pictures, together, strict=True))
