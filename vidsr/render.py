@@ -177,17 +177,15 @@ def _drawn(group: Sequence[_Waiting], job: Job) -> Iterator[_Drawn]:
 
 def _calmed(frames: Iterable[_Drawn], reach: int) -> Iterator[_Drawn]:
     """Each face averaged over `reach` frames to either side, as far as the stream has them."""
-    near: deque[_Drawn] = deque()  # the one in question, those before it, those after it
-    place = 0
+    past: deque[dict[int, Restored]] = deque(maxlen=reach)
+    ahead: deque[_Drawn] = deque()  # the one in question, and those after it
     for drawn in chain(frames, repeat(None, reach)):
         if drawn is not None:
-            near.append(_halved(drawn))
-        if place < len(near) and (drawn is None or len(near) - place > reach):
-            yield _averaged(near, place)
-            place += 1
-        if place > reach:
-            near.popleft()
-            place -= 1
+            ahead.append(_halved(drawn))
+        if ahead and (drawn is None or len(ahead) > reach):
+            middle = ahead.popleft()
+            yield _averaged(middle, [*past, *(one.faces for one in ahead)])
+            past.append(middle.faces)
 
 
 def _halved(drawn: _Drawn) -> _Drawn:
@@ -196,11 +194,11 @@ def _halved(drawn: _Drawn) -> _Drawn:
     return _Drawn(drawn.frame, faces)
 
 
-def _averaged(near: Sequence[_Drawn], place: int) -> _Drawn:
-    middle, faces = near[place], {}
+def _averaged(middle: _Drawn, near: Sequence[dict[int, Restored]]) -> _Drawn:
+    faces = {}
     with torch.inference_mode():
         for track, face in middle.faces.items():
-            others = [one.faces[track] for one in near if one is not middle and track in one.faces]
+            others = [one[track] for one in near if track in one]
             own = face.added.float()
             added, settled = calmed(face.crop.rgb, own, [o.crop.rgb for o in others], [o.added for o in others])
             faces[track] = replace(face, added=added, settled=settled)
