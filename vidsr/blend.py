@@ -51,7 +51,8 @@ def outline(side: int, device: torch.device) -> Tensor:
 
 def _smooth(small: Tensor) -> Tensor:
     """`(N, C, h, w) -> (N, C, 4h, 4w)`."""
-    return bilinear(small.flatten(0, 1)).unflatten(0, small.shape[:2])
+    large = bilinear(small.flatten(0, 1))
+    return large.reshape(*small.shape[:2], *large.shape[1:])
 
 
 def _agreement(small: Tensor) -> Tensor:
