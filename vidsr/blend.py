@@ -51,8 +51,8 @@ def outline(side: int, device: torch.device) -> Tensor:
 
 def _smooth(small: Tensor) -> Tensor:
     """`(N, C, h, w) -> (N, C, 4h, 4w)`."""
-    wide = bilinear(small.flatten(0, 1))
-    return wide.view(*small.shape[:2], *wide.shape[1:])
+    large = bilinear(small.flatten(0, 1))
+    return large.reshape(*small.shape[:2], *large.shape[1:])
 
 
 def _agreement(small: Tensor) -> Tensor:

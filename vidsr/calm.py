@@ -53,7 +53,8 @@ def calmed(crop: Tensor, added: Tensor, crops: Sequence[Tensor], additions: Sequ
     mean = added * bilinear(1 / total[None])[0]
     other = torch.empty_like(mean)
     left = iter(additions)
-    for part in torch.split(shares / total, max(1, TOGETHER // mean[0].numel())):
+    parts = -(-len(others) * mean[0].numel() // TOGETHER)
+    for part in (shares / total).chunk(parts):
         for share, addition in zip(bilinear(part), left, strict=False):
             mean.addcmul_(share, other.copy_(addition))
     return mean, bicubic(settled)
