@@ -500,6 +500,17 @@ def test_sound_that_no_film_can_hold_is_told_before_the_work(folder: Path) -> No
         passages(mute, output_suffix(mute))
 
 
+def test_a_stream_of_an_unknown_codec_is_no_surprise_at_the_end(folder: Path) -> None:
+    film = known(folder, "constant.mp4")[0]
+    picture, sound = film.streams
+    odd = replace(film, streams=(picture, sound, replace(picture, index=2, codec="unknown")))
+    kept, lost = passages(odd, ".mp4")
+    assert [one.stream.index for one in kept] == [0, 1]
+    assert lost == ["Stream 2 (video, unknown) does not fit into .mp4: left out."]
+    with pytest.raises(OutputError, match="sound of an unknown codec"):
+        passages(replace(film, streams=(picture, replace(sound, codec="unknown"))), ".mp4")
+
+
 def test_without_ffmpeg_the_error_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     film, _ = known(folder, "constant.mp4")
     monkeypatch.setenv("PATH", "/nowhere")

@@ -16,6 +16,8 @@ FILM_SUFFIXES = frozenset(
 )
 """How the names of films end where a folder is searched for them; a file that is named itself may have any name."""
 
+UNKNOWN = "unknown"
+"""The codec of a stream that ffprobe cannot name, and that no muxer writes."""
 TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"})
 MP4_AUDIO = frozenset({"aac", "mp1", "mp2", "mp3", "ac3", "eac3", "alac", "flac", "opus", "dts", "truehd", "vorbis"})
 MOV_AUDIO = frozenset(
@@ -156,10 +158,13 @@ def passages(film: Film, suffix: str) -> tuple[list[Passage], list[str]]:
 
 def _codec(stream: Stream, target: Container, same: bool) -> str | None:
     if stream.kind == "video":
+        if stream.codec == UNKNOWN:
+            return None
         return "copy" if same or target.muxer in ("matroska", "mp4", "mov") else None
-    if stream.kind == "audio" and stream.sample_rate is None:
+    if stream.kind == "audio" and (stream.sample_rate is None or stream.codec == UNKNOWN):
         leave_out = f"`ffmpeg -i FILM -map 0 -map -0:{stream.index} -c copy COPY.mkv` makes a copy without it."
-        raise OutputError(f"Stream {stream.index} is sound without a sample rate, which no film can hold: {leave_out}")
+        what = "without a sample rate" if stream.sample_rate is None else "of an unknown codec"
+        raise OutputError(f"Stream {stream.index} is sound {what}, which no film can hold: {leave_out}")
     if stream.kind == "audio":
         fits = same or not target.audio or stream.codec in target.audio
         if not fits and not (target.muxer == "mov" and stream.codec.startswith("pcm_")):
