@@ -11,6 +11,7 @@ import torch
 
 from tests.faces import FACE, frame_of, planes, portrait, track_of
 from vidsr import render as module
+from vidsr.blend import fineness
 from vidsr.frame import Frame
 from vidsr.network import Plain, Vidsr
 from vidsr.render import Job, render
@@ -80,6 +81,27 @@ def test_a_network_that_does_nothing_changes_nothing(scale: int) -> None:
     found = lumas(render(film(), 0, FRAMES, job(which=plain(), scale=scale)))
     wanted = lumas(enlarged(frame, planes(scale)) for frame in film())
     assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_what_the_output_does_not_resolve_need_not_be_computed(scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = lumas(render(film(), 0, FRAMES, job(scale=scale, calm=True)))
+    monkeypatch.setattr(module, "fineness", lambda *_: 4)
+    whole = lumas(render(film(), 0, FRAMES, job(scale=scale, calm=True)))
+    off = np.concatenate([np.abs(a.astype(int) - b) for a, b in zip(found, whole, strict=True)])
+    assert off.max() <= 2
+    assert 0 < off.mean() < 0.01
+    originals = lumas(render(film(), 0, FRAMES, job(which=plain(), scale=scale)))
+    assert max(np.abs(a.astype(int) - b).max() for a, b in zip(found, originals, strict=True)) > 4
+
+
+def test_faces_are_as_fine_as_the_output_resolves_where_they_are_nearest() -> None:
+    near = track_of(3, (100.0, 100.0), 96.0).matrices
+    assert [fineness(near, 96, planes(scale)) for scale in (1, 2, 4)] == [1, 2, 4]
+    assert fineness(near, 48, planes(2)) == 4  # a crop with half of the samples
+    nearer = np.concatenate([near, near * 0.5])
+    assert [fineness(nearer, 96, planes(scale)) for scale in (1, 2, 4)] == [2, 4, 4]
+    assert fineness(near * 8, 96, planes()) == 1
 
 
 @pytest.mark.parametrize(("batch", "calm"), [(1, False), (7, False), (64, False), (7, True), (64, True)])

@@ -28,6 +28,14 @@ def test_enlargements_are_those_of_torchs_interpolation(shape: tuple[int, int]) 
     assert torch.allclose(bilinear(picture), wanted, atol=2e-6)
 
 
+@pytest.mark.parametrize("fine", [1, 2])
+def test_coarser_enlargements_are_those_averaged_down(fine: int) -> None:
+    picture = torch.rand(3, 32, 48)
+    assert torch.allclose(bicubic(picture, fine), pool(enlarge(picture[None])[0], 4 // fine), atol=2e-6)
+    wanted = interpolate(picture[None], scale_factor=fine, mode="bilinear", align_corners=False)[0]
+    assert torch.allclose(bilinear(picture, fine), wanted, atol=2e-6)
+
+
 def test_a_picture_is_enlarged_the_same_beside_others() -> None:
     """To the last bit: a face does not depend on what it is worked on with."""
     pictures = torch.rand(5, 48, 48)

@@ -28,15 +28,21 @@ TRUSTED, REFUSED = 5 / 255, 16 / 255
 
 @dataclass(frozen=True)
 class Restored:
-    """A crop with what the network adds to its plain enlargement, `added (3, 4h, 4w)`, and the share to show, 0..1.
+    """A crop with what the network adds to its plain enlargement, `added (3, fh, fw)`, and the share to show, 0..1.
 
-    `settled`, of the same shape, is what averaging over time does to the plain enlargement itself.
+    `f` is 4, or less where that was averaged down to what the output resolves (see `fineness`). `settled`, of the same
+    shape, is what averaging over time does to the plain enlargement itself.
     """
 
     crop: Crop
     added: Tensor
     weight: float
     settled: Tensor | None = None
+
+    @property
+    def fine(self) -> int:
+        """Pixels of `added` for one of the crop, along each side."""
+        return self.added.shape[-1] // self.crop.rgb.shape[-1]
 
 
 @lru_cache(maxsize=32)
@@ -49,9 +55,9 @@ def outline(side: int, device: torch.device) -> Tensor:
     return ramp * ramp * (3 - 2 * ramp)
 
 
-def _smooth(small: Tensor) -> Tensor:
-    """`(N, C, h, w) -> (N, C, 4h, 4w)`."""
-    large = bilinear(small.flatten(0, 1))
+def _smooth(small: Tensor, fine: int = SCALE) -> Tensor:
+    """`(N, C, h, w) -> (N, C, fine h, fine w)`."""
+    large = bilinear(small.flatten(0, 1), fine)
     return large.reshape(*small.shape[:2], *large.shape[1:])
 
 
@@ -80,14 +86,14 @@ def without_shift(added: Tensor) -> Tensor:
     return added - _smooth(_low(reduced(added, SCALE)))
 
 
-def shown(added: Tensor, settled: Tensor | None = None) -> Tensor:
-    """What of `added (N, 3, 4h, 4w)` a film shows, and how far: `(N, 4, 4h, 4w)`.
+def shown(added: Tensor, settled: Tensor | None = None, fine: int = SCALE) -> Tensor:
+    """What of `added (N, 3, fine h, fine w)` a film shows, and how far: `(N, 4, fine h, fine w)`.
 
     The last channel is the mask, of outline and agreement; the others are what is left of `added` under it, with
     `settled` as it is.
     """
-    small = reduced(added, SCALE)
-    found = _smooth(torch.cat([_low(small), _agreement(small)], 1))
+    small = reduced(added, fine)
+    found = _smooth(torch.cat([_low(small), _agreement(small)], 1), fine)
     rest, mask = found[:, :3], found[:, 3:]
     mask.mul_(outline(added.shape[-1], added.device))
     torch.sub(added, rest, out=rest)
@@ -98,9 +104,10 @@ def shown(added: Tensor, settled: Tensor | None = None) -> Tensor:
 
 
 def showing(faces: Sequence[Restored]) -> Tensor:
-    """`shown` for faces of one size: `(N, 4, 4h, 4w)`."""
+    """`shown` for faces of one size and fineness: `(N, 4, fine h, fine w)`."""
     settled = [face.settled for face in faces if face.settled is not None]
-    return shown(torch.stack([face.added for face in faces]), torch.stack(settled) if settled else None)
+    added = torch.stack([face.added for face in faces])
+    return shown(added, torch.stack(settled) if settled else None, faces[0].fine)
 
 
 def as_samples(plane: NDArray[np.generic], peak: int) -> Samples:
@@ -161,6 +168,13 @@ def _density(to_crop: NDArray[np.float64], side: int) -> int:
     ratio = sqrt(abs(a * e - b * d)) * SCALE
     most = SCALE * side & -(SCALE * side)  # the largest that divides it
     return min(1 << max(0, round(log2(max(ratio, 1e-6)))), most)
+
+
+def fineness(matrices: Floats, side: int, planes: Planes) -> int:
+    """How many pixels, 4, 2 or 1, for one of a crop's the output resolves in any frame of a track: more need not be
+    averaged, compared and kept. `matrices (n, 2, 3)` map frames to the unit square, `side` is that of the crops."""
+    closest = sqrt(float(np.abs(np.linalg.det(matrices[:, :, :2])).min())) * side / planes.scale
+    return SCALE // min(SCALE, _density(closest * np.eye(2, 3), side))
 
 
 def densities(face: Crop, planes: Planes) -> tuple[int, int]:
@@ -249,7 +263,7 @@ class Place:
 
 
 def differences(faces: Sequence[Crop], pictures: Tensor, weights: Sequence[float], place: Place) -> Differences:
-    """Bring `pictures (N, 4, 4s, 4s)`, of `shown`, to the planes of the output: all of one side and one density."""
+    """Bring `pictures (N, 4, f s, f s)`, of `shown`, to the planes of the output: all of one side and one density."""
     side, factors = faces[0].rgb.shape[-1], densities(faces[0], place.planes)
     ways = [_ways(face, place.planes, place.shape) for face in faces]
     shapes = [_common([way[plane].box for way in ways]) for plane in (0, 1)]
@@ -258,7 +272,8 @@ def differences(faces: Sequence[Crop], pictures: Tensor, weights: Sequence[float
         for plane in (0, 1)
     ]
     luma_maps, chroma_maps, shares = place.lanes.bring([*maps, np.array(weights, np.float32)])
-    large = reduced(pictures, factors[0]) * shares[:, None, None, None]
+    done = SCALE * side // pictures.shape[-1]  # by how much the pictures are averaged down as they come
+    large = reduced(pictures, factors[0] // done) * shares[:, None, None, None]
     small = reduced(large, factors[1] // factors[0])
     y = torch.cat([yuv_difference(large[:, :3], place.planes.color)[:, :1], large[:, 3:]], 1)
     uv = torch.cat([small[:, 3:], yuv_difference(small[:, :3], place.planes.color)[:, 1:]], 1)

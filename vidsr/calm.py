@@ -40,21 +40,21 @@ def likeness(crop: Tensor, others: Tensor) -> Tensor:
 def calmed(crop: Tensor, added: Tensor, crops: Sequence[Tensor], additions: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """What a network adds to a face, averaged over neighbouring frames of it, and what averaging does to the input.
 
-    `crop (3, h, w)` and `added (3, 4h, 4w)` belong to the frame in question, `crops` and `additions` to its neighbours,
-    aligned to the same template. Gives the averaged addition and the change of the plain enlargement, both
-    `(3, 4h, 4w)`. Pixels that differ by more than noise keep to themselves.
+    `crop (3, h, w)` and `added (3, fh, fw)`, f being 4, 2 or 1, belong to the frame in question, `crops` and
+    `additions` to its neighbours, aligned to the same template. Gives the averaged addition and the change of the plain
+    enlargement, both `(3, fh, fw)`. Pixels that differ by more than noise keep to themselves.
     """
     if not crops:
         return added, torch.zeros_like(added)
-    others = torch.stack(list(crops))
+    others, fine = torch.stack(list(crops)), added.shape[-1] // crop.shape[-1]
     shares = likeness(crop, others)
     total = 1 + shares.sum(0)
     settled = (others - crop).mul_(shares[:, None]).sum(0) / total
-    mean = added * bilinear(1 / total[None])[0]
+    mean = added * bilinear(1 / total[None], fine)[0]
     other = torch.empty_like(mean)
     left = iter(additions)
     parts = -(-len(others) * mean[0].numel() // TOGETHER)
     for part in (shares / total).chunk(parts):
-        for share, addition in zip(bilinear(part), left, strict=False):
+        for share, addition in zip(bilinear(part, fine), left, strict=False):
             mean.addcmul_(share, other.copy_(addition))
-    return mean, bicubic(settled)
+    return mean, bicubic(settled, fine)

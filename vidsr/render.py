@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from vidsr.align import Planes, crop_size, crops, cut
-from vidsr.blend import Differences, Patches, Place, Restored, densities, differences, merged, showing
+from vidsr.blend import Differences, Patches, Place, Restored, densities, differences, fineness, merged, showing
 from vidsr.calm import REACH, calmed
 from vidsr.device import Parcel, Portions
 from vidsr.frame import Crop, Floats, Frame, Track
+from vidsr.network import SCALE
+from vidsr.resize import reduced
 from vidsr.stream import in_batches
 from vidsr.tally import JUDGED, Verdict
 from vidsr.upscale import Restorer
@@ -61,6 +63,7 @@ class _Face:
     crop: Crop
     window: tuple[Tensor, ...]
     weight: float
+    fine: int
 
     @property
     def side(self) -> int:
@@ -102,6 +105,7 @@ class _Windows:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._sizes = {track.id: crop_size(track.window) for track in job.tracks}
+        self._fine = {track.id: fineness(track.matrices, self._sizes[track.id], job.planes) for track in job.tracks}
         self._crops: dict[tuple[int, int], Crop] = {}
 
     def take(self, frame: Frame) -> None:
@@ -121,7 +125,7 @@ class _Windows:
                 continue
             reach = (min(max(index + step, track.first), track.stop - 1) for step in range(-halo, halo + 1))
             window = tuple(self._crops[track.id, near].rgb for near in reach)
-            found.append(_Face(self._crops[track.id, index], window, weight))
+            found.append(_Face(self._crops[track.id, index], window, weight, self._fine[track.id]))
         return found
 
     def forget(self, before: int) -> None:
@@ -164,11 +168,13 @@ def _grouped(items: Iterable[W], batch: float) -> Iterator[list[W]]:
 
 
 def _drawn(group: Sequence[_Waiting], job: Job) -> Iterator[_Drawn]:
-    """Run all faces of some frames through the network, in one batch a crop size."""
+    """Run all faces of some frames through the network, in one batch a crop size and fineness."""
     done: dict[int, dict[int, Restored]] = {}
-    for _, faces in in_batches(((face.side, face) for waiting in group for face in waiting.faces), job.batch):
+    keyed = (((face.side, face.fine), face) for waiting in group for face in waiting.faces)
+    for (_, fine), faces in in_batches(keyed, job.batch):
         clips = torch.stack([picture for face in faces for picture in face.window])
-        added = job.restorer.added(clips.reshape(len(faces), -1, *clips.shape[1:]))
+        with torch.inference_mode():
+            added = reduced(job.restorer.added(clips.reshape(len(faces), -1, *clips.shape[1:])), SCALE // fine)
         for face, extra in zip(faces, added, strict=True):
             done.setdefault(face.crop.index, {})[face.crop.track] = Restored(face.crop, extra, face.weight)
     for waiting in group:
@@ -267,9 +273,9 @@ def _sent(group: Sequence[_Drawn], job: Job) -> _Sent:
         return _Sent(group, spread, lanes.fetch(tensors))
 
 
-def _kind(face: Restored, planes: Planes) -> tuple[int, tuple[int, int]]:
+def _kind(face: Restored, planes: Planes) -> tuple[int, int, tuple[int, int]]:
     """What faces that are worked on together have in common."""
-    return face.crop.rgb.shape[-1], densities(face.crop, planes)
+    return face.crop.rgb.shape[-1], face.fine, densities(face.crop, planes)
 
 
 def _finished(sent: _Sent, job: Job, tell: Tell) -> Iterator[Frame]:

@@ -13,6 +13,8 @@ from vidsr.network import SCALE, enlarge
 
 def reduced(picture: Tensor, factor: int) -> Tensor:
     """Means over squares of `factor` pixels; in two steps, a third faster than `avg_pool2d` on the CPU."""
+    if factor == 1:
+        return picture
     before, (height, width) = picture.shape[:-2], picture.shape[-2:]
     high = picture.reshape(*before, height // factor, factor, width).sum(-2)
     return high.reshape(*before, height // factor, width // factor, factor).sum(-1) / factor**2
@@ -39,16 +41,17 @@ def around(picture: Tensor, reach: int) -> Tensor:
     return both / (counts[0][:, None] * counts[1])
 
 
-@lru_cache(maxsize=32)
-def _bicubic(side: int, device: torch.device) -> Tensor:
-    """The matrix `(4 * side, side)` that enlarges a column as `network.enlarge` does."""
-    return _narrowed(enlarge(_columns(side, device)))
+@lru_cache(maxsize=64)
+def _bicubic(side: int, fine: int, device: torch.device) -> Tensor:
+    """The matrix `(fine * side, side)` that enlarges a column as `network.enlarge` does, averaged down again."""
+    whole = _narrowed(enlarge(_columns(side, device)))
+    return whole.reshape(fine * side, SCALE // fine, side).mean(1)
 
 
-@lru_cache(maxsize=32)
-def _bilinear(side: int, device: torch.device) -> Tensor:
-    """The matrix `(4 * side, side)` that enlarges a column by bilinear interpolation."""
-    wide = F.interpolate(_columns(side, device), scale_factor=SCALE, mode="bilinear", align_corners=False)
+@lru_cache(maxsize=64)
+def _bilinear(side: int, fine: int, device: torch.device) -> Tensor:
+    """The matrix `(fine * side, side)` that enlarges a column by bilinear interpolation."""
+    wide = F.interpolate(_columns(side, device), scale_factor=fine, mode="bilinear", align_corners=False)
     return _narrowed(wide)
 
 
@@ -62,23 +65,28 @@ def _narrowed(columns: Tensor) -> Tensor:
     return columns[:, 0, :, 0].T.contiguous()
 
 
-def bicubic(picture: Tensor) -> Tensor:
-    """What `network.enlarge` gives, but for rounding: `(..., h, w) -> (..., 4h, 4w)`. Up to crops of 128 pixels two
-    products with matrices, most of them zeros, are two to four times faster on the CPU."""
+def bicubic(picture: Tensor, fine: int = SCALE) -> Tensor:
+    """What `network.enlarge` gives, averaged down to `fine` times the picture's size, but for rounding:
+    `(..., h, w) -> (..., fine h, fine w)`, fine being 4, 2 or 1.
+
+    Up to crops of 128 pixels two products with matrices, most of them zeros, are two to four times faster on the CPU.
+    """
     rows, columns = picture.shape[-2:]
-    return _bicubic(rows, picture.device) @ (picture @ _bicubic(columns, picture.device).T)
+    return _bicubic(rows, fine, picture.device) @ (picture @ _bicubic(columns, fine, picture.device).T)
 
 
-def bilinear(picture: Tensor) -> Tensor:
-    """Bilinear enlargement `(N, h, w) -> (N, 4h, 4w)`: a product with a matrix across, weighted rows down.
+def bilinear(picture: Tensor, fine: int = SCALE) -> Tensor:
+    """Bilinear enlargement `(N, h, w) -> (N, fine h, fine w)`: a product with a matrix across, weighted rows down.
 
     Up to three times faster than `interpolate` on the CPU, which works pixel by pixel.
     """
+    if fine == 1:
+        return picture
     rows, columns = picture.shape[-2:]
-    wide = picture @ _bilinear(columns, picture.device).T
-    large = wide.new_empty(len(picture), rows, SCALE, wide.shape[-1])
-    for phase in range(SCALE):
-        share = (phase + 0.5) / SCALE - 0.5  # how far the row lies below the middle of the one that it is part of
+    wide = picture @ _bilinear(columns, fine, picture.device).T
+    large = wide.new_empty(len(picture), rows, fine, wide.shape[-1])
+    for phase in range(fine):
+        share = (phase + 0.5) / fine - 0.5  # how far the row lies below the middle of the one that it is part of
         if share < 0:
             torch.lerp(wide[:, :-1], wide[:, 1:], 1 + share, out=large[:, 1:, phase])
             large[:, 0, phase] = wide[:, 0]

@@ -8,16 +8,16 @@ from torch import Tensor
 
 from vidsr.blend import outline
 from vidsr.color import luma
-from vidsr.network import enlarge
+from vidsr.resize import bicubic
 
 
 def verdicts(pictures: Tensor, rgb: Tensor, weights: Tensor) -> Tensor:
-    """Judge restored faces on the device: what `shown` gives `(N, 4, 4h, 4w)`, crops `(N, 3, h, w)`, weights `(N,)`.
+    """Judge restored faces on the device: what `shown` gives `(N, 4, fh, fw)`, crops `(N, 3, h, w)`, weights `(N,)`.
 
-    The numbers of Verdict, in their order: `(N, 3)`.
+    The numbers of Verdict, in their order: `(N, 3)`. `f` is 4, or less where the output resolves less.
     """
     inside = outline(pictures.shape[-1], pictures.device)
-    plain = enlarge(luma(rgb))[:, 0]
+    plain = bicubic(luma(rgb)[:, 0], pictures.shape[-1] // rgb.shape[-1])
     after = plain + weights[:, None, None] * luma(pictures[:, :3])[:, 0]
     agreement = pictures[:, 3].sum((1, 2)) / inside.sum()
     return torch.stack([agreement, _sharpness(plain, inside), _sharpness(after, inside)], 1)
