@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from fractions import Fraction
+from mmap import mmap
 
 import ffmpeg
 import numpy as np
@@ -114,7 +115,8 @@ class Decode:
     def picture(self, index: int, pts: int) -> Frame | None:
         """The next selected picture, in a buffer of its own; None if the pipe ends inside it."""
         film = self._film
-        buffer = np.empty(self.frame_bytes, np.uint8)
+        # Memory of its own, and not of the heap, which would keep it for smaller things when the frame is let go.
+        buffer = np.frombuffer(mmap(-1, self.frame_bytes), np.uint8)
         if self.process.read_into(buffer.data) < len(buffer):
             return None
         samples: Samples = buffer if film.pixels.depth == 8 else buffer.view(np.uint16)
