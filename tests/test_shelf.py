@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from tests.test_foreign import PUBLISHED, compact, saved, small_restoreformer
 from tests.test_weights import CARD, network
-from vidsr import shelf, weights
+from vidsr import shelf, shipped, weights
 from vidsr.commands import cli
 from vidsr.errors import ModelError, OutputError, VidsrError
 
@@ -75,6 +75,12 @@ def test_models_of_our_own_are_added_as_a_family(tmp_path: Path) -> None:
     for second in (tmp_path / "other.safetensors", saved(tmp_path / "other.pth", compact(4))):
         found = vidsr("models", "mix", "pair_gan", second, "--at", 0.5, "-o", tmp_path / "none.safetensors")
         assert isinstance(found.exception, ModelError)
+
+
+def test_a_family_that_is_called_plain_is_opened(tmp_path: Path) -> None:
+    weights.save(tmp_path / "plain_gan.safetensors", network(1), CARD)
+    assert vidsr("models", "add", tmp_path / "plain_gan.safetensors").exit_code == 0
+    assert shipped.model_for("plain", None).name == weights.open_model("plain", None).name == "plain_gan"
 
 
 def test_a_name_is_new_and_plain(tmp_path: Path, home: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from vidsr.errors import ModelError
 from vidsr.network import Vidsr
 from vidsr.weights import Card
 
+ROOT = Path(__file__).parents[1]
 CARD = Card("vidsr", 5, 8, 2, "fidelity", "MIT", "made up", "0" * 40, {"psnr_y": 30.5})
 
 
@@ -125,16 +128,23 @@ def test_every_shipped_model_has_a_checksum_and_a_card() -> None:
         assert weights.load(name).card.metrics
 
 
-@pytest.mark.parametrize("fidelity", [None, 0.3])
-def test_a_shipped_model_is_known_before_it_is_opened(fidelity: float | None) -> None:
-    later, opened = shipped.later("vidsr_x4", fidelity), weights.open_model("vidsr_x4", fidelity)
+@pytest.mark.parametrize("name, fidelity", [("vidsr_x4", None), ("vidsr_x4", 0.3), ("plain", None)])
+def test_a_shipped_model_is_known_before_it_is_opened(name: str, fidelity: float | None) -> None:
+    later, opened = shipped.later(name, fidelity), weights.open_model(name, fidelity)
     assert later is not None and "opened" not in vars(later)
     assert (later.name, later.sha256) == (opened.name, opened.sha256)
     assert later.window == opened.window and "opened" in vars(later)
 
 
+@pytest.mark.parametrize("name", ["vidsr_x4", "plain"])
+def test_a_model_is_known_without_torch(name: str) -> None:
+    code = f"import sys, vidsr.shipped as of; print(of.model_for({name!r}, None).name, 'torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.startswith(name) and found.stdout.endswith(" False\n")
+
+
 @pytest.mark.parametrize(
-    "name, fidelity", [("plain", None), ("vidsr_x4", 1.0), ("vidsr_x4_gan", None), ("no such", 0.5)]
+    "name, fidelity", [("plain", 0.5), ("vidsr_x4", 1.0), ("vidsr_x4_gan", None), ("no such", 0.5)]
 )
 def test_other_models_are_opened_at_once(name: str, fidelity: float | None) -> None:
     assert shipped.later(name, fidelity) is None

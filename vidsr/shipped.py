@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from vidsr.config import BALANCE
 from vidsr.errors import ModelError
 from vidsr.files import sha256
+from vidsr.shelf import added
 
 if TYPE_CHECKING:
     from vidsr.weights import Model
@@ -44,7 +45,7 @@ def mixed(names: tuple[str, str], digests: tuple[str, str], fidelity: float) -> 
 
 @dataclass(frozen=True)
 class Later:
-    """A shipped model before it is opened: its name and checksum are known, all else opens it.
+    """A shipped model, or `plain`, before it is opened: its name and checksum are known, all else opens it.
 
     A film without faces then needs neither the network nor torch.
     """
@@ -52,7 +53,7 @@ class Later:
     name: str
     sha256: str
     family: str
-    fidelity: float
+    fidelity: float | None
     notes: tuple[str, ...] = ()
 
     @cached_property
@@ -69,9 +70,11 @@ class Later:
 
 
 def later(family: str, fidelity: float | None) -> Later | None:
-    """What `open_model` would open, where that lies between two shipped and undamaged models; else None."""
-    known, promised = shipped(), checksums()
+    """What `open_model` would open, where it is `plain` or lies between two shipped and undamaged models; else None."""
     names = f"{family}_gan", f"{family}_fidelity"
+    if family == "plain" and fidelity is None and not added().keys() & set(names):
+        return Later("plain", "", "plain", None)
+    known, promised = shipped(), checksums()
     wanted = BALANCE if fidelity is None else fidelity
     if not all(name in known for name in names) or not 0 < wanted < 1:
         return None

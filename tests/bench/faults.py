@@ -2,9 +2,10 @@
 
     python -m tests.bench.faults [NAME ...]
 
-Each fault is put into a run over a film of three segments. The run must end with its exit code and a sentence that
-names what happened, without an output; then the fault is taken away, the same command given again, and every packet of
-its output compared with the unbroken run's. Full and read-only disks are small tmpfs mounts, which need root.
+Each fault is put into a run over a film of three segments, in a folder of its own. The run must end with its exit code
+and a sentence that names what happened, without an output; then the fault is taken away, the same command given again,
+and every packet of its output compared with the unbroken run's. Full and read-only disks are small tmpfs mounts, which
+need root.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import errno
 import fcntl
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -39,19 +41,24 @@ SEGMENT_S = 0.4
 class Stage:
     """A film, where its output goes, the unbroken output's packets, and a log for what is said."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, film: Path, wanted: Sequence[str] = ()) -> None:
+        folder.mkdir()
         self.folder = folder
         self.film = folder / "film.mp4"
         self.output = folder / "out.mp4"
         self.log = folder / "log"
-        ffmpeg("-i", SAMPLE, "-t", "1.2", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "copy", self.film)
-        self.wanted: list[str] = []
-        warm()
-        _short_segments()
+        self.wanted = list(wanted)
+        shutil.copyfile(film, self.film)
+
+    def another(self, name: object) -> Stage:
+        """One in a new folder inside, in which nothing has happened yet."""
+        return Stage(self.folder / str(name), self.film, self.wanted)
+
+    def rehearse(self) -> None:
+        """The unbroken run."""
         if (code := self.run().code) != 0:
             raise SystemExit(f"the unbroken run ended with {code}: {self.log.read_text()}")
         self.wanted = packets(self.output)
-        self.output.unlink()
 
     @property
     def work(self) -> Path:
@@ -104,6 +111,17 @@ class Stage:
 
         self.run(before=watched)
         orphans(self.work)  # an encoder may have begun the third
+
+
+def first_stage(folder: Path) -> Stage:
+    """The film and its unbroken run; from now on, forks of this process make short segments."""
+    film = folder / "film.mp4"
+    ffmpeg("-i", SAMPLE, "-t", "1.2", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "copy", film)
+    warm()
+    _short_segments()
+    stage = Stage(folder / "stage", film)
+    stage.rehearse()
+    return stage
 
 
 def _short_segments() -> None:
@@ -217,53 +235,6 @@ def checksum_that_is_noise(stage: Stage) -> list[str]:
     return _damaged(stage, "0*.sha256", lambda _: b"\xff\xfe\x00")
 
 
-def _below(pid: int) -> Iterator[int]:
-    """What a process started, and what those did."""
-    with suppress(OSError):  # it has ended
-        for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-            for child in map(int, listed.read_text().split()):
-                yield child
-                yield from _below(child)
-
-
-@contextmanager
-def _hunted(role: str) -> Iterator[None]:
-    """Kill the first ffmpeg process below this one whose command line fits `role`; from another process."""
-    prey, hunter = os.getpid(), os.fork()
-    if hunter == 0:
-        while True:
-            for pid in _below(prey):
-                with suppress(OSError):
-                    words = Path(f"/proc/{pid}/cmdline").read_bytes()
-                    if re.search(role.encode(), words) and words.split(b"\0")[0].endswith(b"ffmpeg"):
-                        os.kill(pid, signal.SIGKILL)
-                        os._exit(0)
-            time.sleep(0.002)
-    try:
-        yield
-    finally:
-        os.kill(hunter, signal.SIGKILL)
-        os.waitpid(hunter, 0)
-
-
-def ffmpeg_killed(stage: Stage) -> list[str]:
-    """The decoder of the analysis, an encoder, the join, the last check."""
-    wrong, work = [], re.escape(str(stage.work))
-    for role in (
-        f"{re.escape(str(stage.film))}.*rawvideo",
-        rf"{work}.*\.nut\.partial",
-        f"map.*{work}/whole",
-        f"{work}/whole.*null",
-    ):
-        with _hunted(role):
-            outcome = stage.run()
-        found = stage.fails(outcome, 1, "ended by signal 9")
-        if "film" not in role and "the same command" not in outcome.said:
-            found.append("does not say how to go on")
-        wrong += [f"{role}: {line}" for line in [*found, *stage.resumes()]]
-    return wrong
-
-
 @contextmanager
 def _wrapped(stage: Stage, script: str) -> Iterator[str]:
     """A PATH on which ffmpeg is this shell script; $REAL is the real one."""
@@ -272,6 +243,37 @@ def _wrapped(stage: Stage, script: str) -> Iterator[str]:
     (folder / "ffmpeg").write_text(f"#!/bin/sh\nREAL={process.tool('ffmpeg')}\n{script}\n")
     (folder / "ffmpeg").chmod(0o755)
     yield f"{folder}:{os.environ['PATH']}"
+
+
+KILLED = {
+    "analysis": ("*/film.mp4*rawvideo*", '"$REAL" "$@" | head -c 500000'),
+    "encoder": ("*/out.mp4.vidsr/*.nut.partial*", 'head -c 500000 | "$REAL" "$@"'),
+    "join": ("*-map*/out.mp4.vidsr/whole*", 'head -c 100000 | "$REAL" "$@"'),
+    "check": ("*/out.mp4.vidsr/whole*null*", '"$REAL" "$@"'),
+}
+"""Which ffmpeg is killed, by a pattern of its words, and what it does before: the decoder gives less than four frames,
+the encoder takes as many, the join takes less than two segments; the check has said that all is well."""
+
+
+def ffmpeg_killed(stage: Stage) -> list[str]:
+    """The decoder of the analysis, an encoder, the join, the last check.
+
+    They kill themselves, as one who looks out for them may come too late.
+    """
+    wrong = []
+    for role in KILLED:
+        wrong += [f"{role}: {line}" for line in _killed(stage.another(role), role)]
+    return wrong
+
+
+def _killed(stage: Stage, role: str) -> list[str]:
+    words, before = KILLED[role]
+    with _wrapped(stage, f'case "$*" in {words}) {before}; kill -KILL $$;; *) exec "$REAL" "$@";; esac') as path:
+        outcome = stage.run(before=lambda: os.environ.update(PATH=path))
+    found = stage.fails(outcome, 1, "ended by signal 9")
+    if role != "analysis" and "the same command" not in outcome.said:
+        found.append("does not say how to go on")
+    return [*found, *stage.resumes()]
 
 
 def encoder_missing(stage: Stage) -> list[str]:
@@ -340,12 +342,14 @@ def two_at_once(stage: Stage) -> list[str]:
             time.sleep(1000)
     time.sleep(0.5)
     wrong = []
-    for words in ([], ["--fresh"]):
-        wrong += stage.fails(stage.run(*words), 1, f"process {holder} is working on")
-    if changed := names ^ {path.name for path in stage.work.iterdir()}:
-        wrong.append(f"the folder was changed: {sorted(changed)}")
-    os.kill(holder, signal.SIGKILL)
-    os.waitpid(holder, 0)
+    try:
+        for words in ([], ["--fresh"]):
+            wrong += stage.fails(stage.run(*words), 1, f"process {holder} is working on")
+        if changed := names ^ {path.name for path in stage.work.iterdir()}:
+            wrong.append(f"the folder was changed: {sorted(changed)}")
+    finally:
+        os.kill(holder, signal.SIGKILL)
+        os.waitpid(holder, 0)
     return wrong + stage.resumes()
 
 
@@ -367,15 +371,17 @@ def main() -> None:
     given = parser.parse_args()
     trial = Trial()
     with tempfile.TemporaryDirectory() as name:
-        stage = Stage(Path(name))
+        first = first_stage(Path(name))
         for fault in given.names or FAULTS:
             try:
-                wrong = FAULTS[fault](stage)
+                wrong = FAULTS[fault](first.another(fault))
             except subprocess.CalledProcessError as error:
-                if fault not in MOUNTED:
-                    raise
-                print(f"left out  {fault}: this system does not let us mount ({error.cmd[0]})")
-                continue
+                if fault in MOUNTED and error.cmd[0] == "mount":
+                    print(f"left out  {fault}: this system does not let us mount")
+                    continue
+                wrong = [str(error)]
+            except (OSError, ValueError) as error:  # nothing is there to be damaged, or to be removed
+                wrong = [repr(error)]
             trial.line(fault.replace("-", " "), wrong)
     trial.end()
 
