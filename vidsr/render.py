@@ -15,7 +15,7 @@ from torch import Tensor
 from vidsr.align import Planes, crop_size, crops, cut
 from vidsr.blend import Differences, Patches, Place, Restored, densities, differences, fineness, merged, showing
 from vidsr.calm import REACH, calmed
-from vidsr.device import Parcel, Portions
+from vidsr.device import Parcel, Portions, one_thread
 from vidsr.frame import Crop, Floats, Frame, Track
 from vidsr.network import SCALE
 from vidsr.resize import reduced
@@ -112,7 +112,7 @@ class _Windows:
         job = self._job
         here = [track for track in job.tracks if track.first <= frame.index < track.stop]
         cuts = [cut(frame, track, self._sizes[track.id], job.planes) for track in here]
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             for found in crops(cuts, job.planes, job.restorer.lanes):
                 self._crops[found.track, frame.index] = found
 
@@ -196,13 +196,14 @@ def _calmed(frames: Iterable[_Drawn], reach: int) -> Iterator[_Drawn]:
 
 def _halved(drawn: _Drawn) -> _Drawn:
     """The same in half the memory: what waits for its neighbours is rounded by a fiftieth of a grey level at most."""
-    faces = {track: replace(face, added=face.added.half()) for track, face in drawn.faces.items()}
+    with one_thread():
+        faces = {track: replace(face, added=face.added.half()) for track, face in drawn.faces.items()}
     return _Drawn(drawn.frame, faces)
 
 
 def _averaged(middle: _Drawn, near: Sequence[dict[int, Restored]]) -> _Drawn:
     faces = {}
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         for track, face in middle.faces.items():
             others = [one[track] for one in near if track in one]
             own = face.added.float()
@@ -265,7 +266,7 @@ def _sent(group: Sequence[_Drawn], job: Job) -> _Sent:
     place = Place(job.planes, (height * scale, width * scale), lanes)
     portions = Portions(lanes.together, job.restorer.release)
     spread: list[_Spread] = []
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         keyed = ((_kind(face, job.planes), face) for one in group for face in one.faces.values())
         for _, faces in in_batches(keyed, job.batch):
             spread += portions.run(len(faces), lambda part: _spread(faces[part], place))  # noqa: B023
