@@ -169,6 +169,16 @@ def test_a_picture_is_coded_where_more_was_asked_for_than_a_copy(
     assert contents(tmp_path / name, "v") != contents(empty, "v")
 
 
+def test_a_copied_picture_loses_nothing(tmp_path: Path) -> None:
+    film = tmp_path / "fields.mp4"
+    scene = ["-f", "lavfi", "-i", "testsrc2=s=96x64:r=25,trim=end_frame=10,setfield=tff", "-flags", "+ilme+ildct"]
+    subprocess.run(["ffmpeg", "-v", "error", *scene, "-c:v", "libx264", "-x264-params", "tff=1", film], check=True)
+    copied = run(film, tmp_path / "copied.mp4", EMPTY)
+    assert (copied.copied, copied.warnings) == (True, ())
+    coded = run(film, tmp_path / "coded.mp4", dataclasses.replace(EMPTY, encode=Encode(crf=17.0)))
+    assert [bool(re.search("interlaced", warning)) for warning in coded.warnings] == [True]
+
+
 def test_a_picture_whose_copy_fails_is_coded(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = jobs.publish
 

@@ -283,8 +283,8 @@ def _published(film: _Opened, span: tuple[int, int], spans: Sequence[tuple[int, 
     made = folder / own_name("whole", work.output.suffix)
     warnings = publish(work.film, paths, analysis.timeline, made, frames=_part(first, stop, analysis))
     damage = damage_of(folder)
-    notes = [*([damage] if damage else []), *work.film.warnings, *output_spec(work).warnings, *warnings]
-    notes += work.model.notes
+    lost = [*work.film.warnings, *output_spec(work).warnings] if paths else []  # a copy of the picture loses nothing
+    notes = [*([damage] if damage else []), *lost, *warnings, *work.model.notes]
     report = Report(
         VERSION,
         input=str(work.film.path),

@@ -87,9 +87,8 @@ def _picture(segments: Sequence[Path], frames: int) -> _Picture:
     try:
         return _Picture(probe(segments[0]).codec, queue)
     except InputError as error:
-        raise OutputError(
-            f"{segments[0]} is not a whole segment: remove it and render it again.", error.details
-        ) from None
+        what = f"{segments[0]} is not a whole segment: remove it and render it again."
+        raise OutputError(what, error.details) from None
 
 
 @dataclass(frozen=True)
@@ -143,15 +142,8 @@ def _command(order: _Order, shifts: Mapping[int, int]) -> list[str]:
     safe = [word for name, value in SAFE.items() for word in (f"-{name}", value)]
     words += [*safe, *order.cut, *queue, "-i", local(film.path)]
     source = "1" if picture else "0"
-    words += [
-        "-map_metadata",
-        source,
-        "-map_chapters",
-        source,
-        "-c",
-        "copy",
-        *(["-copypriorss", "0"] if order.cut else []),
-    ]
+    words += ["-map_metadata", source, "-map_chapters", source, "-c", "copy"]
+    words += ["-copypriorss", "0"] if order.cut else []
     for place, passage in enumerate(order.kept):
         index = passage.stream.index
         new = picture is not None and index == film.index
