@@ -227,15 +227,14 @@ def _prepare(order: Order, bench: Bench, watch: Watch) -> Answer:
     if (done := delivered(work.folder, work.output)) is not None:
         return done
     space.require_start(work, promised_frames(work.film))
-    analysis, damage = kept_analysis(bench.here(work), work.folder, watch)
+    _, damage = kept_analysis(bench.here(work), work.folder, watch)
+    film = bench.open(order)
+    analysis, is_quiet = film.analysis, film.faces.none_in
     span = frame_range(analysis.timeline, work.film, work.settings)
-    tracks, _ = restorable(analysis.tracks, work.settings.render.faces)
-    faces = Faces(work, tracks, make_restorer)
-    spans = segments(*span, work.film, work.settings, faces.none_in)
+    spans = segments(*span, work.film, work.settings, is_quiet)
     agree(work.folder, sha256(work.folder / "tracks.json"), spans)
-    ready = Ready(span, tuple(spans))
-    unchanged = not damage and span == (0, analysis.frames) and faces.none_in(span)
-    return (_copied(order, bench, watch) if unchanged and copies_picture(work) else None) or ready
+    unchanged = not damage and span == (0, analysis.frames) and is_quiet(span)
+    return (_copied(film, watch) if unchanged and copies_picture(work) else None) or Ready(span, tuple(spans))
 
 
 def _path(folder: Path, span: tuple[int, int]) -> Path:
@@ -259,11 +258,11 @@ def _join(task: Join, bench: Bench) -> Joined:
     return _published(bench.open(task.order), task.ready.span, task.ready.spans)
 
 
-def _copied(order: Order, bench: Bench, watch: Watch) -> Joined | None:
+def _copied(film: _Opened, watch: Watch) -> Joined | None:
     """The film with all its streams copied, the picture too; None where a copy is not what it should be: a film may
     have packets that show nothing, or time stamps that its container makes up."""
-    film = bench.open(order)
-    if sorted(packet_pts(film.faces.work.film.path, film.faces.work.film.index)) != film.analysis.timeline.tolist():
+    source = film.faces.work.film
+    if sorted(packet_pts(source.path, source.index)) != film.analysis.timeline.tolist():
         return None
     watch.stage("publish", None)
     try:
