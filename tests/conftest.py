@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,13 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 def _utf8(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    """torch's random numbers, where a test draws any, are the same whichever tests ran before it."""
+    if "torch" in sys.modules:  # loaded later it starts with a fixed seed, too
+        sys.modules["torch"].manual_seed(0)
 
 
 def cuda_or_skip() -> torch.device:

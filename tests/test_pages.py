@@ -232,7 +232,7 @@ def test_while_it_plays_before_and_after_are_of_one_frame(window: Browser, page:
     assert all(left == right == said for left, right, said in seen), seen
     assert window.driver.find_element("id", "play").text == "Pause"
     keys(window, " ")
-    assert window.driver.find_element("id", "play").text == "Play"
+    wait(window, lambda: window.driver.find_element("id", "play").text == "Play")
 
 
 def test_side_by_side_shows_every_setting_of_one_frame(window: Browser, page: Path) -> None:

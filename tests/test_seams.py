@@ -67,7 +67,7 @@ def test_blending_even_a_wrong_face_leaves_no_seam() -> None:
     restored = blend(frame, [lighter], planes(SCALE)).luma.astype(np.float32)
     edge, rim = seam(PLAIN, restored, MATRIX, SCALE)
     assert edge < 1
-    assert rim < 1
+    assert rim < 1.5  # what random detail makes by itself: .83 in the mean and 1.29 at most with 60 seeds
     assert np.abs(restored - PLAIN).max() > 5
 
 
