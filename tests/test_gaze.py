@@ -8,12 +8,12 @@ from functools import cache
 import numpy as np
 import pytest
 
-from tests.scene import HEIGHT, WIDTH, Picture, Pose, film, frames, head, shown
+from tests.scene import HEIGHT, WIDTH, Picture, Pose, backdrop, film, frames, head, paste, shown
 from vidsr.config import Analyze
 from vidsr.detect import Detector, open_detector
 from vidsr.frame import Detection
 from vidsr.gaze import WITH_FACES, WITHOUT, Gaze, Part
-from vidsr.picture import Rgb, reduce
+from vidsr.picture import Rgb, Small, reduce
 from vidsr.shots import Look
 
 
@@ -108,3 +108,49 @@ def test_a_part_lies_on_the_detectors_grid_and_in_the_picture(x: float, y: float
     assert part.x0 % 32 == part.y0 % 32 == 0
     assert 0 <= part.x0 < part.x1 <= WIDTH and 0 <= part.y0 < part.y1 <= HEIGHT
     assert part.holds(np.array([[x - 20, y - 20], [x + 20, y + 20]]), (HEIGHT, WIDTH))
+
+
+def seen_from(x: int, y: int, poses: list[tuple[Pose, Picture]], margin: int = 60) -> Picture:
+    """A scene that is wider than the picture by `margin` on each side, from a camera at this place of it."""
+    whole = backdrop(1, WIDTH + 2 * margin, HEIGHT + 2 * margin)
+    for pose, one in poses:
+        whole = paste(whole, pose, one)
+    return whole[margin + y : margin + y + HEIGHT, margin + x : margin + x + WIDTH]
+
+
+def test_a_camera_that_sways_shows_nothing_new_once_it_has_swayed() -> None:
+    watched = Watched()
+    gaze = Gaze(watched, film())
+    path = [(round(25 * np.sin(n / 2)), round(20 * np.sin(n / 3))) for n in range(40)]
+    views = looks(lambda n: seen_from(*path[n % 20], []), 40)
+    for look in views[:20]:
+        gaze(look)
+    learnt = len(watched.sizes)
+    assert learnt <= 12
+    for look in views[20:]:
+        gaze(look)
+    assert len(watched.sizes) <= learnt + 1  # the one that is due
+
+
+def test_a_face_is_found_as_soon_as_a_camera_that_turns_shows_it() -> None:
+    gaze = Gaze(Watched(), film())
+    faces = [(Pose(WIDTH + 60, 180, 0.5), head())]
+    found = [strong(gaze(look)) for look in looks(lambda n: seen_from(10 * n, 0, faces), 7)]
+    alone = [strong(Gaze(detector(), film())(look)) for look in looks(lambda n: seen_from(10 * n, 0, faces), 7)]
+    assert [len(one) for one in found] == [len(one) for one in alone]
+    assert len(found[0]) == 0 and len(found[-1]) == 1
+
+
+def test_a_face_that_comes_before_a_camera_that_sways_is_found_at_once() -> None:
+    gaze = Gaze(Watched(), film())
+    places = [(0, 0), (20, 10), (0, 0), (20, 10), (20, 10)]
+    views = looks(lambda n: seen_from(*places[n], [(Pose(200, 180, 0.5), head())] if n > 2 else []), 5)
+    assert [len(strong(gaze(look))) for look in views] == [0, 0, 0, 1, 1]
+
+
+def test_pictures_without_any_detail_and_very_small_ones_are_no_trouble() -> None:
+    for shape in ((40, 48, 3), (HEIGHT, WIDTH, 3)):
+        gaze = Gaze(detector(), film())
+        for level in (20, 200, 20):
+            luma = np.full(shape[:2], level, np.uint8)
+            assert gaze(Look(0, 0, Small(luma, np.full((2, *shape[:2]), 128, np.uint8), (1.0, 1.0)))) == []
