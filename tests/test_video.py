@@ -37,6 +37,7 @@ from vidsr.video import (
     require_encoder,
     tools,
 )
+from vidsr.video.decode import _Buffers
 from vidsr.video.mux import _picture
 from vidsr.video.reader import repair
 from vidsr.video.timing import pts_expression
@@ -598,3 +599,18 @@ def test_time_stamps_that_no_encoder_takes_are_refused() -> None:
     for pts in ([], [0, 0], [2, 1], [2**60, 2**60 + 1]):
         with pytest.raises(ValueError, match="time stamps"):
             pts_expression(np.array(pts, np.int64))
+
+
+def test_memory_of_a_picture_serves_again_but_not_while_any_view_of_it_is_held() -> None:
+    buffers = _Buffers(64)
+    first = buffers.take()
+    first[:] = 1
+    place = first.ctypes.data
+    view = first.view(np.uint16)[8:].reshape(2, 3, 4)[1]
+    del first
+    second = buffers.take()
+    second[:] = 2
+    assert second.ctypes.data != place
+    assert (view == 257).all()
+    del view
+    assert buffers.take().ctypes.data == place

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import weakref
 from collections.abc import Iterator
 from fractions import Fraction
 from mmap import mmap
 
 import ffmpeg
 import numpy as np
+from numpy.typing import NDArray
 
 from vidsr.frame import Frame, PixelFormat, Samples
 from vidsr.video.pixels import full_range_name, is_colour
@@ -56,6 +58,26 @@ class Complaints:
         return self._first or (None if self._began_late else self._undecoded)
 
 
+class _Buffers:
+    """Memory for pictures, used anew once nobody holds the picture that was in it: to ask the system for new memory
+    takes longer than to fill it. Not of the heap, which would keep it for smaller things when all is over.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._free: list[mmap] = []
+
+    def take(self) -> NDArray[np.uint8]:
+        """One picture's bytes; what views of them say keeps them, too."""
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = mmap(-1, self._size)
+        buffer = np.frombuffer(memory, np.uint8)
+        weakref.finalize(buffer, self._free.append, memory).atexit = False
+        return buffer
+
+
 class Decode:
     """A run of ffmpeg that decodes `film` from its start, or from the seek point `seek_s`; a context manager.
 
@@ -70,6 +92,7 @@ class Decode:
         self._film = film
         self._stamps = Pipe()
         self._landing = Pipe()
+        self._buffers = _Buffers(self.frame_bytes)
         self.complaints = Complaints(film.index)
         self.process = Process(
             _command(film, begin, seek_s, (self._stamps.name, self._landing.name), reduced),
@@ -115,8 +138,7 @@ class Decode:
     def picture(self, index: int, pts: int) -> Frame | None:
         """The next selected picture, in a buffer of its own; None if the pipe ends inside it."""
         film = self._film
-        # Memory of its own, and not of the heap, which would keep it for smaller things when the frame is let go.
-        buffer = np.frombuffer(mmap(-1, self.frame_bytes), np.uint8)
+        buffer = self._buffers.take()
         if self.process.read_into(buffer.data) < len(buffer):
             return None
         samples: Samples = buffer if film.pixels.depth == 8 else buffer.view(np.uint16)
