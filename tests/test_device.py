@@ -14,7 +14,7 @@ from tests.faces import FACE, YUV420, frame_of, planes, portrait, track_of
 from tests.test_render import CPU, FRAMES, film, job, model
 from vidsr import render as module
 from vidsr.align import crops, cut
-from vidsr.device import Graphs, Lanes, Parcel, Portions, Work
+from vidsr.device import Cores, Graphs, Lanes, Parcel, Portions, Work
 from vidsr.errors import DeviceError
 from vidsr.frame import PixelFormat
 from vidsr.render import render
@@ -153,6 +153,36 @@ def test_a_restorer_gives_the_same_through_graphs() -> None:
         clips = torch.rand(count, 5, 3, side, side)
         assert torch.allclose(graphed.added(clips), plain.added(clips), atol=1e-6)
     assert record.shapes == [(4, 5, 3, 16, 16), (1, 5, 3, 24, 24)]
+
+
+@pytest.mark.parametrize(
+    "threads, count, parts", [(2, 5, [3, 2]), (2, 1, [1]), (4, 3, [3]), (3, 9, [3, 3, 3]), (1, 4, [4])]
+)
+def test_few_cores_share_a_batch_each_by_itself(threads: int, count: int, parts: list[int]) -> None:
+    taken = []
+
+    def work(part: torch.Tensor) -> torch.Tensor:
+        taken.append((len(part), torch.get_num_threads()))
+        return 2 * part
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        batch = torch.rand(count, 3)
+        assert torch.equal(Cores().run(work, batch), 2 * batch)
+        assert torch.get_num_threads() == threads
+        assert sorted(size for size, _ in taken) == sorted(parts)
+        assert len(parts) == 1 or all(number == 1 for _, number in taken)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_what_a_core_raises_is_raised() -> None:
+    def work(part: torch.Tensor) -> torch.Tensor:
+        raise torch.cuda.OutOfMemoryError(f"simulated, with {len(part)}")
+
+    with pytest.raises(torch.cuda.OutOfMemoryError, match="simulated"):
+        Cores().run(work, torch.rand(4, 1))
 
 
 class Stream:

@@ -23,7 +23,7 @@ def test_a_plain_network_adds_exactly_nothing() -> None:
 
 def test_memory_that_does_not_suffice_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     restorer = Restorer(model(), CPU, torch.float32)
-    clips = torch.rand(8, 5, 3, 16, 16)
+    clips = torch.rand(8, 5, 3, 32, 32)
     wanted = restorer.added(clips)
     sizes = []
     one = Restorer._one

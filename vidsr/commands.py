@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vidsr import __version__, config, settings_file, signals
+from vidsr import __version__, config, heap, settings_file, signals
 from vidsr.commands_train import shard, sheet, train
 from vidsr.console import shown as _shown
 from vidsr.console import verbosity
@@ -355,6 +355,7 @@ def _say_how_to_go_on() -> None:
 def main() -> None:
     """Run the command line; errors that a user can act upon become one sentence and an exit code."""
     signals.listen(_say_how_to_go_on)
+    heap.shared()
     try:
         cli(prog_name="vidsr", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
