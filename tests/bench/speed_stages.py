@@ -146,7 +146,7 @@ def figures(quick: bool, folder: Path) -> Iterator[Figure]:
     """Analysis and rendering of films with and without faces."""
     runs = 1 if quick else 3
     films = {"talking": looped(talking(), 4, folder) if quick else talking()}
-    scenes = [Scene("360p", 1, 4)] if quick else [Scene("720p", 0, 12), Scene("720p", 1, 8), Scene("360p", 4, 4)]
+    scenes = [Scene("360p", 1, 4)] if quick else [Scene("720p", 0, 12), Scene("720p", 1, 24), Scene("360p", 4, 4)]
     films |= {scene.name: scene.film(folder) for scene in scenes}
     if not quick:
         films["talking in a loop"] = looped(talking(), 40, folder)
