@@ -14,7 +14,7 @@ from tests.faces import FACE, YUV420, frame_of, planes, portrait, track_of
 from tests.test_render import CPU, FRAMES, film, job, model
 from vidsr import render as module
 from vidsr.align import crops, cut
-from vidsr.device import Cores, Graphs, Lanes, Parcel, Portions, Work
+from vidsr.device import Graphs, Lanes, Parcel, Portions, Work, shared_out
 from vidsr.errors import DeviceError
 from vidsr.frame import PixelFormat
 from vidsr.render import render
@@ -169,7 +169,7 @@ def test_few_cores_share_a_batch_each_by_itself(threads: int, count: int, parts:
     torch.set_num_threads(threads)
     try:
         batch = torch.rand(count, 3)
-        assert torch.equal(Cores().run(work, batch), 2 * batch)
+        assert torch.equal(shared_out(work, batch), 2 * batch)
         assert torch.get_num_threads() == threads
         assert sorted(size for size, _ in taken) == sorted(parts)
         assert len(parts) == 1 or all(number == 1 for _, number in taken)
@@ -182,7 +182,7 @@ def test_what_a_core_raises_is_raised() -> None:
         raise torch.cuda.OutOfMemoryError(f"simulated, with {len(part)}")
 
     with pytest.raises(torch.cuda.OutOfMemoryError, match="simulated"):
-        Cores().run(work, torch.rand(4, 1))
+        shared_out(work, torch.rand(4, 1))
 
 
 class Stream:

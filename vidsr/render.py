@@ -172,9 +172,12 @@ def _drawn(group: Sequence[_Waiting], job: Job) -> Iterator[_Drawn]:
     done: dict[int, dict[int, Restored]] = {}
     keyed = (((face.side, face.fine), face) for waiting in group for face in waiting.faces)
     for (_, fine), faces in in_batches(keyed, job.batch):
-        clips = torch.stack([picture for face in faces for picture in face.window])
+        with torch.inference_mode(), one_thread():
+            clips = torch.stack([picture for face in faces for picture in face.window])
         with torch.inference_mode():
-            added = reduced(job.restorer.added(clips.reshape(len(faces), -1, *clips.shape[1:])), SCALE // fine)
+            added = job.restorer.added(clips.reshape(len(faces), -1, *clips.shape[1:]))
+            with one_thread():
+                added = reduced(added, SCALE // fine)
         for face, extra in zip(faces, added, strict=True):
             done.setdefault(face.crop.index, {})[face.crop.track] = Restored(face.crop, extra, face.weight)
     for waiting in group:

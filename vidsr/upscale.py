@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vidsr.device import Cores, Graphs, Lanes, Portions
+from vidsr.device import Graphs, Lanes, Portions, shared_out
 from vidsr.errors import DeviceError
 from vidsr.network import added
 from vidsr.quantized import quantized
@@ -87,7 +87,7 @@ class Restorer:
             self._network = model.network.to(device, self._dtype).to(memory_format=model.layout)
         # Networks of other projects wait for the device inside.
         self._graphs = Graphs(self._one) if self.lanes.cuda and model.ours else None
-        self._cores = None if self.lanes.cuda or not model.ours else Cores()
+        self._shares = model.ours and not self.lanes.cuda
         self._portions = Portions(release=self.release)
 
     def added(self, clips: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class Restorer:
             return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _one(self, clips: Tensor) -> Tensor:
-        return self._cores.run(self._whole, clips) if self._cores else self._whole(clips)
+        return shared_out(self._whole, clips) if self._shares else self._whole(clips)
 
     def _whole(self, clips: Tensor) -> Tensor:
         return added(self._network, clips.to(self._dtype)).float()
