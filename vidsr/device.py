@@ -31,6 +31,7 @@ WARM = 2
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 """Batches for which graphs are recorded: others are filled up to the next, larger ones run without a graph."""
 FEW_THREADS = 4
+"""Up to so many threads of a CPU, none waits for another inside of a step: see `one_thread` and `shared_out`."""
 
 T = TypeVar("T")
 Array = NDArray[np.generic]
@@ -63,7 +64,7 @@ def one_thread() -> Iterator[None]:
     """What is done inside takes one thread of a CPU that has few: with two, each of many small steps waits until both
     got a core beside decoder and encoder. A frame of 1280x720 with a face took 60 ms with two and 50 with one, one of
     240x180 enlarged by 4 60 and 42; four faces in 640x360, where the encoder has little to do, 112 and 112 to 124. The
-    network's steps are long enough for all threads."""
+    network's threads have parts of their own: see `shared_out`."""
     threads = torch.get_num_threads()
     if threads > FEW_THREADS:
         yield

@@ -51,7 +51,6 @@ class _Known:
         self._limit = float(np.clip(NEW * np.std(gray[::4, ::4]), LEAST_NEW, MOST_NEW))
         self._first = _coarse(gray)
         self._at = ROOM, ROOM
-        self._learnt = True  # all of the picture, where it is now
         self.learn(gray)
 
     @property
@@ -64,7 +63,7 @@ class _Known:
         """All of this picture, which is where the last one was, is known now."""
         square = np.ones((SHIFT, SHIFT), np.uint8)
         self._low[self._view], self._high[self._view] = cv2.erode(gray, square), cv2.dilate(gray, square)
-        self._learnt = True
+        self._learnt = True  # all of the picture, where it is now
 
     def shows(self, gray: Gray, but: Part | None) -> bool:
         """Whether a picture, which the camera may have moved, has nothing outside of the part `but` that was not there

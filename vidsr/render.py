@@ -172,9 +172,9 @@ def _drawn(group: Sequence[_Waiting], job: Job) -> Iterator[_Drawn]:
     done: dict[int, dict[int, Restored]] = {}
     keyed = (((face.side, face.fine), face) for waiting in group for face in waiting.faces)
     for (_, fine), faces in in_batches(keyed, job.batch):
-        with torch.inference_mode(), one_thread():
-            clips = torch.stack([picture for face in faces for picture in face.window])
         with torch.inference_mode():
+            with one_thread():
+                clips = torch.stack([picture for face in faces for picture in face.window])
             added = job.restorer.added(clips.reshape(len(faces), -1, *clips.shape[1:]))
             with one_thread():
                 added = reduced(added, SCALE // fine)

@@ -68,11 +68,8 @@ class _Buffers:
         self._free: list[mmap] = []
 
     def take(self) -> NDArray[np.uint8]:
-        """One picture's bytes; what views of them say keeps them, too."""
-        try:
-            memory = self._free.pop()
-        except IndexError:
-            memory = mmap(-1, self._size)
+        """One picture's bytes, which whoever holds a view of them keeps; from one thread at a time."""
+        memory = self._free.pop() if self._free else mmap(-1, self._size)
         buffer = np.frombuffer(memory, np.uint8)
         weakref.finalize(buffer, self._free.append, memory).atexit = False
         return buffer
