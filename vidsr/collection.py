@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from vidsr import shelf, weights
-from vidsr.config import CROP_SIZES
+from vidsr.config import SMALLEST_CROP
 from vidsr.errors import ModelError
 from vidsr.files import check_readable, check_writable, told
 from vidsr.network import SCALE
@@ -26,7 +26,7 @@ def about(model: Model) -> str:
 
 def tried(model: Model) -> Model:
     """The model, after it restored one small picture; ModelError where it fails, or what it gives is no picture."""
-    side = min(CROP_SIZES)
+    side = SMALLEST_CROP
     ramp = torch.linspace(0, 1, side)
     clip = (ramp[:, None] * ramp).expand(1, model.window, 3, side, side)
     with torch.inference_mode():

@@ -19,8 +19,8 @@ CRITICS = ("dcgan", "srgan")
 RIVALRIES = ("hinge", "relativistic")
 SCALES = ("auto", "1", "2", "4")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
-CROP_SIZES = (32, 48, 64, 96, 128, 192, 256)
-"""Sides of the low-resolution crops, pixels; a face gets the one nearest to its own size."""
+CROP_STEP, SMALLEST_CROP = 16, 32
+"""Sides of the low-resolution crops, pixels: multiples of the one, not less than the other."""
 MAX_WINDOW = 320.0
 """Faces whose window is wider than this many source pixels are passed through: the network does not help them."""
 

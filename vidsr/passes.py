@@ -260,12 +260,9 @@ def render_segment(
 
 def make_job(work: Plan, tracks: tuple[Track, ...], restorer: Restorer | None = None) -> Job:
     """What the ranges of one film share; puts the model on its device where no `restorer` has it there already."""
-    from vidsr.network import Plain
     from vidsr.render import Job
 
-    render_settings = work.settings.render
-    calm = not render_settings.keep_grain and not isinstance(work.model.network, Plain)
-    return Job(work.planes, tracks, restorer or make_restorer(work), render_settings.batch, calm)
+    return Job(work.planes, tracks, restorer or make_restorer(work), work.settings.render.batch)
 
 
 def make_restorer(work: Plan) -> Restorer:

@@ -18,6 +18,9 @@ EYES_TO_SIDE, MOUTH_TO_SIDE, DOWN = 1.88, 1.80, 0.1
 the eyes, on the way to the mouth, its centre lies. FFHQ has 2.0, 1.8 and 0.1 for its own landmarker; these give the
 same squares (median 1.00, rms of the corners 0.06 of the side) for CenterFace's landmarks."""
 
+CENTRE, RADII, SOFT = (0.5, 0.53), (0.44, 0.46), 0.22
+"""The outline of a face in the unit square: an ellipse, and the part of it over which the mask fades."""
+
 TURNED, PROFILE = 0.75, 1.05
 """The nose's way from the middle of the eyes, over their distance: where five landmarks begin to fail, and where they
 carry nothing (read off faces of a street scene and of turning heads)."""

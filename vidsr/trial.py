@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from vidsr import jobs
-from vidsr.align import crop_size
+from vidsr.align import crop_side
 from vidsr.frame import Track
 from vidsr.plan import Plan, copies_picture, output_spec
 from vidsr.render import UNIT, Job
@@ -92,7 +92,7 @@ def _units(tracks: Sequence[Track], frames: int) -> NDArray[np.float64]:
     """The network's work in each frame, faces of UNIT pixels `(frames,)`."""
     units = np.zeros(frames)
     for track in tracks:
-        units[track.first : track.stop] += (track.weight > 0) * (crop_size(track.window) / UNIT) ** 2
+        units[track.first : track.stop] += (track.weight > 0) * (crop_side(track.window) / UNIT) ** 2
     return units
 
 
@@ -204,7 +204,7 @@ def _faces(found: Estimate) -> Iterator[str]:
 
 
 def _crop(track: Track) -> str:
-    side = crop_size(track.window)
+    side = crop_side(track.window)
     return f"restored from crops of {side}x{side}"
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vidsr.device import Graphs, Lanes, Portions, shared_out
 from vidsr.errors import DeviceError
-from vidsr.network import added
+from vidsr.network import Posed, added
 from vidsr.quantized import quantized
 from vidsr.weights import Model
 
@@ -79,6 +79,8 @@ class Restorer:
     def __init__(self, model: Model, device: torch.device, dtype: torch.dtype) -> None:
         self.device = device
         self.window = model.window
+        self.offsets = model.card.frames
+        self.aligned = isinstance(model.network, Posed)
         self.lanes = Lanes(device)
         self._dtype = dtype if dtype in model.dtypes else torch.float32
         if dtype == torch.int8:
@@ -86,26 +88,32 @@ class Restorer:
         else:
             self._network = model.network.to(device, self._dtype).to(memory_format=model.layout)
         # Networks of other projects wait for the device inside.
-        self._graphs = Graphs(self._one) if self.lanes.cuda and model.ours else None
+        self._graphs = Graphs(self._whole) if self.lanes.cuda and model.ours else None
         self._shares = model.ours and not self.lanes.cuda
         self._portions = Portions(release=self.release)
 
-    def added(self, clips: Tensor) -> Tensor:
+    def added(self, clips: Tensor, to_unit: Tensor | None = None) -> Tensor:
         """What the network adds to the plain enlargement: `(B, T, 3, h, w)` in 0..1 -> `(B, 3, 4h, 4w)` float32.
 
+        `to_unit (B, 2, 3)`, from crops to the template's unit square, is for networks that align faces themselves.
         Exactly zero for a network that returns its plain enlargement. Where the device's memory is too small the
         batch is halved, down to one clip, and stays so; then DeviceError. On CUDA the host does not wait.
         """
-        run = self._graphs or self._one
         with torch.inference_mode():
-            parts = self._portions.run(len(clips), lambda part: run(clips[part]))
+            parts = self._portions.run(
+                len(clips), lambda part: self._one(clips[part], None if to_unit is None else to_unit[part])
+            )
             return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _one(self, clips: Tensor) -> Tensor:
-        return shared_out(self._whole, clips) if self._shares else self._whole(clips)
+    def _one(self, clips: Tensor, to_unit: Tensor | None = None) -> Tensor:
+        if self._graphs is not None:
+            return self._graphs(clips)
+        if self._shares:
+            return shared_out(self._whole, clips)
+        return self._whole(clips, to_unit)
 
-    def _whole(self, clips: Tensor) -> Tensor:
-        return added(self._network, clips.to(self._dtype)).float()
+    def _whole(self, clips: Tensor, to_unit: Tensor | None = None) -> Tensor:
+        return added(self._network, clips.to(self._dtype), to_unit).float()
 
     def release(self) -> None:
         """Give the memory of recorded graphs back."""

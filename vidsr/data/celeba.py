@@ -14,7 +14,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidsr.align import inverse
 from vidsr.data.sets import Lazy
 from vidsr.data.stills import SUFFIXES, Images, Skipped, picture_size, read_picture, resized, side_for
 from vidsr.errors import InputError
@@ -124,7 +123,7 @@ def _face(path: Path | None, matrix: Floats) -> Face:
     if path is None:
         raise InputError("named in the list, but not there")
     width, height = picture_size(path)
-    corners = inverse(matrix.astype(np.float64)) @ CORNERS
+    corners = cv2.invertAffineTransform(matrix.astype(np.float64)) @ CORNERS
     across = 1 / float(np.hypot(*matrix[:, 0]))
     beyond = max(-corners.min(), corners[0].max() - width, corners[1].max() - height)
     if beyond > OUTSIDE * across:
