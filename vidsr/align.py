@@ -114,8 +114,8 @@ class Itinerary:
     """The places of one track's crops in all of its frames.
 
     Sides are multiples of CROP_STEP that cover the mask and a margin, the same for some frames on end; corners lie on
-    whole chroma samples, inside the frame where it is large enough. For networks that align the face themselves the crop
-    holds the template's whole square, and is not turned.
+    whole chroma samples, inside the frame where it is large enough. For networks that align the face themselves the
+    crop holds the template's whole square, and is not turned.
     """
 
     def __init__(
@@ -208,7 +208,7 @@ def _chroma(plane: Samples, place: Place, planes: Planes) -> Floats:
         plane, place.x // kx - margin, place.y // ky - margin, side // kx + 2 * margin, side // ky + 2 * margin
     ).astype(np.float32)
     if kx == ky == 1:
-        return part[margin:-margin, margin:-margin]
+        return np.asarray(part[margin:-margin, margin:-margin], np.float32)
     there = planes.chroma_from_luma()
     there[:, 2] += there[:, :2] @ [0.5, 0.5] - 0.5 + margin  # OpenCV counts from the centre of the first sample
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
@@ -257,8 +257,7 @@ def flow(here: NDArray[np.uint8], there: NDArray[np.uint8]) -> Floats:
 def warped(middle: Cut, other: Cut) -> Floats:
     """Another frame's crop of the face, `(side, side, 3)`, with each thing where the middle one shows it."""
     side = middle.place.side
-    there = flow(middle.luma8, other.luma8) + np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1)
+    here = np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).astype(np.float32)
+    across, down = np.moveaxis(here + flow(middle.luma8, other.luma8), -1, 0)
     mode = cv2.BORDER_REPLICATE
-    return np.asarray(
-        cv2.remap(other.rgb, there.astype(np.float32), None, cv2.INTER_CUBIC, borderMode=mode), np.float32
-    )  # type: ignore[call-overload]
+    return np.asarray(cv2.remap(other.rgb, across, down, cv2.INTER_CUBIC, borderMode=mode), np.float32)

@@ -54,8 +54,8 @@ def outlines(to_unit: Tensor, side: int, fine: int) -> Tensor:
     `to_unit (N, 2, 3)` map pixels of crops to the unit square of the template.
     """
     axis = (torch.arange(side * fine, device=to_unit.device) + 0.5) / fine
-    u, v = (to_unit[:, row, 0, None, None] * axis + (to_unit[:, row, 1, None] * axis + to_unit[:, row, 2, None])[..., None]
-            for row in (0, 1))  # fmt: skip
+    rows = (to_unit[:, :, 1, None] * axis + to_unit[:, :, 2, None])[..., None]
+    u, v = torch.unbind(to_unit[:, :, 0, None, None] * axis + rows, 1)
     distance = torch.hypot((u - CENTRE[0]) / RADII[0], (v - CENTRE[1]) / RADII[1])
     ramp = ((1 - distance) / SOFT).clamp_(0, 1)
     return ramp * ramp * (3 - 2 * ramp)
@@ -110,14 +110,13 @@ def shown(added: Tensor, inside: Tensor, fine: int = SCALE) -> Tensor:
 def at_chroma(picture: Tensor, planes: Planes) -> Tensor:
     """Means of `(N, C, h, w)` on the luma's grid where the chroma's samples lie: `(N, C, h / ky, w / kx)`."""
     kx, ky = planes.step
-    rows = picture.reshape(*picture.shape[:2], picture.shape[2] // ky, ky, picture.shape[3]).mean(3)
-    if kx == 1:
-        return rows
-    if not planes.chroma_left:
-        return rows.unflatten(3, (-1, kx)).mean(4)
-    # Around the first of kx columns there is no middle of kx others: the mean of the two boxes nearest to it.
-    padded = F.pad(rows, (kx // 2, 0))
-    return (padded[..., : rows.shape[3]] + padded[..., 1 : rows.shape[3] + 1]).unflatten(3, (-1, kx)).mean(4) / 2
+    (n, c), (h, w) = picture.shape[:2], picture.shape[2:]
+    rows = picture.reshape(n, c, h // ky, ky, w).mean(3)
+    if kx > 1 and planes.chroma_left:
+        # Around the first of kx columns there is no middle of kx others: the mean of the two boxes nearest to it.
+        padded = F.pad(rows, (kx // 2, 0))
+        rows = (padded[..., :w] + padded[..., 1 : w + 1]) / 2
+    return rows.reshape(n, c, h // ky, w // kx, kx).mean(4)
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,7 @@ def differences(pictures: Tensor, faces: Sequence[Restored], planes: Planes, lan
 
 
 def patches(place: Place, luma: Floats, chroma: Floats, frame: Frame, planes: Planes) -> Patches:
-    """What one face adds to a frame, `luma (2, h, w)` and `chroma (3, h, w)` of `differences`, as far as it lies in it."""
+    """What one face adds to a frame, as far as it lies in it: `luma (2, h, w)`, `chroma (3, h, w)` of `differences`."""
     (kx, ky), scale = planes.step, planes.scale
     x, y = place.x * scale, place.y * scale
     height, width = (length * scale for length in frame.luma.shape)
@@ -162,7 +161,8 @@ def patches(place: Place, luma: Floats, chroma: Floats, frame: Frame, planes: Pl
 def _patch(found: Floats, x: int, y: int, shape: tuple[int, int]) -> Patch:
     whole = Box(x, y, x + found.shape[2], y + found.shape[1])
     box = whole.intersection(Box(0, 0, shape[1], shape[0]))
-    part = found[(slice(None), *box.within(whole))]
+    rows, columns = box.within(whole)
+    part = found[:, rows, columns]
     return Patch(box, part[:-1], part[-1])
 
 
