@@ -1,0 +1,130 @@
+"""The network alone on the film's own pixels: what is to be had if nothing on the way to it and back loses anything.
+
+A window of whole pixels covers the face; its neighbours are cut along the face's path, by whole pixels. Luma is read as
+decoded, chroma enlarged once from its site. What the network adds lies on the film's grid times 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vidsr.color import Color, rgb_from, yuv_difference
+from vidsr.evaluate.scene import Picture, Poor, Scene
+from vidsr.frame import Floats, Frame
+from vidsr.network import SCALE, added, enlarge
+from vidsr.template import to_square
+
+MULTIPLE, AROUND = 16, 8
+"""Pixels: of the window's side, and at least around the face."""
+TO_CHROMA = np.array([[0.5, 0, 0], [0, 0.5, -0.25]])
+"""From luma's pixels to samples of 4:2:0 that lie left of the middle, centres at whole numbers."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A poor film as the network sees it, `rgb (n, 3, h, w)` in 0..1, beside its decoded luma `(n, 1, h, w)`."""
+
+    rgb: Tensor
+    luma: Tensor
+    color: Color
+
+
+def grid(film: Poor) -> Grid:
+    """All frames of a poor film in 4:2:0."""
+    color = Color(film.film.matrix, film.film.full_range, film.film.pixels.depth)
+    samples = torch.from_numpy(np.stack([_samples(frame) for frame in film.frames]))
+    return Grid(rgb_from(samples, color), samples[:, :1], color)
+
+
+def _samples(frame: Frame) -> Floats:
+    """Y, U and V `(3, h, w)` on luma's grid."""
+    height, width = frame.luma.shape
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    chroma = [
+        cv2.warpAffine(
+            plane.astype(np.float32), TO_CHROMA, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+        for plane in frame.chroma
+    ]
+    return np.stack([frame.luma, *chroma]).astype(np.float32)
+
+
+def plain(at: Scene, there: Grid) -> list[Picture]:
+    """The measured frames enlarged by bicubic, which gains are counted from; at scale 1 as decoded."""
+    return [_picture(*_enlarged(at, there, index)) for index in range(*at.span)]
+
+
+def alone(at: Scene, there: Grid, network: nn.Module) -> list[Picture]:
+    """The measured frames with what the network adds in a window around the face, and nothing else done to it."""
+    side, corners = windows(at)
+    found = []
+    with torch.inference_mode():
+        for index in range(*at.span):
+            luma, rgb = _enlarged(at, there, index)
+            new = _added(there, network, index, [(corners[_number(at, n)], side) for n in _near(network, index)])
+            new = new if at.scale == SCALE else F.avg_pool2d(new, SCALE // at.scale)
+            x, y = (place * at.scale for place in corners[_number(at, index)])
+            _add(luma[None], yuv_difference(new, there.color)[0, :1], x, y)
+            _add(rgb, new[0], x, y)
+            found.append(_picture(luma, rgb))
+    return found
+
+
+def _enlarged(at: Scene, there: Grid, index: int) -> tuple[Tensor, Tensor]:
+    luma, rgb = there.luma[index][None], there.rgb[index][None]
+    return (luma[0, 0].clone(), rgb[0].clone()) if at.scale == 1 else (enlarge(luma)[0, 0], enlarge(rgb)[0])
+
+
+def _near(network: nn.Module, index: int) -> range:
+    """The frames of the network's window around a frame."""
+    assert isinstance(network.window, int)
+    return range(index - network.window // 2, index + network.window // 2 + 1)
+
+
+def _added(there: Grid, network: nn.Module, index: int, cuts: Sequence[tuple[tuple[int, int], int]]) -> Tensor:
+    near = [min(max(n, 0), len(there.rgb) - 1) for n in _near(network, index)]
+    clip = torch.stack([_cut(there.rgb[n], *cut) for n, cut in zip(near, cuts, strict=True)])
+    return added(network, clip[None])
+
+
+def _number(at: Scene, index: int) -> int:
+    return min(max(index - at.face.first, 0), len(at.face) - 1)
+
+
+def windows(at: Scene) -> tuple[int, Sequence[tuple[int, int]]]:
+    """The side of the face's window, and its corner x y in each frame of the face, pixels of the poor film."""
+    centre, _, _ = to_square(at.face.matrices)
+    middle = np.stack([centre.real, centre.imag], axis=1)
+    boxes = at.face.boxes[at.places]
+    reach = max(np.abs(boxes[:, i : i + 2] - middle[at.places]).max() for i in (0, 2))
+    side = int(np.ceil(2 * (reach / at.scale + AROUND) / MULTIPLE)) * MULTIPLE
+    corners = np.rint(middle / at.scale - side / 2).astype(int)
+    return side, [(int(x), int(y)) for x, y in corners]
+
+
+def _cut(rgb: Tensor, corner: tuple[int, int], side: int) -> Tensor:
+    """A window of a picture; where it has left it, what is nearest stands for it."""
+    (x, y), (height, width) = corner, rgb.shape[-2:]
+    rows, columns = torch.arange(y, y + side).clamp(0, height - 1), torch.arange(x, x + side).clamp(0, width - 1)
+    return rgb[:, rows][:, :, columns]
+
+
+def _add(picture: Tensor, difference: Tensor, x: int, y: int) -> None:
+    """Add `(C, s, t)` to the part of `(C, h, w)` whose corner is at x y; what lies outside is dropped."""
+    height, width = picture.shape[-2:]
+    rows, columns = difference.shape[-2:]
+    top, left = max(0, y), max(0, x)
+    bottom, right = min(height, y + rows), min(width, x + columns)
+    picture[:, top:bottom, left:right] += difference[:, top - y : bottom - y, left - x : right - x]
+
+
+def _picture(luma: Tensor, rgb: Tensor) -> Picture:
+    whole = (rgb.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0)
+    return Picture(luma.round().clamp(0, 255).numpy(), whole.numpy())
