@@ -124,8 +124,11 @@ class Judge:
         self._at = at
         self._judges = judges
         self._motion = with_motion
-        looks = np.linspace(0, len(at.truths) - 1, min(LOOKS, len(at.truths))).round().astype(int)
-        self._looks = sorted({int(n) for n in looks})
+        looks = {round(n) for n in np.linspace(0, len(at.truths) - 1, LOOKS)}
+        self._persons = {
+            n: [_person(one, at.truths[n].rgb, at.landmarks(n)) for one in (judges.identity, judges.distance)]
+            for n in sorted(looks)
+        }
         self._flicker = motion.flicker(aligned(at, at.truths)) if with_motion else 1.0
         self._jitter = motion.jitter(motion.landmarks(self._regions(at.truths))) if with_motion else 1.0
 
@@ -136,18 +139,17 @@ class Judge:
         return _row((at.name, coding, model, way), found | (self._movement(made) if self._motion else {}))
 
     def _likeness(self, made: Sequence[Picture]) -> dict[str, float]:
-        """By the measures that need weights, and for the frames that are looked at."""
-        found: dict[str, list[float]] = {}
-        for n in self._looks:
-            a, b, points = made[n].rgb, self._at.truths[n].rgb, self._at.face.landmarks[self._at.places[n]]
-            box = self._at.boxes[n]
-            if (lpips := self._judges.lpips) is not None:
-                found.setdefault("lpips", []).append(lpips(a[box], b[box]))
-            if (identity := self._judges.identity) is not None:
-                pair = [_warped(picture, _for_recogniser(points), metrics.FACE) for picture in (a, b)]
-                found.setdefault("identity", []).append(identity(pair[0], pair[1]))
-            if (distance := self._judges.distance) is not None:
-                found.setdefault("distance", []).append(distance(_chip(a, points), _chip(b, points)))
+        """By the measures that need weights, over the frames that are looked at."""
+        judges, found = self._judges, dict[str, list[float]]()
+        for n, (identity, distance) in self._persons.items():
+            a, box, points = made[n].rgb, self._at.boxes[n], self._at.landmarks(n)
+            if judges.lpips is not None:
+                found.setdefault("lpips", []).append(judges.lpips(a[box], self._at.truths[n].rgb[box]))
+            if judges.identity is not None:
+                found.setdefault("identity", []).append(float(_person(judges.identity, a, points) @ identity))
+            if judges.distance is not None:
+                apart = np.linalg.norm(_person(judges.distance, a, points) - distance)
+                found.setdefault("distance", []).append(float(apart))
         return {name: float(np.mean(values)) for name, values in found.items()}
 
     def _movement(self, made: Sequence[Picture]) -> dict[str, float]:
@@ -160,6 +162,15 @@ class Judge:
 
     def _regions(self, made: Sequence[Picture]) -> list[Images]:
         return [np.ascontiguousarray(picture.rgb[self._at.region]) for picture in made]
+
+
+def _person(judge: metrics.Identity | metrics.Distance | None, picture: Images, landmarks: Floats) -> metrics.Numbers:
+    """What a recogniser makes of a face; nothing where there is none."""
+    if judge is None:
+        return np.empty(0)
+    if isinstance(judge, metrics.Identity):
+        return judge.embed(_warped(picture, _for_recogniser(landmarks), metrics.FACE))
+    return judge.embed(_chip(picture, landmarks))
 
 
 def aligned(at: Scene, made: Sequence[Picture]) -> list[NDArray[np.float64]]:

@@ -1,12 +1,14 @@
 """The network alone on the film's own pixels: what is to be had if nothing on the way to it and back loses anything.
 
-A window of whole pixels covers the face; its neighbours are cut along the face's path, by whole pixels. Luma is read as
-decoded, chroma enlarged once from its site. What the network adds lies on the film's grid times 4.
+A window of whole pixels covers the face; neighbouring frames are cut at the same place. Luma is read as decoded, chroma
+enlarged once from its site. What the network adds lies on the film's grid times 4.
+
+Cutting neighbours along the face's path, by whole pixels, gains less with the models of today: on eight clips in H.264
++1.20, +0.71 and +0.37 dB over bicubic at crf 1, 18 and 28, not +1.25, +0.74 and +0.37.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -19,7 +21,6 @@ from vidsr.color import Color, rgb_from, yuv_difference
 from vidsr.evaluate.scene import Picture, Poor, Scene
 from vidsr.frame import Floats, Frame
 from vidsr.network import SCALE, added, enlarge
-from vidsr.template import to_square
 
 MULTIPLE, AROUND = 16, 8
 """Pixels: of the window's side, and at least around the face."""
@@ -66,11 +67,11 @@ def alone(at: Scene, there: Grid, network: nn.Module) -> list[Picture]:
     side, corners = windows(at)
     found = []
     with torch.inference_mode():
-        for index in range(*at.span):
+        for index, corner in zip(range(*at.span), corners, strict=True):
             luma, rgb = _enlarged(at, there, index)
-            new = _added(there, network, index, [(corners[_number(at, n)], side) for n in _near(network, index)])
+            new = added(network, _clip(there, network, index, corner, side))
             new = new if at.scale == SCALE else F.avg_pool2d(new, SCALE // at.scale)
-            x, y = (place * at.scale for place in corners[_number(at, index)])
+            x, y = (place * at.scale for place in corner)
             _add(luma[None], yuv_difference(new, there.color)[0, :1], x, y)
             _add(rgb, new[0], x, y)
             found.append(_picture(luma, rgb))
@@ -82,38 +83,23 @@ def _enlarged(at: Scene, there: Grid, index: int) -> tuple[Tensor, Tensor]:
     return (luma[0, 0].clone(), rgb[0].clone()) if at.scale == 1 else (enlarge(luma)[0, 0], enlarge(rgb)[0])
 
 
-def _near(network: nn.Module, index: int) -> range:
-    """The frames of the network's window around a frame."""
-    assert isinstance(network.window, int)
-    return range(index - network.window // 2, index + network.window // 2 + 1)
-
-
-def _added(there: Grid, network: nn.Module, index: int, cuts: Sequence[tuple[tuple[int, int], int]]) -> Tensor:
-    near = [min(max(n, 0), len(there.rgb) - 1) for n in _near(network, index)]
-    clip = torch.stack([_cut(there.rgb[n], *cut) for n, cut in zip(near, cuts, strict=True)])
-    return added(network, clip[None])
-
-
-def _number(at: Scene, index: int) -> int:
-    return min(max(index - at.face.first, 0), len(at.face) - 1)
-
-
-def windows(at: Scene) -> tuple[int, Sequence[tuple[int, int]]]:
-    """The side of the face's window, and its corner x y in each frame of the face, pixels of the poor film."""
-    centre, _, _ = to_square(at.face.matrices)
-    middle = np.stack([centre.real, centre.imag], axis=1)
-    boxes = at.face.boxes[at.places]
-    reach = max(np.abs(boxes[:, i : i + 2] - middle[at.places]).max() for i in (0, 2))
-    side = int(np.ceil(2 * (reach / at.scale + AROUND) / MULTIPLE)) * MULTIPLE
-    corners = np.rint(middle / at.scale - side / 2).astype(int)
+def windows(at: Scene) -> tuple[int, list[tuple[int, int]]]:
+    """The side of the face's window, and its corner x y in each measured frame, pixels of the poor film."""
+    boxes = at.face.boxes[at.places].astype(np.float64) / at.scale
+    longest = float((boxes[:, 2:] - boxes[:, :2]).max())
+    side = int(np.ceil((longest + 2 * AROUND) / MULTIPLE)) * MULTIPLE
+    corners = np.rint((boxes[:, :2] + boxes[:, 2:] - side) / 2).astype(int)
     return side, [(int(x), int(y)) for x, y in corners]
 
 
-def _cut(rgb: Tensor, corner: tuple[int, int], side: int) -> Tensor:
-    """A window of a picture; where it has left it, what is nearest stands for it."""
-    (x, y), (height, width) = corner, rgb.shape[-2:]
+def _clip(there: Grid, network: nn.Module, index: int, corner: tuple[int, int], side: int) -> Tensor:
+    """The network's window of frames at one place `(1, T, 3, side, side)`; beyond an edge, what is nearest stands."""
+    (x, y), (height, width) = corner, there.rgb.shape[-2:]
+    assert isinstance(network.window, int)
+    near = torch.arange(network.window) - network.window // 2 + index
     rows, columns = torch.arange(y, y + side).clamp(0, height - 1), torch.arange(x, x + side).clamp(0, width - 1)
-    return rgb[:, rows][:, :, columns]
+    frames = there.rgb[near.clamp(0, len(there.rgb) - 1)]
+    return frames[:, :, rows][:, :, :, columns][None]
 
 
 def _add(picture: Tensor, difference: Tensor, x: int, y: int) -> None:

@@ -69,6 +69,10 @@ class Scene:
         """The face's own numbers of the measured frames."""
         return [index - self.face.first for index in range(*self.span)]
 
+    def landmarks(self, n: int) -> Floats:
+        """Those of the face `(5, 2)` in the measured frame `n`, counted from 0."""
+        return np.asarray(self.face.landmarks[self.places[n]], np.float32)
+
     @cached_property
     def boxes(self) -> list[tuple[slice, slice]]:
         """Rows and columns of the face in each measured frame."""
