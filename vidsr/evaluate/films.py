@@ -86,8 +86,8 @@ def films(path: Path, models: Sequence[Model], judges: Judges, ruler: Ruler) -> 
         judge = Judge(at, judges, ruler.motion)
         for coding in codings(ruler):
             film = poor(at, coding, folder)
-            there = native.grid(film)
-            yield judge(film.coding, "bicubic", PLAIN, native.plain(at, there))
+            there = native.grid(at, film)
+            yield judge(film.coding, "bicubic", PLAIN, native.plain(there))
             for model in models:
                 yield judge(film.coding, model.name, PIPELINE, pipeline(at, film, model, folder))
                 if model.name == "plain":

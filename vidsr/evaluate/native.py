@@ -30,18 +30,24 @@ TO_CHROMA = np.array([[0.5, 0, 0], [0, 0.5, -0.25]])
 
 @dataclass(frozen=True)
 class Grid:
-    """A poor film as the network sees it, `rgb (n, 3, h, w)` in 0..1, beside its decoded luma `(n, 1, h, w)`."""
+    """A poor film as the network sees it, `rgb (n, 3, h, w)` in 0..1, and the plain enlargement of its measured frames,
+    `luma (m, H, W)` in samples and `large (m, 3, H, W)` in 0..1; at scale 1 these are the frames as decoded."""
 
     rgb: Tensor
     luma: Tensor
+    large: Tensor
     color: Color
 
 
-def grid(film: Poor) -> Grid:
-    """All frames of a poor film in 4:2:0."""
+def grid(at: Scene, film: Poor) -> Grid:
+    """The frames of a scene's poor film, which is in 4:2:0."""
     color = Color(film.film.matrix, film.film.full_range, film.film.pixels.depth)
     samples = torch.from_numpy(np.stack([_samples(frame) for frame in film.frames]))
-    return Grid(rgb_from(samples, color), samples[:, :1], color)
+    rgb, measured = rgb_from(samples, color), slice(*at.span)
+    luma, large = samples[measured, :1], rgb[measured]
+    if at.scale != 1:
+        luma, large = enlarge(luma), enlarge(large)
+    return Grid(rgb, luma[:, 0], large, color)
 
 
 def _samples(frame: Frame) -> Floats:
@@ -57,9 +63,9 @@ def _samples(frame: Frame) -> Floats:
     return np.stack([frame.luma, *chroma]).astype(np.float32)
 
 
-def plain(at: Scene, there: Grid) -> list[Picture]:
-    """The measured frames enlarged by bicubic, which gains are counted from; at scale 1 as decoded."""
-    return [_picture(*_enlarged(at, there, index)) for index in range(*at.span)]
+def plain(there: Grid) -> list[Picture]:
+    """The measured frames enlarged by bicubic, which gains are counted from."""
+    return [_picture(*pair) for pair in zip(there.luma, there.large, strict=True)]
 
 
 def alone(at: Scene, there: Grid, network: nn.Module) -> list[Picture]:
@@ -67,20 +73,15 @@ def alone(at: Scene, there: Grid, network: nn.Module) -> list[Picture]:
     side, corners = windows(at)
     found = []
     with torch.inference_mode():
-        for index, corner in zip(range(*at.span), corners, strict=True):
-            luma, rgb = _enlarged(at, there, index)
+        for n, (corner, index) in enumerate(zip(corners, range(*at.span), strict=True)):
             new = added(network, _clip(there, network, index, corner, side))
             new = new if at.scale == SCALE else F.avg_pool2d(new, SCALE // at.scale)
+            luma, large = there.luma[n].clone(), there.large[n].clone()
             x, y = (place * at.scale for place in corner)
             _add(luma[None], yuv_difference(new, there.color)[0, :1], x, y)
-            _add(rgb, new[0], x, y)
-            found.append(_picture(luma, rgb))
+            _add(large, new[0], x, y)
+            found.append(_picture(luma, large))
     return found
-
-
-def _enlarged(at: Scene, there: Grid, index: int) -> tuple[Tensor, Tensor]:
-    luma, rgb = there.luma[index][None], there.rgb[index][None]
-    return (luma[0, 0].clone(), rgb[0].clone()) if at.scale == 1 else (enlarge(luma)[0, 0], enlarge(rgb)[0])
 
 
 def windows(at: Scene) -> tuple[int, list[tuple[int, int]]]:
