@@ -147,9 +147,9 @@ def test_what_the_network_adds_lies_on_the_films_pixels_times_four(pan: Path, tm
     side, corners = native.windows(at)
     (x, y), decoded = corners[0], film.frames[at.span[0]].luma
     assert side % 16 == 0 and min(x, y) > 0 and x + side < decoded.shape[1] and y + side < decoded.shape[0]
-    wanted = np.kron(decoded, np.ones((4, 4)))[4 * y : 4 * (y + side), 4 * x : 4 * (x + side)]
-    shown = found[0].luma[4 * y : 4 * (y + side), 4 * x : 4 * (x + side)]
-    assert np.abs(shown - wanted).max() <= 1
+    inside = slice(4 * y + 8, 4 * (y + side) - 8), slice(4 * x + 8, 4 * (x + side) - 8)  # bicubic reaches 2 pixels
+    apart = np.abs(found[0].luma - np.kron(decoded, np.ones((4, 4))))[inside]
+    assert (apart <= 1).mean() > 0.99  # but where the samples are blacker than black
     rows, columns = at.boxes[0]
     assert 4 * x < columns.start and columns.stop < 4 * (x + side)
     assert 4 * y < rows.start and rows.stop < 4 * (y + side)

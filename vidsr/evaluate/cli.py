@@ -175,6 +175,8 @@ def _film_models(names: Sequence[str], fidelities: Sequence[float]) -> list[Mode
     ends = {*weights.shipped(), *shelf.added()}
     wanted: list[tuple[str, float | None]] = []
     for name in names or ([config.Render.model] if fidelities else _names()):
+        if name == "plain":
+            continue
         mixes = fidelities and any(f"{name}_{stage}" in ends for stage in config.STAGES)
         wanted += [(name, one) for one in fidelities] if mixes else [(name, None)]
     found = [weights.open_model(name, fidelity) for name, fidelity in wanted]

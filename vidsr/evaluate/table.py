@@ -70,7 +70,7 @@ def summary(rows: Sequence[Row]) -> list[str]:
 def _told(label: str, layout: str, values: Sequence[float]) -> list[str]:
     if not any(math.isfinite(value) for value in values):
         return []
-    return [f"{label:78}" + "".join(f"{value:>14{layout}}" for value in values)]
+    return [f"{label:78}" + "".join(f"{format(value, layout):>14}" for value in values)]
 
 
 def plain_rows(rows: Sequence[Row]) -> list[dict[str, str | float]]:
