@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from vidsr.evaluate.films import NETWORK, PIPELINE, PLAIN, Row, means
 
+LEAST = 0.01  # dB
 Cell = Callable[[Row, Row], float]
 """A number of a row, beside the plain enlargement's row."""
 
@@ -62,9 +63,14 @@ def summary(rows: Sequence[Row]) -> list[str]:
         for label, layout, cell in cells:
             found += _told(f"{model} {way}: {label}", layout, [cell(row, plain) for row, plain in same])
         if way == PIPELINE:
-            shares = [_gain(row, plain) / kept.get((model, row.coding), math.nan) for row, plain in same]
+            shares = [_share(_gain(row, plain), kept.get((model, row.coding), 0.0)) for row, plain in same]
             found += _told(f"{model} {way}: share of the network's gain", ".0%", shares)
     return found
+
+
+def _share(gain: float, of: float) -> float:
+    """NaN where there is nothing to have a share of."""
+    return gain / of if of > LEAST else math.nan
 
 
 def _told(label: str, layout: str, values: Sequence[float]) -> list[str]:
