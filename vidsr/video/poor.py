@@ -70,8 +70,14 @@ def reduced_copy(film: Film, output: Path, factor: float, multiple: int = MULTIP
 
 
 def coded_copy(film: Film, output: Path, coding: Coding) -> None:
-    """Write a film in 4:2:0 as `coding` says. Raises ToolError."""
-    _done([*_whole(film), *coding.words(film), "-pix_fmt", "yuv420p", local(output)])
+    """Write a film in 4:2:0 as `coding` says. Raises ToolError.
+
+    At a bit rate in two passes: in one, two films of 42 frames got 1.3 to 1.7 times what they should.
+    """
+    # The log's name is taken as it is, so it stands for no protocol.
+    passes = [[]] if coding.codec == "x264" else [["-pass", n, "-passlogfile", str(output.absolute())] for n in "12"]
+    for one in passes:
+        _done([*_whole(film), *coding.words(film), *one, "-pix_fmt", "yuv420p", local(output)])
 
 
 def poor_copy(film: Film, sharp: Path, poor: Path, frames: int, crf: int) -> None:
