@@ -108,6 +108,19 @@ class Preview:
 
 
 @dataclass(frozen=True)
+class Ruler:
+    """How `vidsr evaluate video` makes sharp clips poor, and what it looks at."""
+
+    crf: tuple[int, ...] = (1, 18, 23, 28, 33)  # of x264
+    codec: tuple[str, ...] = ("x264",)
+    bitrate: float | None = None  # kbit/s of mpeg2 at 720x576, of mpeg4 at 640x480; None: 3000 and 800
+    frames: int = 16  # measured, in the middle of each clip
+    scale: int = 4  # of the pipeline; at 1 the truth is the film before its codec
+    motion: bool = False  # measure flicker, jitter and warping too
+    alone: bool = False  # every model frame by frame as well
+
+
+@dataclass(frozen=True)
 class Train:
     """How a model is trained."""
 
