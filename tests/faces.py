@@ -66,9 +66,9 @@ def track_of(
     )  # fmt: skip
 
 
-def crop(frame: Frame, track: Track, planes: Planes, factor: int = 1) -> Cut:
+def crop(frame: Frame, track: Track, planes: Planes) -> Cut:
     """Cut the face of `track` out of `frame`."""
-    way = Itinerary(track, frame.luma.shape, planes, factor)
+    way = Itinerary(track, frame.luma.shape, planes)
     return cut(frame, track.id, way.place(frame.index, way.side(frame.index)), planes)
 
 

@@ -132,7 +132,7 @@ def test_a_head_that_turns_about_45_degrees_does_not_flip_to_and_fro() -> None:
 
 def test_a_reduced_crop_is_the_mean_of_whole_pixels() -> None:
     frame = frame_of(portrait())
-    found = crop(frame, track_of(1, FACE, 96.0), planes(), factor=2)
+    found = crop(frame, dataclasses.replace(track_of(1, FACE, 96.0), factor=2), planes())
     assert found.place.factor == 2 and found.place.side == crop_side(96.0, 2) == 64 and found.place.covered == 128
     x, y = found.place.x, found.place.y
     wanted = frame.luma[y : y + 128, x : x + 128].reshape(64, 2, 64, 2).mean((1, 3))
@@ -141,7 +141,7 @@ def test_a_reduced_crop_is_the_mean_of_whole_pixels() -> None:
 
 def test_the_template_is_found_in_the_crop() -> None:
     for factor in (1, 2):
-        found = crop(frame_of(portrait()), track_of(1, FACE, 96.0), planes(), factor)
+        found = crop(frame_of(portrait()), dataclasses.replace(track_of(1, FACE, 96.0), factor=factor), planes())
         middle = (np.array(FACE) - [found.place.x, found.place.y]) / factor
         assert found.to_unit @ np.append(middle, 1) == pytest.approx([0.5, 0.5], abs=1e-4)
 

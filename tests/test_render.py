@@ -99,7 +99,7 @@ def test_faces_are_as_fine_as_the_output_resolves() -> None:
 @pytest.mark.parametrize(("factor", "scale"), [(2, 1), (4, 1), (2, 2), (4, 2)])
 def test_soft_faces_are_restored_in_fewer_pixels_and_added_on_the_frames_grid(factor: int, scale: int) -> None:
     plain = lumas(enlarged(frame, planes(scale)) for frame in film())
-    some = dataclasses.replace(job(scale=scale), tracks=TRACKS[:1], factors={1: factor})
+    some = dataclasses.replace(job(scale=scale), tracks=[dataclasses.replace(TRACKS[0], factor=factor)])
     found = lumas(render(film(), 0, FRAMES, some))
     assert 4 < max(np.abs(a.astype(int) - b).max() for a, b in zip(found, plain, strict=True)) < 255
 

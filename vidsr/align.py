@@ -118,9 +118,8 @@ class Itinerary:
     crop holds the template's whole square, and is not turned.
     """
 
-    def __init__(
-        self, track: Track, shape: tuple[int, int], planes: Planes, factor: int = 1, aligned: bool = False
-    ) -> None:
+    def __init__(self, track: Track, shape: tuple[int, int], planes: Planes, aligned: bool = False) -> None:
+        factor = track.factor
         self._track, self._factor, self._shape, self._grid = track, factor, shape, planes.step
         squares, sides, angles = to_square(track.matrices)
         middle = np.array([CENTRE[0] - 0.5, CENTRE[1] - 0.5]) @ np.array([1, 1j])
@@ -188,7 +187,7 @@ class Cut:
         moved = self.place.to_unit.astype(np.float64).copy()
         moved[:, 2] += moved[:, :2] @ [self.place.x, self.place.y]
         moved[:, :2] *= self.place.factor
-        return moved.astype(np.float32)
+        return np.asarray(moved, np.float32)
 
 
 def _part(plane: Samples, x: int, y: int, width: int, height: int) -> Samples:

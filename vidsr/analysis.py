@@ -129,7 +129,7 @@ def _lines(analysis: Analysis) -> Iterator[str]:
         yield f"{json.dumps(key)}: {json.dumps(value)},\n"
     yield '"tracks": ['
     for place, track in enumerate(analysis.tracks):
-        yield f'{"," if place else ""}\n{{"id": {track.id}, "rows": ['
+        yield f'{"," if place else ""}\n{{"id": {track.id}, "factor": {track.factor}, "rows": ['
         for n in range(len(track)):
             yield f"{',' if n else ''}\n{_row(track, n)}"
         yield "\n]}"
@@ -207,6 +207,9 @@ def _shots(record: Record, frames: int) -> tuple[tuple[int, int], ...]:
 
 def _track(record: Record, shots: tuple[tuple[int, int], ...]) -> Track:
     number = record.whole("id", 0, 1 << 30)
+    factor = record.whole("factor", 1, 4) if record.has("factor") else 1
+    if factor == 3:
+        raise record.error("its factor is none of 1, 2 and 4")
     rows = record.numbers("rows", len(COLUMNS))
     frames = rows[:, 0].tolist()
     if any(after - before != 1 for before, after in pairwise(frames)):
@@ -228,6 +231,7 @@ def _track(record: Record, shots: tuple[tuple[int, int], ...]) -> Track:
         observed=rows[:, 1] == 1,
         matrices=single[:, MATRIX].reshape(-1, 2, 3),
         weight=single[:, 2],
+        factor=factor,
     )
 
 

@@ -19,7 +19,7 @@ from vidsr.device import Lanes
 from vidsr.enlarge import enlarged
 from vidsr.frame import Floats, Frame, Samples
 from vidsr.network import SCALE
-from vidsr.resize import around, bilinear, reduced
+from vidsr.resize import around, bicubic, bilinear, reduced
 from vidsr.template import CENTRE, RADII, SOFT
 
 TRUSTED, REFUSED = 5 / 255, 16 / 255
@@ -30,12 +30,14 @@ TRUSTED, REFUSED = 5 / 255, 16 / 255
 class Restored:
     """A crop with what the network adds to its plain enlargement, `added (3, fh, fw)`, and the share to show, 0..1.
 
-    `f` is 4, or less where that was averaged down to what the output resolves (see `fineness`).
+    `f` is 4, or less where that was averaged down to what the output resolves (see `fineness`). `settled (3, h, w)`
+    is what averaging over time does to the crop itself.
     """
 
     cut: Cut
     added: Tensor
     weight: float
+    settled: Tensor | None = None
 
     @property
     def fine(self) -> int:
@@ -92,17 +94,20 @@ def without_shift(added: Tensor) -> Tensor:
     return added - _smooth(_low(reduced(added, SCALE)))
 
 
-def shown(added: Tensor, inside: Tensor, fine: int = SCALE) -> Tensor:
+def shown(added: Tensor, inside: Tensor, fine: int = SCALE, settled: Tensor | None = None) -> Tensor:
     """What of `added (N, 3, fine h, fine w)` a film shows, and how far: `(N, 4, fine h, fine w)`.
 
     `inside` are the outlines. The last channel is the mask, of outline and agreement; the others are what is left of
-    `added` under it.
+    `added` under it, with `settled` as it is. Agreement is asked of all that is shown.
     """
     small = reduced(added, fine)
-    found = _smooth(torch.cat([_low(small), _agreement(small)], 1), fine)
+    all_ = small if settled is None else small + settled
+    found = _smooth(torch.cat([_low(small), _agreement(all_)], 1), fine)
     rest, mask = found[:, :3], found[:, 3:]
     mask.mul_(inside[:, None])
     torch.sub(added, rest, out=rest)
+    if settled is not None:
+        rest.add_(bicubic(settled, fine))
     rest.mul_(mask)
     return found
 

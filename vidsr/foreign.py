@@ -159,7 +159,7 @@ def _affine(scale: float, shift: float, device: torch.device) -> Tensor:
 
 
 def _looked_up(source: Tensor, there: Tensor, side: int, outside: str) -> Tensor:
-    """`source (1, 3, h, w)` looked up by bicubic, `(1, 3, side, side)`; `there (2, 3)` maps its -1..1 to the source's."""
+    """`source (1, 3, h, w)` by bicubic at `(1, 3, side, side)`; `there (2, 3)` maps its -1..1 to the source's."""
     grid = F.affine_grid(there[None].float(), [1, 3, side, side], align_corners=False)
     found = F.grid_sample(source.float(), grid, mode="bicubic", padding_mode=outside, align_corners=False)
     return found.to(source.dtype)

@@ -118,7 +118,8 @@ class Track:
     the unit square of the crop template (0..1 in x and y; FFHQ's alignment), so that multiplying its rows by the
     crop's side gives pixels. `boxes (n, 4)`; `score (n,)`; `observed (n,)` is False where the face was bridged, not
     seen; `weight (n,)` in 0..1 is how much of the effect is shown: it fades where the track begins and ends inside a
-    shot, and where the face is hidden for a while.
+    shot, and where the face is hidden for a while. `factor`, 1, 2 or 4, is by how much the frame can be reduced there
+    without loss of detail (see `detail`).
     """
 
     id: int
@@ -129,6 +130,7 @@ class Track:
     observed: NDArray[np.bool_]
     matrices: Floats
     weight: Floats
+    factor: int = 1
 
     def __post_init__(self) -> None:
         n = len(self.landmarks)

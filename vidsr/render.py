@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, repeat
 from typing import TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from vidsr.network import SCALE
 from vidsr.resize import reduced
 from vidsr.stream import in_batches
 from vidsr.tally import JUDGED, Verdict
+from vidsr.temporal import DISTANCES, REACH, averaged
 from vidsr.upscale import Restorer
 from vidsr.verdict import verdicts
 
@@ -34,20 +36,24 @@ Tell = Callable[[int, int, Verdict], None]
 class Job:
     """What every range of one film shares: where samples lie, who is restored, by what, in batches of how many.
 
-    `factors` are, by track, how many pixels of the frame one of a crop is the mean of, along a side; 1 where nothing is
-    said.
+    `denoise` averages faces over time.
     """
 
     planes: Planes
     tracks: Sequence[Track]
     restorer: Restorer
     batch: int
-    factors: Mapping[int, int] = field(default_factory=dict)
+    denoise: bool = False
+
+    @property
+    def reach(self) -> int:
+        """Frames to either side with whose faces a face is averaged."""
+        return REACH if self.denoise else 0
 
     @property
     def halo(self) -> int:
         """Frames that a range needs on either side."""
-        return max(map(abs, self.restorer.offsets))
+        return self.reach + max(map(abs, self.restorer.offsets))
 
 
 @dataclass(frozen=True)
@@ -121,8 +127,8 @@ class _Windows:
     def _itinerary(self, track: Track) -> Itinerary:
         if track.id not in self._itineraries:
             shape = next(iter(self._frames.values())).luma.shape
-            factor, aligned = self._job.factors.get(track.id, 1), self._job.restorer.aligned
-            self._itineraries[track.id] = Itinerary(track, shape, self._job.planes, factor, aligned)
+            aligned = self._job.restorer.aligned
+            self._itineraries[track.id] = Itinerary(track, shape, self._job.planes, aligned)
         return self._itineraries[track.id]
 
     def _cut(self, track: Track, index: int, side: int) -> Cut:
@@ -140,7 +146,7 @@ class _Windows:
 
 def _with_windows(frames: Iterable[Frame], wanted: range, job: Job) -> Iterator[_Waiting]:
     """Each wanted frame with its faces; `frames` begin and end up to a halo outside of what is wanted."""
-    windows, half = _Windows(job), job.halo
+    windows, half = _Windows(job), job.halo - job.reach
     ahead: deque[Frame] = deque()
 
     def ready(frame: Frame) -> Iterator[_Waiting]:
@@ -193,6 +199,29 @@ def _drawn(group: Sequence[_Waiting], job: Job) -> Iterator[_Drawn]:
         yield _Drawn(waiting.frame, done.get(waiting.frame.index, []))
 
 
+def _denoised(frames: Iterable[_Drawn], distance: int) -> Iterator[_Drawn]:
+    """Each face averaged with itself `distance` frames before and after, as far as the stream has them."""
+    held: deque[_Drawn] = deque(maxlen=2 * distance + 1)
+    for drawn in chain(frames, repeat(None, distance)):
+        held.append(drawn or _Drawn(replace(held[-1].frame, index=held[-1].frame.index + 1), []))
+        middle = held[-1 - distance] if len(held) > distance else None
+        if middle is not None:
+            near = [one for one in (held[0], held[-1]) if abs(one.frame.index - middle.frame.index) == distance]
+            yield _Drawn(middle.frame, [_averaged(face, near) for face in middle.faces])
+
+
+def _averaged(face: Restored, near: Sequence[_Drawn]) -> Restored:
+    """A face averaged with those of its track that have its size."""
+    others = [
+        other
+        for drawn in near
+        for other in drawn.faces
+        if other.cut.track == face.cut.track and other.added.shape == face.added.shape
+    ]
+    with torch.inference_mode(), one_thread():
+        return averaged(face, others) if others else face
+
+
 @dataclass(frozen=True)
 class _Spread:
     """Some faces on the device: what they add to their frames, and the verdicts `(M, 3)` on the judged among them."""
@@ -239,7 +268,9 @@ def _spread(faces: Sequence[Restored], planes: Planes, lanes: Lanes) -> _Spread:
     )
     fine = faces[0].fine
     inside = outlines(to_unit, faces[0].cut.place.side, fine)
-    pictures = shown(torch.stack([face.added for face in faces]), inside, fine)
+    settled = [face.settled for face in faces if face.settled is not None]
+    added = torch.stack([face.added for face in faces])
+    pictures = shown(added, inside, fine, torch.stack(settled) if settled else None)
     luma, chroma = differences(pictures, faces, planes, lanes)
     if not judged:
         return _Spread(faces, luma, chroma, pictures.new_empty(0, 3))
@@ -252,10 +283,15 @@ def _sent(group: Sequence[_Drawn], job: Job) -> _Sent:
     portions = Portions(lanes.together, job.restorer.release)
     spread: list[_Spread] = []
     with torch.inference_mode(), one_thread():
-        keyed = (((face.cut.place.covered, face.added.shape), face) for one in group for face in one.faces)
+        keyed = ((_kind(face), face) for one in group for face in one.faces)
         for _, faces in in_batches(keyed, job.batch):
             spread += portions.run(len(faces), lambda part: _spread(faces[part], job.planes, lanes))  # noqa: B023
         return _Sent(group, spread, lanes.fetch([tensor for one in spread for tensor in one.tensors]))
+
+
+def _kind(face: Restored) -> tuple[int, tuple[int, ...], bool]:
+    """What faces that are worked on together have in common."""
+    return face.cut.place.covered, tuple(face.added.shape), face.settled is None
 
 
 def _results(sent: _Sent, planes: Planes) -> Iterator[_Result]:
@@ -293,8 +329,12 @@ def render(frames: Iterable[Frame], first: int, stop: int, job: Job, tell: Tell 
     `JUDGED`th frame turned out.
     """
     lanes = job.restorer.lanes
-    waiting = _with_windows(frames, range(first, stop), job)
-    drawn = (one for group in _grouped(waiting, job.batch) for one in _drawn(group, job))
+    waiting = _with_windows(frames, range(first - job.reach, stop + job.reach), job)
+    drawn: Iterator[_Drawn] = (one for group in _grouped(waiting, job.batch) for one in _drawn(group, job))
+    if job.denoise:
+        for distance in DISTANCES:
+            drawn = _denoised(drawn, distance)
+        drawn = (one for one in drawn if first <= one.frame.index < stop)
     away: deque[_Sent] = deque()
     for group in _grouped(drawn, job.batch if lanes.together > 1 else 0):
         away.append(_sent(group, job))

@@ -1,8 +1,8 @@
 """Is there a seam where a restored face ends? The gradient across the mask's edge beside the plain enlargement's.
 
 Needs no truth, so any film will do. Around each shown face lie rings: the ellipse of `template.RADII`, shrunk and
-grown. The luma's step from one ring to the next, a pixel of the output, is measured in the restored frame and in the plain
-enlargement; what they differ by is what blending put there.
+grown. The luma's step from one ring to the next, a pixel of the output, is measured in the restored frame and in the
+plain enlargement; what they differ by is what blending put there.
 """
 
 from __future__ import annotations
