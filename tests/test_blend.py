@@ -161,3 +161,18 @@ def test_enlarging_keeps_the_place_of_chroma(left: bool) -> None:
     seen = after.rgb[:128, :128].reshape(64, 2, 64, 2, 3).mean((1, 3))
     off = np.abs(before.rgb[y : y + 64, x : x + 64] - seen)
     assert off.max() < 0.02 and off.mean() < 0.003
+
+
+def test_the_networks_own_enlargement_stands_in_for_the_frames() -> None:
+    """The bicubic enlargement that a network adds to, plus nothing, is what the frame shows in the face."""
+    from vidsr.blend import beyond_lanczos
+
+    frame = frame_of(portrait())
+    found = crop(frame, track_of(1, FACE, 96.0), planes())
+    rgb = torch.from_numpy(found.rgb).permute(2, 0, 1)[None]
+    shown = blend(frame, [Restored(found, beyond_lanczos(rgb, found.place)[0], 1.0)], planes(4)).luma
+    x, y = (4 * round(value) for value in FACE)
+    middle = slice(y - 80, y + 80), slice(x - 80, x + 80)
+    large = enlarge(torch.from_numpy(frame.luma.astype(np.float32))[None, None])[0, 0].numpy()
+    assert np.abs(shown[middle] - large[middle]).max() <= 1.5
+    assert np.abs(enlarged(frame, planes(4)).luma[middle] - large[middle]).max() > 3

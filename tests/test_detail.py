@@ -23,7 +23,8 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     folder, found = tmp_path_factory.mktemp("films"), {}
     for factor in (1, 2, 4):
         side = 512 // factor
-        small = f"scale={side}:{side}:flags=area,crop=iw-8:ih-8:4+4*sin(n/3):4+3*cos(n/4)"
+        soft = ",gblur=sigma=0.5" if factor > 1 else ""
+        small = f"scale={side}:{side}:flags=bicubic{soft},crop=iw-8:ih-8:4+4*sin(n/3):4+3*cos(n/4)"
         path = folder / f"{factor}.mp4"
         raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "512x512", "-r", "25", "-i", "-"]
         filters = f"loop=39:1:0,{small},scale=iw*{factor}:ih*{factor}:flags=bicubic,noise=alls=2:allf=t"

@@ -16,7 +16,7 @@ from torch import Tensor
 from vidsr.align import Box, Cut, Place, Planes
 from vidsr.color import yuv_difference
 from vidsr.device import Lanes
-from vidsr.enlarge import enlarged
+from vidsr.enlarge import enlarged, lanczos_matrix
 from vidsr.frame import Floats, Frame, Samples
 from vidsr.network import SCALE
 from vidsr.resize import around, bicubic, bilinear, reduced
@@ -48,6 +48,13 @@ class Restored:
 def fineness(place: Place, planes: Planes) -> int:
     """How many pixels, 4, 2 or 1, the output has for one of a crop's, along a side; no more than the network gives."""
     return min(SCALE, planes.scale * place.factor)
+
+
+def beyond_lanczos(rgb: Tensor, place: Place) -> Tensor:
+    """By how much the bicubic enlargement of crops `(N, 3, h, w)`, which a network adds to, is another than the Lanczos
+    one that their frame gets: `(N, 3, 4h, 4w)`; without it 0.2 dB are lost."""
+    matrix = torch.from_numpy(lanczos_matrix(place.side, SCALE)).to(rgb.device)
+    return bicubic(rgb) - matrix @ (rgb @ matrix.T)
 
 
 def outlines(to_unit: Tensor, side: int, fine: int) -> Tensor:

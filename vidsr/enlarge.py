@@ -53,6 +53,17 @@ def _enlarged(samples: Samples, scale: int, offset: float, peak: int) -> Samples
     return as_samples(large if peak in (255, 65535) else np.minimum(large, peak), peak)
 
 
+@lru_cache(maxsize=32)
+def lanczos_matrix(side: int, scale: int) -> Floats:
+    """The matrix `(scale * side, side)` that enlarges a column as a frame's luma is enlarged."""
+    found = np.zeros((scale * side, side), np.float32)
+    for phase, (weights, own) in enumerate(_phases(scale, 0.0)):
+        for tap, weight in enumerate(weights):
+            columns = np.clip(np.arange(side) + tap - own, 0, side - 1)
+            found[np.arange(side) * scale + phase, columns] += weight
+    return found
+
+
 def enlarged(frame: Frame, planes: Planes) -> Frame:
     """The whole frame at `planes.scale` by Lanczos; at 1 a copy of the same samples."""
     scale, peak = planes.scale, planes.pixels.peak

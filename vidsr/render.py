@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vidsr.align import Cut, Itinerary, Planes, cut, window
-from vidsr.blend import Patches, Restored, differences, fineness, merged, outlines, patches, shown
+from vidsr.blend import Patches, Restored, beyond_lanczos, differences, fineness, merged, outlines, patches, shown
 from vidsr.device import Lanes, Parcel, Portions, one_thread
 from vidsr.frame import Floats, Frame, Track
 from vidsr.network import SCALE
@@ -191,6 +191,8 @@ def _drawn(group: Sequence[_Waiting], job: Job) -> Iterator[_Drawn]:
                 )
             added = job.restorer.added(clips, to_unit)
             with one_thread():
+                if job.planes.scale * faces[0].cut.place.factor == job.planes.scale == SCALE and not job.restorer.idle:
+                    added += beyond_lanczos(clips[:, clips.shape[1] // 2], faces[0].cut.place)
                 added = reduced(added, SCALE // fine)
         for face, extra in zip(faces, added, strict=True):
             back = torch.rot90(extra, -face.cut.place.turn, (1, 2))

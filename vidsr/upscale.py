@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vidsr.device import Graphs, Lanes, Portions, shared_out
 from vidsr.errors import DeviceError
-from vidsr.network import Posed, added
+from vidsr.network import Plain, Posed, added
 from vidsr.quantized import quantized
 from vidsr.weights import Model
 
@@ -81,6 +81,7 @@ class Restorer:
         self.window = model.window
         self.offsets = model.card.frames
         self.aligned = isinstance(model.network, Posed)
+        self.idle = isinstance(model.network, Plain)
         self.lanes = Lanes(device)
         self._dtype = dtype if dtype in model.dtypes else torch.float32
         if dtype == torch.int8:

@@ -93,7 +93,7 @@ def films(path: Path, models: Sequence[Model], judges: Judges, ruler: Ruler) -> 
                 if model.name == "plain":
                     continue
                 if model.ours:
-                    yield judge(film.coding, model.name, NETWORK, native.alone(at, there, model.network))
+                    yield judge(film.coding, model.name, NETWORK, native.alone(at, there, model))
                 if ruler.alone:
                     yield judge(film.coding, model.name, SINGLY, frame_by_frame(at, film, model, folder))
 
