@@ -58,9 +58,16 @@ def test_what_changed_keeps_to_itself() -> None:
 
 
 def test_motion_in_all_neighbours_does_not_pass_for_noise() -> None:
-    everywhere = torch.full((2, 32, 32), 12 / 255)
-    assert float(sameness(everywhere).max()) < 0.05
-    assert float(sameness(torch.full((2, 32, 32), MOST)).min()) > 0.99
+    far = torch.full((2, 32, 32), 6.0)
+    assert float(sameness(torch.full((2, 32, 32), 12 / 255), far).max()) < 0.05
+    assert float(sameness(torch.full((2, 32, 32), MOST), far).min()) > 0.99
+
+
+def test_where_all_rests_small_changes_are_noise_and_where_it_moves_they_are_not() -> None:
+    apart = torch.full((1, 32, 32), 2 / 255)
+    apart[:, :16] = 0.1 / 255  # the calm part, by which noise is told
+    shares = [float(sameness(apart, torch.full((1, 32, 32), motion))[0, 24, 0]) for motion in (0.0, 2.0)]
+    assert shares[0] > 0.99 and shares[1] < 0.1
 
 
 def test_alike_frames_are_averaged_to_the_same() -> None:

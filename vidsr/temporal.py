@@ -18,31 +18,37 @@ from vidsr.align import flow
 from vidsr.blend import Restored
 from vidsr.resize import around, bilinear
 
-DISTANCES = (1, 3, 9)
+DISTANCES = (1, 3)
 """How far away the two neighbours of each step are, frames."""
 REACH = sum(DISTANCES)
 """Frames to either side on which the result depends."""
 WEIGHT = 1.0
 """Of each neighbour, over that of the frame itself."""
-LEAST, MOST = 1.5 / 255, 5 / 255
-"""Least and most noise that is assumed between two frames of a face, as a mean absolute difference."""
+LEAST, STILL, MOST = 0.4 / 255, 2.0 / 255, 5 / 255
+"""Least noise that is assumed between two frames of a face, as a mean absolute difference: where things move, and where
+they rest and no warp can have made a difference; and the most."""
+REST = 0.25
+"""Motion up to about which a pixel rests, pixels a frame or a few."""
 CALM = 0.25
 """The part of a face's pixels that is taken to be at rest: what they differ by is noise."""
 MARGIN = 1.3
 """How many times the noise a difference may be before the average begins to give way to it."""
-SOFTNESS = 1.5 / 255
-"""Over so much and half of the noise the share falls to 1/e."""
+SOFTNESS = 0.5
+"""Over so much of the noise, and LEAST, the share falls to 1/e."""
 
 
-def sameness(apart: Tensor) -> Tensor:
-    """How far neighbours show the same, `(K, h, w)` in 0..1, from their mean absolute differences `apart (K, h, w)`.
+def sameness(apart: Tensor, motion: Tensor) -> Tensor:
+    """How far neighbours show the same, `(K, h, w)` in 0..1, from their mean absolute differences `apart (K, h, w)` and
+    the lengths of their motion, pixels, `(K, h, w)`.
 
     Noise is what the calmest quarter of the pixels differs by in the neighbour that is most like the frame. It is never
     more than MOST: where all neighbours moved, motion must not pass for it.
     """
     kept = max(1, round(CALM * apart[0].numel()))
     noise = (MARGIN * apart.flatten(1).kthvalue(kept, 1).values.amin()).clamp(LEAST, MOST)
-    return apart.sub(noise).clamp_min(0).div(noise / 2 + SOFTNESS).square().neg().exp()
+    rest = (-((motion / REST) ** 2)).exp()
+    noise = torch.maximum(noise, LEAST + (STILL - LEAST) * rest)
+    return apart.sub(noise).clamp_min(0).div(SOFTNESS * noise + LEAST).square().neg().exp()
 
 
 def _grid(moves: Tensor, fine: int) -> Tensor:
@@ -64,7 +70,8 @@ def averaged(face: Restored, others: Sequence[Restored]) -> Restored:
     there = torch.from_numpy(moves).to(device)
     own, *near = (_input(one) for one in (face, *others))
     seen = F.grid_sample(torch.stack(near), _grid(there, 1), mode="bicubic", padding_mode="border", align_corners=False)
-    shares = WEIGHT * sameness(around((seen - own).abs().mean(1), 1))
+    motion = around(there.square().sum(1).sqrt(), 1)
+    shares = WEIGHT * sameness(around((seen - own).abs().mean(1), 1), motion)
     shares = shares / (1 + shares.sum(0))  # (K, h, w)
     settled = ((seen - own) * shares[:, None]).sum(0)
     additions, mode = torch.stack([other.added for other in others]), "bicubic" if fine == 1 else "bilinear"
