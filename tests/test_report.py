@@ -9,8 +9,12 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from tests.faces import track_of
+from vidsr.analysis import load
+from vidsr.commands import cli
+from vidsr.errors import InputError
 from vidsr.record import Record
 from vidsr.report import HIDDEN, NO_FACE, OUTSIDE, VERSION, Fate, Report, Span, fates, outside, parse, spans
 from vidsr.tally import Tally, Verdict
@@ -58,6 +62,17 @@ def test_a_report_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     old = parse(Record.read(path))
     assert (old.rate, old.shots, old.command, old.tracks[0].curve) == (None, (), (), ())
     assert old.frames == report().frames
+
+
+def test_what_is_wrong_in_a_file_is_told_with_what_helps_there(tmp_path: Path) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text('{"format": 1, "version": 1}')
+    with pytest.raises(InputError, match="'format' must be a text, not 1; analyze the film again"):
+        load(path)
+    with pytest.raises(InputError, match=r"'frames' is missing$"):
+        parse(Record.read(path))
+    found = CliRunner().invoke(cli, ["report", str(path)])
+    assert str(found.exception).endswith("'frames' is missing; write it again with `vidsr enhance --report`")
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def _runs(timeline: NDArray[np.int64]) -> list[tuple[int, int, int]]:
 
 def load(path: Path) -> Analysis:
     """Read what `save` wrote; raises InputError that names the place for anything else."""
-    record = Record.read(path)
+    record = Record.read(path, "analyze the film again")
     if record.text("format") != FORMAT or record.whole("version", 0, 1 << 30) != VERSION:
         raise record.error(f'it is not a file of "format": "{FORMAT}", "version": {VERSION}')
     film = record.record("film")

@@ -90,12 +90,24 @@ class Batch:
         except ExistsError as error:
             self._take(source.path, error.path)
             if self.many and _newer(error.path, source.path):
-                raise AlreadyDone(str(error)) from error
+                raise AlreadyDone(str(error), error.path) from error
             raise
         self._take(source.path, work.output)
         if self._fresh:
             forget(work)
         return work
+
+    @contextmanager
+    def tried(self, source: Source) -> Iterator[Plan]:
+        """Plan one film as `plan` does, and leave none of the folders that this makes."""
+        wanted = (self.output or Path()) / source.under
+        made = [folder for folder in (wanted, *wanted.parents) if not folder.exists()]
+        try:
+            yield self.plan(source)
+        finally:
+            for folder in made:
+                with suppress(OSError):
+                    folder.rmdir()
 
     def _folder(self, source: Source) -> Path | None:
         """The output that was named; for a film in an inner folder, that folder of the output's, made if need be."""
@@ -113,7 +125,7 @@ class Batch:
         self._taken.add(mark)
 
 
-class AlreadyDone(OutputError):
+class AlreadyDone(ExistsError):
     """The film's output is there, and newer than the film."""
 
 

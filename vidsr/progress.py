@@ -7,6 +7,8 @@ import sys
 from tqdm import tqdm
 
 EVERY_S = 5.0
+UNCOUNTED = "{desc} [{elapsed}]"
+"""Of a stage whose frames are not counted, or not yet."""
 
 
 def _bar(what: str, frames: int | None) -> tqdm[None]:
@@ -18,6 +20,7 @@ def _bar(what: str, frames: int | None) -> tqdm[None]:
     return tqdm(
         total=frames,
         desc=what,
+        bar_format=None if frames is not None else UNCOUNTED,
         unit=" frames",
         dynamic_ncols=terminal,
         mininterval=0.2 if terminal else EVERY_S,
@@ -56,6 +59,7 @@ class Bars:
         self._faces += faces
         if faces:
             self._bar.set_postfix_str(f"{self._faces} faces", refresh=False)
+        self._bar.bar_format = None
         self._bar.update(frames)
 
     def _close(self) -> None:

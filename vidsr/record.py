@@ -20,14 +20,15 @@ LONGEST_MIB = 2048
 
 @dataclass(frozen=True, repr=False)
 class Record:
-    """An object of a JSON file; `place` says which, for messages."""
+    """An object of a JSON file; for messages, `place` says which, and `advice` what to do where it is wrong."""
 
     path: Path
     place: str
     values: Json
+    advice: str = ""
 
     @classmethod
-    def read(cls, path: Path) -> Record:
+    def read(cls, path: Path, advice: str = "") -> Record:
         """Read a file that holds one JSON object; raises InputError."""
         check_readable(path)
         if path.stat().st_size > LONGEST_MIB << 20:
@@ -40,11 +41,12 @@ class Record:
             raise InputError(f"{path} is no JSON file: {error}") from error
         if not isinstance(values, dict):
             raise InputError(f"{path} does not hold a JSON object")
-        return cls(path, "", values)
+        return cls(path, "", values, advice)
 
     def error(self, what: str) -> InputError:
         """An error that says where it is."""
-        return InputError(f"{self.path}{self.place and ', ' + self.place}: {what}; analyse the film again")
+        where, advice = self.place and f", {self.place}", self.advice and f"; {self.advice}"
+        return InputError(f"{self.path}{where}: {what}{advice}")
 
     def has(self, key: str) -> bool:
         """Whether `key` holds something: for what files of earlier versions lack."""
@@ -141,7 +143,7 @@ class Record:
     def _inner(self, value: object, place: str) -> Record:
         if not isinstance(value, dict):
             raise self.error(f"{place!r} must be an object, not {_short(value)}")
-        return Record(self.path, f"{self.place}.{place}" if self.place else place, value)
+        return Record(self.path, f"{self.place}.{place}" if self.place else place, value, self.advice)
 
 
 def _is_number(value: object) -> bool:

@@ -32,6 +32,7 @@ FOUND = ("analysis", "ranges")
 """What the manifest says beside the job: the checksum of the analysis, and the ranges of frames of the segments."""
 
 LOG = "log.txt"
+AGAIN = "give --fresh to start again"
 
 LAST = ("manifest.json", "lock", delivery.NAME)
 """The order in which a folder's last files go: whenever the run is killed, the next one knows what is done."""
@@ -146,7 +147,7 @@ def match(work: Plan) -> None:
 def agree(folder: Path, analysis: str, ranges: Sequence[tuple[int, int]]) -> None:
     """Enter the analysis's checksum and the segments' ranges in the manifest; segments made by others are dropped."""
     path = folder / "manifest.json"
-    values = Record.read(path).values
+    values = Record.read(path, AGAIN).values
     new: Json = {"analysis": analysis, "ranges": [list(one) for one in ranges]}
     if any(values.get(key) != value for key, value in new.items()):
         for segment in folder.glob("[0-9]*"):
@@ -156,9 +157,10 @@ def agree(folder: Path, analysis: str, ranges: Sequence[tuple[int, int]]) -> Non
 
 def check_unchanged(work: Plan) -> None:
     """InputError where the film is not the file any more that the manifest speaks of."""
-    facts, known = work.film.path.stat(), Record.read(work.folder / "manifest.json").record("input").values
+    facts = work.film.path.stat()
+    known = Record.read(work.folder / "manifest.json", AGAIN).record("input").values
     if (known.get("bytes"), known.get("modified_ns")) != (facts.st_size, facts.st_mtime_ns):
-        raise InputError(f"{work.film.path} was changed while it was being enhanced; give --fresh to start again")
+        raise InputError(f"{work.film.path} was changed while it was being enhanced; {AGAIN}")
 
 
 def whole(path: Path) -> bool:
