@@ -18,7 +18,7 @@ ARCHITECTURES = ("vidsr", "srgan", "vdsr")
 CRITICS = ("dcgan", "srgan")
 RIVALRIES = ("hinge", "relativistic")
 SCALES = ("auto", "1", "2", "4")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 CROP_SIZES = (32, 48, 64, 96, 128, 192, 256)
 """Sides of the low-resolution crops, pixels; a face gets the one nearest to its own size."""
 MAX_WINDOW = 320.0

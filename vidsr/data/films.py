@@ -108,9 +108,7 @@ def _kept(path: Path, cache: Path) -> list[Kept]:
     stat = path.stat()
     name = hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {LENGTH} {CLIPS}".encode()).hexdigest()
     place = cache / f"{name[:16]}.npz"
-    with suppress(
-        OSError, ValueError, EOFError, BadZipFile
-    ):  # not there yet, or torn
+    with suppress(OSError, ValueError, EOFError, BadZipFile):  # not there yet, or torn
         return _names(place)
     clips = face_clips(path)
     with told(place):
