@@ -306,13 +306,13 @@ def _span(text: str) -> tuple[int, int]:
 def report(source: Path, output: Path | None, overwrite: bool) -> None:
     """Make the page of a finished film from what `enhance --report REPORT.json` wrote."""
     from vidsr.files import check_writable
-    from vidsr.record import Record
-    from vidsr.report import parse
+    from vidsr.record import read
+    from vidsr.report import Report
     from vidsr.report_page import save_page
 
     page = output or source.with_suffix(".html")
     check_writable(page, overwrite)
-    save_page(parse(Record.read(source, "write it again with `vidsr enhance --report`")), page)
+    save_page(read(source, Report, "write it again with `vidsr enhance --report`"), page)
     _say(str(page))
 
 
