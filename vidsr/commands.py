@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vidsr import __version__, config, heap, settings_file, signals
-from vidsr.commands_train import shard, sheet, train
+from vidsr.commands_train import shard, train
 from vidsr.console import shown as _shown
 from vidsr.console import verbosity
 from vidsr.errors import VidsrError
@@ -332,7 +332,7 @@ def doctor(device: str) -> None:
         sys.exit(FAILED)
 
 
-for _command in (evaluate, models, export, train, shard, sheet):
+for _command in (evaluate, models, export, train, shard):
     cli.add_command(_command)
 
 
