@@ -504,9 +504,11 @@ def test_films_that_are_under_way_together_have_logs_of_their_own(film: Path, tm
     for work in works:
         work.folder.mkdir()
     before = log.log.level
-    one, other = (log.logged(work, Silent()) for work in works)
-    watch = one.__enter__()
-    other.__enter__().stage("render", 3)
+    watch, another = log.Stages(Silent()), log.Stages(Silent())
+    one, other = log.logged(works[0], watch), log.logged(works[1], another)
+    one.__enter__()
+    other.__enter__()
+    another.stage("render", 3)
     watch.stage("analyse", 3)
     one.__exit__(None, None, None)
     assert log.log.level == logging.DEBUG

@@ -14,7 +14,7 @@ from vidsr import jobs
 from vidsr.config import Enhance, Hands
 from vidsr.errors import DeviceError, ExistsError, InputError, OutputError, VidsrError
 from vidsr.files import is_folder, told
-from vidsr.log import Switch
+from vidsr.log import Stages
 from vidsr.plan import FOLDER, Plan, plan
 from vidsr.report import Report
 from vidsr.schedule import Ended, Place, Schedule, longest_first
@@ -183,8 +183,8 @@ def side_by_side(
     """Each film's end, as it comes, done by the workers of `place`."""
 
     def begin(source: Source) -> tuple[jobs.Steps, Watch]:
-        work, watcher = batch.plan(source), Switch(watch(source))
-        return _told(work, watcher), watcher
+        work, stages = batch.plan(source), Stages(watch(source))
+        return _told(work, stages), stages
 
     _allow_files()
     return Schedule(longest_first(sources, _bytes), begin, place).run()
@@ -204,9 +204,9 @@ def _allow_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _told(work: Plan, watch: Switch) -> jobs.Steps:
+def _told(work: Plan, stages: Stages) -> jobs.Steps:
     try:
-        return (yield from jobs.steps(work, watch))
+        return (yield from jobs.steps(work, stages))
     except VidsrError as error:
         raise _hopeful(error, work) from error
 
