@@ -119,11 +119,13 @@ class Schedule(Generic[T]):
         self._place = place
         self._waiting: list[_Job[T]] = []
         self._given: dict[Future[Answer | Failed], tuple[Worker, _Job[T]]] = {}
+        self._busy: set[Worker] = set()
         self._open: set[_Course[T]] = set()
         self._ended: list[Ended[T]] = []
         self._numbers = count()
         self._more = True
         self._deaths = self._most = 0
+        self._due = 0.0
 
     def run(self) -> Iterator[Ended[T]]:
         """Each film's end, as it comes. Leaving early, or an error of the place, ends every worker."""
@@ -142,13 +144,14 @@ class Schedule(Generic[T]):
 
     def _hand_out(self) -> None:
         """Give every worker that has nothing to do the next task."""
-        workers, busy = self._place.workers(), {worker for worker, _ in self._given.values()}
+        workers = self._place.workers()
         self._most = max(self._most, len(workers))
         for worker in workers:
-            if worker not in busy:
+            if worker not in self._busy:
                 if (job := self._next(AHEAD * len(workers))) is None:
                     return
                 job.course.under_way += 1
+                self._busy.add(worker)
                 self._given[worker.submit(job.task)] = worker, job
 
     def _next(self, ready: int) -> _Job[T] | None:
@@ -199,9 +202,11 @@ class Schedule(Generic[T]):
         if not self._given:  # the place has no worker at the moment
             time.sleep(TURN_S)
         done, _ = wait(self._given, TURN_S, FIRST_COMPLETED)
-        for worker, job in self._given.values():
+        due = time.monotonic() > self._due
+        for worker, job in [self._given[future] for future in (self._given if due else done)]:
             for told in worker.told():
                 self._tell(job, told)
+        self._due = time.monotonic() + TURN_S if due else self._due
         for future in done:
             self._hear(future, *self._given.pop(future))
 
@@ -217,6 +222,7 @@ class Schedule(Generic[T]):
         its error in once nobody is at work on it any more."""
         course = job.course
         course.under_way -= 1
+        self._busy.remove(worker)
         if future.exception() is not None:
             self._lost(job, self._place.lost(worker))
         elif isinstance(found := future.result(), Failed):
