@@ -231,10 +231,11 @@ class Cluster:
 
     def workers(self) -> Sequence[_Hand]:
         self._look()
-        for hand in [hand for hand in self._hands if not hand.ready and hand.hello.done()]:
+        greeted = [hand for hand in self._hands if not hand.ready and hand.hello.done()]
+        for hand in greeted:
             self._greeted(hand)
         ready = [hand for hand in self._hands if hand.ready]
-        if len(ready) == len(self._hands):
+        if greeted and len(ready) == len(self._hands):
             self._token.remove()
         if ready:
             self._seen = time.monotonic()
