@@ -156,6 +156,16 @@ def test_a_crop_shows_its_face() -> None:
     assert (decoded(crop._repr_png_()) == np.rint(255 * rgb)).all()
 
 
+def test_a_stage_whose_frames_are_not_counted_shows_no_frames(capfd: pytest.CaptureFixture[str]) -> None:
+    with Bars("film.mp4") as bars:
+        bars.stage("publish", None)
+        bars.stage("analyse", None)
+        bars.advance(7, 1)
+    said = capfd.readouterr().err
+    assert "film.mp4: publish [00:00]" in said and "?" not in said and " 0 frames" not in said
+    assert "film.mp4: analyse: 7 frames" in said
+
+
 def test_in_a_notebook_the_bar_is_a_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[dict[str, object]] = []
 

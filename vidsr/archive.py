@@ -14,7 +14,7 @@ from vidsr import jobs
 from vidsr.config import Enhance, Hands
 from vidsr.errors import DeviceError, ExistsError, InputError, OutputError, VidsrError
 from vidsr.files import is_folder, told
-from vidsr.log import Switch
+from vidsr.log import Stages
 from vidsr.plan import FOLDER, Plan, plan
 from vidsr.report import Report
 from vidsr.schedule import Ended, Place, Schedule, longest_first
@@ -90,12 +90,24 @@ class Batch:
         except ExistsError as error:
             self._take(source.path, error.path)
             if self.many and _newer(error.path, source.path):
-                raise AlreadyDone(str(error)) from error
+                raise AlreadyDone(str(error), error.path) from error
             raise
         self._take(source.path, work.output)
         if self._fresh:
             forget(work)
         return work
+
+    @contextmanager
+    def tried(self, source: Source) -> Iterator[Plan]:
+        """Plan one film as `plan` does, and leave none of the folders that this makes."""
+        wanted = (self.output or Path()) / source.under
+        made = [folder for folder in (wanted, *wanted.parents) if not folder.exists()]
+        try:
+            yield self.plan(source)
+        finally:
+            for folder in made:
+                with suppress(OSError):
+                    folder.rmdir()
 
     def _folder(self, source: Source) -> Path | None:
         """The output that was named; for a film in an inner folder, that folder of the output's, made if need be."""
@@ -113,7 +125,7 @@ class Batch:
         self._taken.add(mark)
 
 
-class AlreadyDone(OutputError):
+class AlreadyDone(ExistsError):
     """The film's output is there, and newer than the film."""
 
 
@@ -171,8 +183,8 @@ def side_by_side(
     """Each film's end, as it comes, done by the workers of `place`."""
 
     def begin(source: Source) -> tuple[jobs.Steps, Watch]:
-        work, watcher = batch.plan(source), Switch(watch(source))
-        return _told(work, watcher), watcher
+        work, stages = batch.plan(source), Stages(watch(source))
+        return _told(work, stages), stages
 
     _allow_files()
     return Schedule(longest_first(sources, _bytes), begin, place).run()
@@ -192,9 +204,9 @@ def _allow_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _told(work: Plan, watch: Switch) -> jobs.Steps:
+def _told(work: Plan, stages: Stages) -> jobs.Steps:
     try:
-        return (yield from jobs.steps(work, watch))
+        return (yield from jobs.steps(work, stages))
     except VidsrError as error:
         raise _hopeful(error, work) from error
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vidsr import __version__, config, heap, settings_file, signals
-from vidsr.commands_train import shard, sheet, train
+from vidsr.commands_train import shard, train
 from vidsr.console import shown as _shown
 from vidsr.console import verbosity
 from vidsr.errors import VidsrError
@@ -77,10 +77,10 @@ def enhance(
     sources, first, many = _sources(inputs)
     _check_targets(first, many, output, report, bool(values["overwrite"]))
     settings = enhance_settings(values)
+    batch = Batch(settings, _model(settings), output, many=many, fresh=fresh and not dry_run)
     if dry_run:
-        fine = [_dry_run(one.path, output, settings, _model(settings), quiet) for one in sources]
+        fine = [_dry_run(one, batch, quiet) for one in sources]
         sys.exit(0 if all(fine) else SOME_FAILED if many else FAILED)
-    batch = Batch(settings, _model(settings), output, many=many, fresh=fresh)
     total = Sum()
     for ended in _ends(sources, batch, hands(values), first, quiet):
         total = total.with_end(ended)
@@ -140,16 +140,18 @@ def _tell_error(error: Exception, alone: bool) -> None:
     _complain(error)
 
 
-def _dry_run(film: Path, output: Path | None, settings: config.Enhance, model: Model, quiet: bool) -> bool:
+def _dry_run(source: Source, batch: Batch, quiet: bool) -> bool:
     """Say what would be done; of two seconds it is, out of sight. False where it could not be done."""
     from vidsr import trial
-    from vidsr.plan import plan
+    from vidsr.archive import AlreadyDone
     from vidsr.progress import Bars
 
     try:
-        work = plan(film, output, settings, model)
-        with Bars(_shown(film.name), quiet) as bars:
+        with batch.tried(source) as work, Bars(_shown(source.path.name), quiet) as bars:
             found = trial.estimate(work, bars)
+    except AlreadyDone as done:
+        _say(f"{source.path}: {done.path} is there, newer than the film, and is kept (see --overwrite)")
+        return True
     except VidsrError as error:
         _complain(error)
         return False
@@ -304,13 +306,13 @@ def _span(text: str) -> tuple[int, int]:
 def report(source: Path, output: Path | None, overwrite: bool) -> None:
     """Make the page of a finished film from what `enhance --report REPORT.json` wrote."""
     from vidsr.files import check_writable
-    from vidsr.record import Record
-    from vidsr.report import parse
+    from vidsr.record import read
+    from vidsr.report import Report
     from vidsr.report_page import save_page
 
     page = output or source.with_suffix(".html")
     check_writable(page, overwrite)
-    save_page(parse(Record.read(source)), page)
+    save_page(read(source, Report, "write it again with `vidsr enhance --report`"), page)
     _say(str(page))
 
 
@@ -330,7 +332,7 @@ def doctor(device: str) -> None:
         sys.exit(FAILED)
 
 
-for _command in (evaluate, models, export, train, shard, sheet):
+for _command in (evaluate, models, export, train, shard):
     cli.add_command(_command)
 
 

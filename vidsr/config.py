@@ -18,7 +18,7 @@ ARCHITECTURES = ("vidsr", "srgan", "vdsr")
 CRITICS = ("dcgan", "srgan")
 RIVALRIES = ("hinge", "relativistic")
 SCALES = ("auto", "1", "2", "4")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 CROP_STEP, SMALLEST_CROP = 16, 32
 """Sides of the low-resolution crops, pixels: multiples of the one, not less than the other."""
 MAX_WINDOW = 320.0

@@ -13,7 +13,7 @@ from vidsr.analysis import Analysis
 from vidsr.delivery import delivered, note
 from vidsr.errors import InputError, ModelError, OutputError, VidsrError
 from vidsr.files import beside, own_name, settle, sha256, told
-from vidsr.log import Switch, logged, tell
+from vidsr.log import Stages, logged, tell
 from vidsr.passes import (
     AHEAD,
     TALLY,
@@ -81,13 +81,13 @@ def enhance(work: Plan, watch: Watch) -> Report:
     A run that was stopped goes on from its last whole segment. Raises VidsrError; the work folder then stays for the
     next try if it holds finished work, and is removed if it does not.
     """
-    switch = Switch(watch)
-    bench, course = Bench(model=work.model), steps(work, switch)
+    stages = Stages(watch)
+    bench, course = Bench(model=work.model), steps(work, stages)
     try:
         tasks = next(course)
         while True:
             try:
-                answers = done(tasks, bench, switch)
+                answers = done(tasks, bench, stages)
             except BaseException as error:
                 tasks = course.throw(error)
             else:
@@ -97,16 +97,16 @@ def enhance(work: Plan, watch: Watch) -> Report:
         return report
 
 
-def steps(work: Plan, watch: Switch) -> Steps:
+def steps(work: Plan, stages: Stages) -> Steps:
     """One film's work, but for its tasks, which the caller has done by whom it likes.
 
     An error of a task is thrown in, and comes out as what `enhance` raises. Holds the work folder's lock meanwhile.
-    What the caller tells `watch` goes through the film's log.
+    The stages that the caller is told of go into the film's log.
     """
     with told(work.output):
         try:
-            with locked(work) as folder, logged(work, watch.to) as heard, watch.through(heard):
-                return (yield from _finished(work, folder, watch))
+            with locked(work) as folder, logged(work, stages):
+                return (yield from _finished(work, folder, stages))
         except VidsrError as error:
             if DISK_FULL not in error.details:
                 raise

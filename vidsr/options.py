@@ -97,7 +97,7 @@ HELP = {
     "faces": "Which faces: all, largest, or ids from `vidsr analyze` or FRAME@XxY, with commas between.",
     "device": "auto, cpu, cuda or cuda:N.",
     "Train.batch": "Samples of each step, all processes together.",
-    "precision": "Numbers of the network; auto: bf16 if the device has it (training: on CUDA), else fp32. int8: CPU.",
+    "precision": "Numbers of the network; auto: bf16 if the device has it (training: on CUDA), else fp32.",
     "batch": "Faces of 64 pixels in one call of the network.",
     "keep_grain": "Leave noise and the codec's flicker in faces as they are.",
     "codec": "Encoder of the output's picture.",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidsr.config import Enhance, Render
+from vidsr.config import Enhance
 from vidsr.delivery import delivered
 from vidsr.errors import OutputError
 from vidsr.files import check_readable, check_writable, fitting, is_folder
@@ -86,7 +86,6 @@ def _checked(work: Plan) -> Plan:
     if max(work.film.width, work.film.height) * work.scale > LONGEST_SIDE:
         size = f"{work.film.width * work.scale}x{work.film.height * work.scale}"
         raise OutputError(f"the output would be {size}: sides of up to {LONGEST_SIDE} can be coded; lower --scale")
-    _check_precision(work.settings.render)
     with suppress(OSError):  # an empty folder is what a run left that was killed at its very last step
         if work.output.exists():
             work.folder.rmdir()
@@ -96,14 +95,6 @@ def _checked(work: Plan) -> Plan:
     passages(work.film, work.output.suffix)
     require_encoder(codec)
     return work
-
-
-def _check_precision(settings: Render) -> None:
-    """DeviceError for numbers that the device cannot compute in; all other choices need no torch here."""
-    if settings.precision == "int8":
-        from vidsr.upscale import pick_device, pick_dtype
-
-        pick_dtype(settings.precision, pick_device(settings.device))
 
 
 def plan(source: Path, output: Path | None, settings: Enhance, model: Model) -> Plan:

@@ -8,15 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Annotated, Final, Literal
 
 import numpy as np
+from msgspec import Meta
 
 from vidsr.files import durable, told
 from vidsr.frame import Track
-from vidsr.record import Record
 from vidsr.tally import Sample, Tally, Verdict
 
-VERSION = 1
+VERSION: Final = 1
 CURVES = 200
 """Tracks whose curves are kept, the longest; of each as many samples as a tally has."""
 NO_FACE = "no face found"
@@ -26,6 +27,7 @@ COVERED = 0.85
 """Agreement below which a face is said to be covered, or too unclear."""
 TOO_SMALL = 24.0
 """Faces whose box is lower than this many pixels show mostly what the model has learnt, not who was there."""
+Count = Annotated[int, Meta(ge=0, le=1 << 40)]
 Place = tuple[int, int, int, int, int]
 """A frame, and a face's box in it: x0, y0, x1, y1, pixels of the input."""
 
@@ -34,8 +36,8 @@ Place = tuple[int, int, int, int, int]
 class Span:
     """Consecutive frames, `stop` excluded, that fared alike: `state` is "restored" or "passed", `reason` says why."""
 
-    first: int
-    stop: int
+    first: Count
+    stop: Count
     state: str
     reason: str
 
@@ -49,9 +51,9 @@ class Fate:
     `curve` samples of agreement, and sharpness before and after; reports of earlier versions have neither.
     """
 
-    id: int
-    first: int
-    stop: int
+    id: Count
+    first: Count
+    stop: Count
     height: float
     score: float
     shown: float
@@ -74,13 +76,13 @@ class Report:
     them.
     """
 
-    version: int
+    version: Literal[1]
     input: str
     output: str
     model: str
-    scale: int
-    first: int
-    stop: int
+    scale: Annotated[int, Meta(ge=1, le=4)]
+    first: Count
+    stop: Count
     frames: tuple[Span, ...]
     tracks: tuple[Fate, ...]
     warnings: tuple[str, ...]
@@ -98,52 +100,6 @@ class Report:
         """Write the report as JSON, as `report.schema.json` describes it; OutputError where that cannot be."""
         with told(path):
             durable(path, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
-
-
-def parse(record: Record) -> Report:
-    """The report that `save` wrote; InputError for anything else."""
-    most = 1 << 40
-    frames = (
-        Span(one.whole("first", 0, most), one.whole("stop", 0, most), one.text("state"), one.text("reason"))
-        for one in record.records("frames")
-    )
-    return Report(
-        version=record.whole("version", VERSION, VERSION),
-        input=record.text("input"),
-        output=record.text("output"),
-        model=record.text("model"),
-        scale=record.whole("scale", 1, 4),
-        first=record.whole("first", 0, most),
-        stop=record.whole("stop", 0, most),
-        frames=tuple(frames),
-        tracks=tuple(_fate(one) for one in record.records("tracks")),
-        warnings=tuple(record.texts("warnings")),
-        rate=record.number("rate") if record.has("rate") else None,
-        shots=tuple((a, b) for a, b in record.wholes("shots", 2)) if record.has("shots") else (),
-        command=tuple(record.texts("command")) if record.has("command") else (),
-        copied=record.has("copied") and record.value("copied") is True,
-    )
-
-
-def _fate(one: Record) -> Fate:
-    return Fate(
-        *(one.whole("id", 0, 1 << 40), one.whole("first", 0, 1 << 40), one.whole("stop", 0, 1 << 40)),
-        height=one.number("height"),
-        score=one.number("score"),
-        shown=one.number("shown"),
-        agreement=one.number_or_none("agreement"),
-        sharpness_before=one.number_or_none("sharpness_before"),
-        sharpness_after=one.number_or_none("sharpness_after"),
-        state=one.text("state"),
-        reason=one.text("reason"),
-        warning=one.text("warning"),
-        place=_place(one.wholes("place", 5)) if one.has("place") else (),
-        curve=tuple((int(f), a, b, c) for f, a, b, c in one.numbers("curve", 4).tolist()) if one.has("curve") else (),
-    )
-
-
-def _place(rows: list[list[int]]) -> tuple[Place, ...]:
-    return tuple((frame, x0, y0, x1, y1) for frame, x0, y0, x1, y1 in rows)
 
 
 def outside(tracks: Sequence[Track], first: int, stop: int) -> dict[int, str]:

@@ -6,15 +6,14 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vidsr.device import Graphs, Lanes, Portions, shared_out
 from vidsr.errors import DeviceError
 from vidsr.network import Plain, Posed, added
-from vidsr.quantized import quantized
 from vidsr.weights import Model
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def pick_device(name: str) -> torch.device:
@@ -34,33 +33,19 @@ def pick_device(name: str) -> torch.device:
 
 
 @lru_cache(maxsize=1)
-def _flags() -> frozenset[str]:
-    """What this CPU says that it has; nothing where it cannot be asked."""
-    try:
-        return frozenset(Path("/proc/cpuinfo").read_text(errors="replace").split())
-    except OSError:
-        return frozenset()
-
-
 def multiplies_bf16() -> bool:
     """Whether this CPU has instructions for bf16: without them it takes a hundred times longer than fp32."""
-    return not _flags().isdisjoint(("avx512_bf16", "amx_bf16"))
-
-
-def multiplies_int8() -> bool:
-    """Whether this CPU adds up 8-bit products exactly, which older ones overflow on, and this torch lets it."""
-    there = not _flags().isdisjoint(("avx512_vnni", "avx_vnni", "amx_int8"))
-    return there and hasattr(torch.ops.onednn, "qconv2d_pointwise")
+    try:
+        flags = Path("/proc/cpuinfo").read_text(errors="replace").split()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
     """What the network computes in; `auto` is bf16 where the device multiplies it, which costs 0.003 dB and is twice as
-    fast as fp32 on a CPU that does; else fp16 on CUDA (before Ampere) and fp32 on the CPU. Raises DeviceError where
-    int8 is asked of a device without it.
+    fast as fp32 on a CPU that does; else fp16 on CUDA (before Ampere) and fp32 on the CPU.
     """
-    if precision == "int8" and (device.type != "cpu" or not multiplies_int8()):
-        what = "int8 needs --device cpu and a processor with AVX-512 VNNI, AVX-VNNI or AMX (on Linux)"
-        raise DeviceError(f"{what}; leave --precision out")
     if precision != "auto":
         return DTYPES[precision]
     if device.type == "cuda":
@@ -84,10 +69,7 @@ class Restorer:
         self.idle = isinstance(model.network, Plain)
         self.lanes = Lanes(device)
         self._dtype = dtype if dtype in model.dtypes else torch.float32
-        if dtype == torch.int8:
-            self._network: nn.Module = quantized(model.name, model.network)
-        else:
-            self._network = model.network.to(device, self._dtype).to(memory_format=model.layout)
+        self._network = model.network.to(device, self._dtype).to(memory_format=model.layout)
         # Networks of other projects wait for the device inside.
         self._graphs = Graphs(self._whole) if self.lanes.cuda and model.ours else None
         self._shares = model.ours and not self.lanes.cuda

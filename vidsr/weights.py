@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from vidsr import shelf
 from vidsr.config import BALANCE
 from vidsr.errors import ModelError
+from vidsr.files import settle
 from vidsr.files import sha256 as sha256
 from vidsr.lineage import Srgan, Vdsr
 from vidsr.network import SCALE, Plain, Vidsr
@@ -110,7 +111,7 @@ def save(path: Path, network: nn.Module, card: Card) -> None:
     }
     partial = path.with_name(path.name + ".partial")
     save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, partial, header)
-    partial.replace(path)
+    settle(partial, path)
 
 
 def find(name: str) -> Path:

@@ -87,12 +87,6 @@ def _rows(path: Path) -> Iterator[tuple[str, list[int]]]:
                 yield name, []
 
 
-def identities(layout: Layout) -> dict[str, int]:
-    """Who is in which picture, by the picture's name; empty where `identity_CelebA` is not there, as at Kaggle."""
-    path = _list(layout.root, "identity_CelebA")
-    return {name: numbers[0] for name, numbers in _rows(path) if numbers} if path is not None else {}
-
-
 def _members(layout: Layout, partition: str) -> set[str]:
     """Names of the partition's pictures."""
     if partition not in PARTITIONS:
