@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -54,7 +55,7 @@ class Turned:
         self._colour = colour
         self._min_score = min_score
         self._heads: list[_Head] = []
-        self._upright: list[Detection] = []
+        self._past: deque[list[Detection]] = deque(maxlen=PATIENCE)
         self._since = SELDOM
         self.lost = False
 
@@ -66,15 +67,16 @@ class Turned:
         """Take what an upright look found, at the whole picture or not; give those of it that are upright faces."""
         self._since += 1
         if look.cut:
-            self._heads, self._upright, self._since = [], [], SELDOM
+            self._heads, self._since = [], SELDOM
+            self._past.clear()
         risen = self._follow(look.small)
         known = [*self.faces, *risen]
         upright = [*risen, *self._righted(look.small, [one for one in found if not _seen(one, known)])]
-        if whole and self._since >= SELDOM and not self._heads and not any(map(self._strong, upright)):
+        if whole and (self._heads or self._since >= SELDOM) and not any(map(self._strong, upright)):
             self._since = 0
             self._seek(look.small, upright)
             upright = [one for one in upright if not _seen(one, self.faces)]
-        self._upright = [one for one in upright if self._strong(one)]
+        self._past.append([one for one in upright if self._strong(one) or self._is_known(one)])
         return upright
 
     def all(self, look: Look, found: Sequence[Detection]) -> list[Detection]:
@@ -84,6 +86,9 @@ class Turned:
 
     def _strong(self, one: Detection) -> bool:
         return one.score >= self._min_score
+
+    def _is_known(self, one: Detection) -> bool:
+        return any(_seen(one, past) for past in self._past)
 
     def _follow(self, small: Small) -> list[Detection]:
         """Find the turned heads again; those that are upright now are given away."""
@@ -120,10 +125,10 @@ class Turned:
     def _true(self, small: Small, one: Detection) -> Detection | None:
         """The turned head that a detection is in truth; None where it is an upright face."""
         angle = roll(one.landmarks)
-        tilted, known = abs(angle) > TILTED, _seen(one, self._upright)
+        tilted, known = abs(angle) > TILTED, self._is_known(one)
         if known:
             true = self._seen_at(small, one, angle) if tilted else None
-        elif tilted or self._seen_at(small, one, angle + np.pi, self._min_score) is not None:
+        elif tilted or _is_wide(one) or self._seen_at(small, one, angle + np.pi, SURE) is not None:
             true = self._voted(small, one)
         else:
             true = None
@@ -146,9 +151,9 @@ class Turned:
     def _voted(self, small: Small, face: Detection) -> Detection | None:
         """A face as it is turned by the looks in VOTES squares that agree; None where they do not, or it is none."""
         angles = [2 * np.pi * n / VOTES for n in range(VOTES)]
-        seen = [one for angle in angles if (one := self._seen_at(small, face, angle)) is not None]
+        seen = [face, *(one for angle in angles if (one := self._seen_at(small, face, angle)) is not None)]
         groups = [[one for one in seen if _apart(one, other) < AGREE] for other in seen]
-        best = max(groups, key=lambda group: sum(one.score for one in group), default=[])
+        best = max(groups, key=lambda group: sum(one.score for one in group))
         if len(best) < 2:
             return None
         mean = np.angle(sum(one.score * np.exp(1j * roll(one.landmarks)) for one in best))
@@ -173,6 +178,12 @@ def strongest_first(faces: Iterable[Detection]) -> list[Detection]:
 
 def _size(face: Detection) -> float:
     return float(np.sqrt(np.prod(np.maximum(face.box[2:] - face.box[:2], 1.0))))
+
+
+def _is_wide(face: Detection) -> bool:
+    """Whether its box is wider than high, as no upright face's is."""
+    width, height = (face.box[2:] - face.box[:2]).tolist()
+    return bool(width > height)
 
 
 def _apart(one: Detection, other: Detection) -> float:
