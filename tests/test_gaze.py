@@ -15,6 +15,7 @@ from vidsr.frame import Detection
 from vidsr.gaze import WITH_FACES, WITHOUT, Gaze, Part
 from vidsr.picture import Rgb, Small, reduce
 from vidsr.shots import Look
+from vidsr.turned import PATCH, SOUGHT
 
 
 @cache
@@ -23,15 +24,18 @@ def detector() -> Detector:
 
 
 class Watched:
-    """The detector, and the sizes of the pictures that it was given."""
+    """The detector, and the sizes of the pictures that it was given, upright ones and those for turned heads."""
 
     batch = 1
 
     def __init__(self) -> None:
         self.sizes: list[tuple[int, ...]] = []
+        self.turned: list[tuple[int, ...]] = []
 
     def __call__(self, pictures: Sequence[Rgb]) -> list[list[Detection]]:
-        self.sizes += [picture.shape[:2] for picture in pictures]
+        for picture in pictures:
+            turned = picture.shape[:2] == (PATCH, PATCH) or (SOUGHT in picture.shape[:2] and 181 in picture.shape[:2])
+            (self.turned if turned else self.sizes).append(picture.shape[:2])
         return detector()(pictures)
 
 
@@ -49,6 +53,8 @@ def test_where_nothing_is_and_nothing_comes_the_detector_looks_once_in_a_while()
     found = [gaze(look) for look in looks(lambda _: shown([]), 2 * WITHOUT + 1)]
     assert not any(map(strong, found))
     assert len(watched.sizes) <= 3 + sum(bool(one) for one in found)
+    assert watched.turned[:3] == [(SOUGHT, 181), (181, SOUGHT), (SOUGHT, 181)]
+    assert len(watched.turned) <= 6, "turned heads are sought at most twice, in a smaller picture"
 
 
 def test_a_face_that_comes_is_found_at_once() -> None:
@@ -136,7 +142,10 @@ def test_a_face_is_found_as_soon_as_a_camera_that_turns_shows_it() -> None:
     gaze = Gaze(Watched(), film(), Analyze().min_score)
     faces = [(Pose(WIDTH + 60, 180, 0.5), head())]
     found = [strong(gaze(look)) for look in looks(lambda n: seen_from(10 * n, 0, faces), 7)]
-    alone = [strong(Gaze(detector(), film(), Analyze().min_score)(look)) for look in looks(lambda n: seen_from(10 * n, 0, faces), 7)]
+    alone = [
+        strong(Gaze(detector(), film(), Analyze().min_score)(look))
+        for look in looks(lambda n: seen_from(10 * n, 0, faces), 7)
+    ]
     assert [len(one) for one in found] == [len(one) for one in alone]
     assert len(found[0]) == 0 and len(found[-1]) == 1
 

@@ -29,9 +29,11 @@ AGREE = float(np.radians(25))
 """Two of these looks agree where their rolls differ by less."""
 SURE = 0.7
 """A turned head begins with a score of this much in an upright square; upright ones have 0.8 to 0.95 there."""
-SOUGHT, SELDOM, MOST = 320, 48, 4
-"""Long side of the picture in which turned heads are sought; after how many looks without a face they are sought
-again in a shot; how many places are looked at more closely then."""
+SOUGHT, MOST = 320, 4
+"""Long side of the picture in which turned heads are sought; how many places are looked at more closely then."""
+SELDOM = 48
+"""Looks after which they are sought again in a shot that shows no face; where one is turned, others are likely, and are
+sought whenever the whole picture is looked at."""
 PATIENCE = 6
 """Looks for which a turned head that is not found is waited for where it was."""
 SAME = 0.3
@@ -72,7 +74,8 @@ class Turned:
         risen = self._follow(look.small)
         known = [*self.faces, *risen]
         upright = [*risen, *self._righted(look.small, [one for one in found if not _seen(one, known)])]
-        if whole and (self._heads or self._since >= SELDOM) and not any(map(self._strong, upright)):
+        due = bool(self._heads) or self._since >= SELDOM
+        if whole and due and not any(map(self._strong, upright)):
             self._since = 0
             self._seek(look.small, upright)
             upright = [one for one in upright if not _seen(one, self.faces)]
