@@ -46,6 +46,11 @@ def similarity(landmarks: NDArray[np.floating]) -> Floats:
     return from_square(eyes + DOWN * down, 2 * side, np.angle(axis))
 
 
+def roll(landmarks: NDArray[np.floating]) -> float:
+    """How far the face with landmarks `(5, 2)` is turned in the picture, radians clockwise, in -pi..pi."""
+    return float(to_square(similarity(landmarks[None]))[2][0])
+
+
 def frontal(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
     """How far a face is seen from the front, `(n,)` in 0..1, for landmarks `(n, 5, 2)`: 0 for a profile.
 
