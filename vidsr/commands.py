@@ -16,7 +16,7 @@ from vidsr import __version__, config, heap, settings_file, signals
 from vidsr.commands_train import shard, sheet, train
 from vidsr.console import shown as _shown
 from vidsr.console import verbosity
-from vidsr.errors import VidsrError
+from vidsr.errors import RefusedError, VidsrError
 from vidsr.evaluate.cli import evaluate
 from vidsr.models_cli import export, models
 from vidsr.options import ANALYZE, COMPARED, ENCODE, ENHANCE, HANDS, HELP, RENDER, enhance_settings, hands, options
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vidsr.schedule import Ended
     from vidsr.weights import Model
 
-FAILED, SOME_FAILED, INTERRUPTED, TERMINATED = 1, 3, 130, 143
+FAILED, REFUSED, SOME_FAILED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 PAGE_SUFFIXES = (".html", ".htm")
 MOST_COMPARED = 8  # settings in one preview
 

@@ -262,7 +262,8 @@ def _copied(film: _Opened, watch: Watch) -> Joined | None:
     """The film with all its streams copied, the picture too; None where a copy is not what it should be: a film may
     have packets that show nothing, or time stamps that its container makes up."""
     source = film.faces.work.film
-    if sorted(packet_pts(source.path, source.index)) != film.analysis.timeline.tolist():
+    packets = sorted(pts + source.shift_ticks for pts in packet_pts(source.path, source.index))
+    if packets != film.analysis.timeline.tolist():
         return None
     watch.stage("publish", None)
     try:

@@ -13,7 +13,7 @@ from vidsr.config import Enhance, Render
 from vidsr.delivery import delivered
 from vidsr.errors import OutputError
 from vidsr.files import check_readable, check_writable, fitting, is_folder
-from vidsr.video import CODED, Film, Output, check_codec, container_of, output_suffix, passages, probe, require_encoder
+from vidsr.video import CODED, Film, Output, check_codec, container_of, output_suffix, probe, rehearse, require_encoder
 
 if TYPE_CHECKING:  # they load torch, which a film without faces does not need
     from vidsr.align import Planes
@@ -93,8 +93,8 @@ def _checked(work: Plan) -> Plan:
     done = delivered(work.folder, work.output) is not None
     checked_output(work.output, work.film, work.settings.overwrite or done)
     check_codec(codec, work.output.suffix)
-    passages(work.film, work.output.suffix)
     require_encoder(codec)
+    rehearse(work.film, output_spec(work), work.output.suffix)
     return work
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from vidsr.video.containers import check_codec, container_of, is_film_name, output_suffix, passages
+from vidsr.video.containers import check_codec, container_of, is_film_name
 from vidsr.video.mux import publish
 from vidsr.video.probe import Film, Stream, Tags, probe
 from vidsr.video.process import encoders, require_encoder, tools
 from vidsr.video.reader import Reader
+from vidsr.video.rehearsal import output_suffix, passages, rehearse
 from vidsr.video.writer import CODED, CRF, SEGMENT_SUFFIX, Output, Writer
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "passages",
     "probe",
     "publish",
+    "rehearse",
     "require_encoder",
     "tools",
 ]

@@ -149,8 +149,10 @@ def _command(
     film: Film, begin: int | None, seek_s: Fraction | None, pipes: tuple[str, str], reduced: bool
 ) -> list[str]:
     stamps, landing = pipes
-    seek = {"seek_timestamp": 1, "ss": f"{float(seek_s):.6f}", "noaccurate_seek": None} if seek_s is not None else {}
-    source = ffmpeg.input(FILE, threads=THREADS, **SAFE, **seek)
+    clock: dict[str, str | int | None] = {"itsoffset": f"{float(film.shift_s):.6f}"} if film.shift_s else {}
+    if seek_s is not None:
+        clock |= {"seek_timestamp": 1, "ss": f"{float(seek_s - film.shift_s):.6f}", "noaccurate_seek": None}
+    source = ffmpeg.input(FILE, threads=THREADS, **SAFE, **clock)
     picture = source[str(film.index)]
     frames = (
         # settb first: every tick from here on is one of the stream's, whatever this version of ffmpeg does by default

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +29,10 @@ MOST_PIXELS = 8192 * 4320
 MOST_STREAMS = 200
 FASTEST = 1000
 """Frames a second."""
+UNKNOWN_TICKS = (1 << 32) - 1
+"""A duration of all ones says that nobody knew it when the header was written."""
+LATE_S = 30
+"""A clock that begins later than this, or before 0, is moved to begin at 0, and every stream with it."""
 MATRICES = {
     "bt709": "bt709",
     "smpte240m": "bt709",  # its coefficients are those of BT.709 to within 0.001
@@ -57,7 +62,8 @@ class Tags:
 class Stream:
     """One stream of the file: `kind` is video, audio, subtitle, attachment or data; it begins at `start_s`.
 
-    `sample_rate` is that of sound; None where the file does not say it.
+    `sample_rate`, `sample_format` and `bits` (of a sample) are those of sound; None where the file does not say it.
+    `tag` is the container's four letters for the codec; `dispositions` are what ffmpeg calls marks like "forced".
     """
 
     index: int
@@ -69,6 +75,11 @@ class Stream:
     time_base: Fraction | None = None
     start_s: float | None = None
     sample_rate: int | None = None
+    sample_format: str | None = None
+    bits: int | None = None
+    tag: str | None = None
+    dispositions: frozenset[str] = frozenset()
+    metadata: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,7 +89,8 @@ class Film:
     `width` and `height` are those after the display matrix, which turns by `rotation` degrees, is applied.
     `decoded` is ffmpeg's name for the decoder's own format, and `converted` is True where samples must be converted to
     reach `pixels`. `time_base` is the length of a tick, `rate` the average of frames a second. `matrix` (bt601, bt709,
-    bt2020) and `full_range` hold for the frames that `Reader` gives; `tags` are what to write beside them.
+    bt2020) and `full_range` hold for the frames that `Reader` gives; `tags` are what to write beside them. `shift_s` is
+    what must be added to every time stamp of the file to come to those that are given and written: 0 for most files.
     """
 
     path: Path
@@ -102,10 +114,17 @@ class Film:
     streams: tuple[Stream, ...]
     chapters: int
     warnings: tuple[str, ...]
+    shift_s: Fraction = Fraction(0)
+    metadata: tuple[tuple[str, str], ...] = ()
 
     @property
     def chroma_location(self) -> str | None:
         return self.tags.chroma_location
+
+    @property
+    def shift_ticks(self) -> int:
+        """`shift_s` in ticks of the picture."""
+        return round(self.shift_s / self.time_base)
 
     def reduced(self, side: int) -> Film:
         """The film as it is read where its long side is reduced to `side`, in 8 bits; never enlarged."""
@@ -114,13 +133,22 @@ class Film:
         return replace(self, width=width, height=height, pixels=pixels)
 
 
+def probe_streams(path: Path) -> tuple[Stream, ...]:
+    """The streams of a file of ours, whatever they are."""
+    answer = ask([*_options(), "-show_streams", local(path)])
+    return tuple(_stream(place, stream) for place, stream in enumerate(answer.many("streams")))
+
+
+def _options() -> list[str]:
+    return [text for name, value in SAFE.items() for text in (f"-{name}", value)]
+
+
 def probe(path: Path) -> Film:
     """Look at a film without decoding it; InputError says what is wrong with a file that is none."""
     check_readable(path)
     entries = ["-show_format", "-show_streams", "-show_chapters"]
-    options = [text for name, value in SAFE.items() for text in (f"-{name}", value)]
     try:
-        answer = ask([*options, *entries, local(path)])
+        answer = ask([*_options(), *entries, local(path)])
     except InputError as error:
         raise InputError(_why_not(path, error.details), error.details) from None
     streams = answer.many("streams")
@@ -188,7 +216,7 @@ def _film(path: Path, answer: Answer, picture: Answer) -> Film:
     matrix, full_range, tags = _colour(picture, decoded, converted, height)
     rate = _rate(picture)
     aspect = picture.fraction("sample_aspect_ratio")
-    about = answer.one("format")
+    about, streams = answer.one("format"), answer.many("streams")
     return Film(
         path=path,
         container=about.text("format_name") or "",
@@ -207,11 +235,40 @@ def _film(path: Path, answer: Answer, picture: Answer) -> Film:
         full_range=full_range,
         tags=tags,
         start_s=about.number("start_time") or 0.0,
-        duration_s=next((d for a in (picture, about) if (d := a.number("duration")) is not None and d > 0), None),
-        streams=tuple(_stream(place, stream) for place, stream in enumerate(answer.many("streams"))),
+        duration_s=_duration(picture, about),
+        streams=tuple(_stream(place, stream) for place, stream in enumerate(streams)),
         chapters=len(answer.many("chapters")),
         warnings=tuple(_losses(picture)),
+        shift_s=_shift(streams, picture),
+        metadata=about.pairs("tags"),
     )
+
+
+def _duration(picture: Answer, about: Answer) -> float | None:
+    """Seconds, of the picture or else of the whole file; None where nobody knew it."""
+    base = picture.fraction("time_base")
+    if base is not None and (picture.integer("duration_ts") or 0) >= UNKNOWN_TICKS:
+        return None
+    return next((d for a in (picture, about) if (d := a.number("duration")) is not None and d > 0), None)
+
+
+def _shift(streams: list[Answer], picture: Answer) -> Fraction:
+    """The offset that brings a late or negative clock to 0: a whole number of every stream's ticks, so that none is
+    rounded, and of ffmpeg's microseconds as near as need be."""
+    known = [(start, base) for one in streams for start, base in [_start(one)] if start is not None]
+    begin = min((start for start, _ in known), default=Fraction(0))
+    shown = _start(picture)[0]
+    if begin <= LATE_S and (shown is None or shown >= 0):  # sound may begin before 0, by its codec's delay
+        return Fraction(0)
+    ticks = [base for _, base in known]
+    tick = Fraction(math.lcm(*(one.numerator for one in ticks)), math.gcd(*(one.denominator for one in ticks)))
+    return -math.floor(begin / tick) * tick
+
+
+def _start(stream: Answer) -> tuple[Fraction | None, Fraction]:
+    """Where a stream begins, seconds, and its tick."""
+    start, base = stream.integer("start_pts"), stream.fraction("time_base") or Fraction(1)
+    return None if start is None else start * base, base
 
 
 def _turned(rotation: float) -> bool:
@@ -248,6 +305,11 @@ def _stream(place: int, stream: Answer) -> Stream:
         time_base=stream.fraction("time_base"),
         start_s=stream.number("start_time"),
         sample_rate=round(stream.number("sample_rate") or 0) or None,
+        sample_format=stream.text("sample_fmt"),
+        bits=round(stream.number("bits_per_raw_sample") or stream.number("bits_per_sample") or 0) or None,
+        tag=stream.text("codec_tag_string"),
+        dispositions=frozenset(name for name in about.names() if about.flag(name)),
+        metadata=stream.pairs("tags"),
     )
 
 

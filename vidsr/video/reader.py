@@ -159,7 +159,7 @@ class Reader:
             return
         self.damage = f"{path} is damaged or cut off: {count} frames of it can be decoded ({worst})."
         if not self._keep_going:
-            raise InputError(self.damage, run.process.last_lines)
+            raise InputError(f"{self.damage[:-1]}; --keep-going enhances these.", run.process.last_lines)
 
     def _along(self, timeline: NDArray[np.int64]) -> Generator[Frame, None, None]:
         """Take the range from the latest place that agrees with the timeline."""
@@ -258,4 +258,4 @@ def _seekable(film: Film, timeline: NDArray[np.int64]) -> bool:
         return True
     start_s = next((s.start_s for s in film.streams if s.index == film.index and s.start_s is not None), film.start_s)
     end_s = float(int(timeline[-1]) * film.time_base + 1 / film.rate)
-    return abs(end_s - start_s - film.duration_s) < CLOCK_TOLERANCE_S
+    return abs(end_s - start_s - float(film.shift_s) - film.duration_s) < CLOCK_TOLERANCE_S

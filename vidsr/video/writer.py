@@ -18,6 +18,7 @@ from vidsr.video.decode import SCALER, Decode
 from vidsr.video.pixels import storable
 from vidsr.video.probe import Film, Tags
 from vidsr.video.process import FILE, GLOBAL, LONG_PATIENCE_S, Process, named, require_encoder
+from vidsr.video.tags import numbered
 from vidsr.video.timing import pts_expression
 
 SEGMENT_SUFFIX = ".nut"
@@ -189,7 +190,7 @@ def _filters(output: Output, pts: NDArray[np.int64]) -> list[tuple[str, tuple[st
     reach = None if output.encode.codec == "ffv1" else tags.range
     names = {"range": reach, "color_primaries": tags.primaries, "color_trc": tags.transfer}
     names |= {"colorspace": tags.space}
-    told = {name: value for name, value in names.items() if value}
+    told = {name: numbered(name, value) for name, value in names.items() if value}
     filters: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
         ("settb", (str(output.time_base),), {}),
         ("setpts", (pts_expression(pts),), {}),
