@@ -86,20 +86,20 @@ def _kind(stream: Stream) -> str:
 
 
 def _ending(made: Film, film: Film, shown: Shown) -> list[str]:
-    """A sentence where the last frame goes sooner than it should: containers differ in what they can tell of it, and a
-    picture's length in the order of its packets is not the time that it is shown."""
-    if made.duration_s is None or shown.last_ticks is None:
+    """A sentence where the last frame goes sooner or later than it should: containers differ in what they can tell of
+    it, and a picture's length in the order of its packets is not the time that it is shown."""
+    if shown.last_ticks is None:
         return []
-    first, last = int(shown.timeline[0]), int(shown.timeline[-1]) + shown.last_ticks
-    # Matroska counts the length from 0, mp4 from the first frame.
-    length_s = float(min(last - first, last) * film.time_base)
-    missing_s = length_s - max(made.duration_s, _last_packet_s(made, first))
-    if missing_s <= 2 * float(1 / film.rate) + 0.1:
+    wanted_s = float((int(shown.timeline[-1]) - int(shown.timeline[0]) + shown.last_ticks) * film.time_base)
+    off_s = wanted_s - _last_packet_s(made)
+    if made.duration_s is not None and off_s > 0:  # in Matroska, the whole file's length, from 0, may tell it
+        off_s = max(0.0, min(off_s, wanted_s + float(int(shown.timeline[0]) * film.time_base) - made.duration_s))
+    if abs(off_s) <= 2 * float(1 / film.rate) + 0.1:
         return []
-    return [f"The last frame is shown {missing_s:.2f} s shorter than in the source."]
+    return [f"The last frame is shown {abs(off_s):.2f} s {'shorter' if off_s > 0 else 'longer'} than in the source."]
 
 
-def _last_packet_s(made: Film, first: int) -> float:
+def _last_packet_s(made: Film) -> float:
     """How long after the first frame the last one ends, by its own packet."""
     stamps = np.array(sorted(packet_pts(made.path, made.index)), np.int64)
     ends = int(stamps[-1]) + last_ticks(made, stamps + made.shift_ticks) - int(stamps[0])

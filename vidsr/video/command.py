@@ -28,12 +28,11 @@ class Passage:
 
 @dataclass(frozen=True)
 class Ending:
-    """The picture's last frame, in the film's ticks: its pts as the output has it, how long it is shown, and how many
-    frames there are."""
+    """How long the picture's last frame is shown, and the packets that tell it: the last one's and the last shown one's
+    numbers in the order of the file, with their pts, all in seconds of the output's clock."""
 
-    pts: int
-    ticks: int
-    frames: int
+    seconds: Fraction
+    packets: Mapping[int, Fraction]
 
 
 @dataclass(frozen=True)
@@ -138,12 +137,20 @@ def _picture_options(order: Order, place: int) -> list[str]:
     if order.timecode is not None:
         words += [f"-metadata:s:{place}", f"timecode={order.timecode}", "-metadata", f"timecode={order.timecode}"]
     if (end := order.picture.ending) is not None:
-        # NUT does not say how long a frame is shown, and the last one has no next that would tell. The filter's ticks
-        # are the muxer's, or the film's: versions of ffmpeg differ.
-        last = f"gte((PTS+0.6)*TB\\,{float(end.pts * order.film.time_base):.9f})+gte(N\\,{end.frames - 1})"
-        shown = f"round({float(end.ticks * order.film.time_base):.9f}/TB)"
-        words += [f"-bsf:{place}", f"setts=pts=PTS:dts=DTS:duration=if({last}\\,{shown}\\,DURATION)"]
+        # NUT does not say how long a frame is shown, and the last one has no next that would tell.
+        shown = "DURATION"
+        for number, pts_s in end.packets.items():
+            shown = f"if(eq(N\\,{number})\\,{_ticks(end.seconds, pts_s, order)}\\,{shown})"
+        words += [f"-bsf:{place}", f"setts=pts=PTS:dts=DTS:duration={shown}"]
     return words + [word for name, value in told.items() for word in (f"-{name}:{place}", value)]
+
+
+def _ticks(seconds: Fraction, pts_s: Fraction, order: Order) -> str:
+    """An expression of a duration in the ticks of a packet whose pts is known: versions of ffmpeg differ in whether
+    these are the film's or the muxer's."""
+    if pts_s > 0:
+        return f"round(PTS*{float(seconds / pts_s):.12f})"
+    return str(round(seconds * (1000 if order.muxer in ("matroska", "webm") else order.film.time_base.denominator)))
 
 
 def _container_options(order: Order) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsr.errors import InputError, OutputError
-from vidsr.video.check import Shown, check_published, sound_shifts
+from vidsr.video.check import Shown, check_published, packet_pts, sound_shifts
 from vidsr.video.command import Ending, Order, Picture, command, cut_to, moved_to_0
 from vidsr.video.containers import container_of
 from vidsr.video.probe import Film, probe_streams
@@ -59,7 +59,7 @@ def publish(
     with tempfile.TemporaryDirectory(prefix="vidsr-") as folder:
         order = Order(film, kept, destination, container_of(suffix).muxer, covers=covers(film, kept, Path(folder)))
         if segments:
-            order = replace(order, picture=_picture(segments, part if whole else part - part[0], ticks))
+            order = replace(order, picture=_picture(film, segments, part if whole else part - part[0], ticks))
         if not whole:
             order = replace(order, **_cut(film, timeline, span))
         try:
@@ -96,7 +96,7 @@ class _Cut(TypedDict):
     timecode: str | None
 
 
-def _picture(segments: Sequence[Path], part: NDArray[np.int64], ticks: int = 1) -> Picture:
+def _picture(film: Film, segments: Sequence[Path], part: NDArray[np.int64], ticks: int) -> Picture:
     packet = sum(path.stat().st_size for path in segments) // len(part) + 1
     queue = min(max((QUEUE_MIB << 20) // packet, SHORTEST_QUEUE), LONGEST_QUEUE)
     try:
@@ -104,7 +104,16 @@ def _picture(segments: Sequence[Path], part: NDArray[np.int64], ticks: int = 1) 
     except (InputError, IndexError) as error:
         what = f"{segments[0]} is not a whole segment: remove it and render it again."
         raise OutputError(what, getattr(error, "details", "")) from None
-    return Picture(codec, queue, Ending(int(part[-1]), ticks, len(part)))
+    return Picture(codec, queue, _ending(film, segments[-1], part, ticks))
+
+
+def _ending(film: Film, segment: Path, part: NDArray[np.int64], ticks: int) -> Ending:
+    """The last segment's packets tell which of them is shown last, and which one ends the file."""
+    stamps = packet_pts(segment, 0)
+    before, moved = len(part) - len(stamps), int(part[-1]) - max(stamps, default=0)
+    ends = {len(stamps) - 1, stamps.index(max(stamps))} if stamps else set()
+    packets = {before + place: (stamps[place] + moved) * film.time_base for place in ends}
+    return Ending(ticks * film.time_base, packets)
 
 
 def _write(words: Sequence[str], segments: Sequence[Path], destination: Path) -> None:

@@ -44,7 +44,8 @@ def last_ticks(film: Film, timeline: NDArray[np.int64]) -> int:
 
     In files whose pictures are coded in another order than they are shown, the last packet may have the length.
     """
-    usual = max(1, round(1 / (film.rate * film.time_base)))
+    steps = np.diff(timeline)
+    usual = int(np.median(steps)) if len(steps) else max(1, round(1 / (film.rate * film.time_base)))
     if film.container.startswith("mpeg"):  # such streams do not say it: ffprobe would reckon it from the rate
         return usual
     last = int(timeline[-1]) - film.shift_ticks
