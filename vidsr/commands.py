@@ -78,13 +78,14 @@ def enhance(
     _check_targets(first, many, output, report, bool(values["overwrite"]))
     settings = enhance_settings(values)
     if dry_run:
-        fine = [_dry_run(one.path, output, settings, _model(settings), quiet) for one in sources]
-        sys.exit(0 if all(fine) else SOME_FAILED if many else FAILED)
-    batch = Batch(settings, _model(settings), output, many=many, fresh=fresh)
-    total = Sum()
+        codes = [_dry_run(one.path, output, settings, _model(settings), quiet) for one in sources]
+        sys.exit(SOME_FAILED if many and any(codes) else max(codes))
+    batch = Batch(settings, _model(settings), output, many=many, fresh=fresh, report=report)
+    total, code = Sum(), FAILED
     for ended in _ends(sources, batch, hands(values), first, quiet):
         total = total.with_end(ended)
         if ended.error is not None:
+            code = _code(ended.error)
             _tell_error(ended.error, alone=not many)
         elif ended.report is not None:
             _deliver(ended.report, report, quiet)
@@ -92,7 +93,12 @@ def enhance(
         for line in total.lines():
             _say(line, err=total.failed > 0)
     if total.failed:
-        sys.exit(SOME_FAILED if many else FAILED)
+        sys.exit(SOME_FAILED if many else code)
+
+
+def _code(error: Exception) -> int:
+    """The exit code of a film's error: what could be known before the work is wrong usage."""
+    return REFUSED if isinstance(error, RefusedError) else FAILED
 
 
 def _ends(
@@ -140,8 +146,8 @@ def _tell_error(error: Exception, alone: bool) -> None:
     _complain(error)
 
 
-def _dry_run(film: Path, output: Path | None, settings: config.Enhance, model: Model, quiet: bool) -> bool:
-    """Say what would be done; of two seconds it is, out of sight. False where it could not be done."""
+def _dry_run(film: Path, output: Path | None, settings: config.Enhance, model: Model, quiet: bool) -> int:
+    """Say what would be done; of two seconds it is, out of sight. Returns the exit code."""
     from vidsr import trial
     from vidsr.plan import plan
     from vidsr.progress import Bars
@@ -152,10 +158,10 @@ def _dry_run(film: Path, output: Path | None, settings: config.Enhance, model: M
             found = trial.estimate(work, bars)
     except VidsrError as error:
         _complain(error)
-        return False
+        return _code(error)
     for line in trial.lines(found):
         _say(line)
-    return True
+    return 0
 
 
 def _save_report(done: Report, path: Path) -> None:
@@ -209,7 +215,7 @@ def _check_targets(first: Path, many: bool, output: Path | None, report: Path | 
         raise click.UsageError("--report takes one input")
     if report is not None:
         if report.exists() and first.exists() and report.samefile(first):
-            raise VidsrError(f"the report {report} is the input; choose another name")
+            raise RefusedError(f"the report {report} is the input; choose another name")
         check_writable(report, overwrite)
 
 
@@ -371,7 +377,7 @@ def main() -> None:
         if os.environ.get("VIDSR_DEBUG") == "1":
             raise
         _complain(error)
-        sys.exit(FAILED)
+        sys.exit(_code(error))
 
 
 if __name__ == "__main__":

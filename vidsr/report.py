@@ -70,8 +70,8 @@ class Report:
     """One finished film. `frames` covers every frame of the output's range; `warnings` are sentences for the user.
 
     `rate` is in frames a second, `shots` are (first, stop) in the output's range, `command` are the words that make the
-    film again, and `copied` says that the picture is the input's own, not coded again; reports of earlier versions lack
-    them.
+    film again, `copied` says that the picture is the input's own, not coded again, and `codec` by which encoder it was
+    otherwise; reports of earlier versions lack them.
     """
 
     version: int
@@ -88,6 +88,7 @@ class Report:
     shots: tuple[tuple[int, int], ...] = ()
     command: tuple[str, ...] = ()
     copied: bool = False
+    codec: str = ""
 
     @property
     def restored(self) -> int:
@@ -122,6 +123,7 @@ def parse(record: Record) -> Report:
         shots=tuple((a, b) for a, b in record.wholes("shots", 2)) if record.has("shots") else (),
         command=tuple(record.texts("command")) if record.has("command") else (),
         copied=record.has("copied") and record.value("copied") is True,
+        codec=record.text("codec") if record.has("codec") else "",
     )
 
 
@@ -240,7 +242,8 @@ def _span(first: int, stop: int, restored: bool, reasons: Sequence[str]) -> Span
 def summary(report: Report) -> Iterator[str]:
     """What a user wants to read at the end of a film."""
     total = report.stop - report.first
-    yield f"{report.output}: {total} frames at x{report.scale}, faces restored in {report.restored}"
+    coded = f", {report.codec}" if report.codec and not report.copied else ""
+    yield f"{report.output}: {total} frames at x{report.scale}{coded}, faces restored in {report.restored}"
     if report.copied:
         yield "  nothing is changed in the picture: it is copied, not coded again"
     for fate in report.tracks:

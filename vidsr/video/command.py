@@ -112,7 +112,9 @@ def _stream(order: Order, passage: Passage, place: int, source: str) -> list[str
 
 def _attached(order: Order, stream: Stream, place: int) -> list[str]:
     told = dict(stream.metadata)
-    kind = told.get("mimetype") or {"mjpeg": "image/jpeg", "png": "image/png"}.get(stream.codec, f"image/{stream.codec}")
+    kind = told.get("mimetype") or {"mjpeg": "image/jpeg", "png": "image/png"}.get(
+        stream.codec, f"image/{stream.codec}"
+    )
     name = told.get("filename") or f"cover.{'jpg' if stream.codec == 'mjpeg' else stream.codec}"
     words = ["-attach", local(order.covers[stream.index])]
     for key, value in (("mimetype", kind), ("filename", name), ("title", told.get("title", ""))):

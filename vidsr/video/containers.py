@@ -15,6 +15,7 @@ FILM_SUFFIXES = frozenset(
 )
 """How the names of films end where a folder is searched for them; a file that is named itself may have any name."""
 
+
 @dataclass(frozen=True)
 class Container:
     """A kind of file to write: `muxer` is ffmpeg's name, `demuxer` that of its reader.
@@ -35,7 +36,9 @@ MOVIE = "mov,mp4,m4a,3gp,3g2,mj2"
 CONTAINERS = {
     ".mp4": Container("mp4", MOVIE, ("libx264", "libx265", "libsvtav1"), "mov_text"),
     ".mov": Container("mov", MOVIE, ("libx264", "libx265"), "mov_text"),
-    ".mkv": Container("matroska", "matroska,webm", ("libx264", "libx265", "libsvtav1", "ffv1"), "subrip", attaches=True),
+    ".mkv": Container(
+        "matroska", "matroska,webm", ("libx264", "libx265", "libsvtav1", "ffv1"), "subrip", attaches=True
+    ),
     ".webm": Container("webm", "matroska,webm", ("libsvtav1",), "webvtt"),
 }
 ALIASES = {".m4v": ".mp4", ".qt": ".mov"}

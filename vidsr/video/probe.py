@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,7 @@ from vidsr.files import check_readable
 from vidsr.frame import PixelFormat
 from vidsr.picture import reduced_size
 from vidsr.video.answer import Answer, ask
-from vidsr.video.pixels import is_colour, nearest, planar
+from vidsr.video.pixels import has_alpha, is_colour, nearest, planar
 from vidsr.video.process import local
 
 DEMUXERS = (
@@ -49,13 +50,19 @@ NOT_FILM = ("attached_pic", "timed_thumbnails", "still_image")
 
 @dataclass(frozen=True)
 class Tags:
-    """How the file says its colours are meant, in ffmpeg's names; None where it says nothing."""
+    """How the file says its colours are meant, in ffmpeg's names; None where it says nothing.
+
+    `mastering` are HDR10's mastering display's primaries, white point and luminance, as x265 writes them, `light` the
+    largest and the largest average light level.
+    """
 
     range: str | None = None
     space: str | None = None
     primaries: str | None = None
     transfer: str | None = None
     chroma_location: str | None = None
+    mastering: str | None = None
+    light: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,11 @@ class Film:
     reach `pixels`. `time_base` is the length of a tick, `rate` the average of frames a second. `matrix` (bt601, bt709,
     bt2020) and `full_range` hold for the frames that `Reader` gives; `tags` are what to write beside them. `shift_s` is
     what must be added to every time stamp of the file to come to those that are given and written: 0 for most files.
+
+    `field_order` is what the stream's header says, and `dolby_vision` its profile. `fields` is "tff" or "bff" where the
+    film was found to be interlaced; `deinterlace` says how it is read then: "frame", "match" (fields that belong
+    together are put together, the others made whole), "field" (two frames for each), "ivtc" (as "match", and the
+    doubled frames go), or "" as it is. Time base and rate are those of what is read.
     """
 
     path: Path
@@ -116,10 +128,19 @@ class Film:
     warnings: tuple[str, ...]
     shift_s: Fraction = Fraction(0)
     metadata: tuple[tuple[str, str], ...] = ()
+    field_order: str | None = None
+    dolby_vision: int | None = None
+    fields: str = ""
+    deinterlace: str = ""
 
     @property
     def chroma_location(self) -> str | None:
         return self.tags.chroma_location
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether its light needs more than 8 bits: PQ or HLG."""
+        return self.tags.transfer in ("smpte2084", "arib-std-b67") and self.pixels.depth > 8
 
     @property
     def shift_ticks(self) -> int:
@@ -155,7 +176,7 @@ def probe(path: Path) -> Film:
     if len(streams) > MOST_STREAMS:
         raise InputError(f"{path} has {len(streams)} streams: up to {MOST_STREAMS} can be handled.")
     picture = _picture(path, streams)
-    film = _film(path, answer, picture)
+    film = with_light(_film(path, answer, picture), picture.many("side_data_list"))
     _check_limits(film, picture)
     return film
 
@@ -238,7 +259,9 @@ def _film(path: Path, answer: Answer, picture: Answer) -> Film:
         duration_s=_duration(picture, about),
         streams=tuple(_stream(place, stream) for place, stream in enumerate(streams)),
         chapters=len(answer.many("chapters")),
-        warnings=tuple(_losses(picture)),
+        warnings=tuple(_losses(picture, decoded)),
+        field_order=picture.text("field_order"),
+        dolby_vision=next((p for d in picture.many("side_data_list") if (p := d.integer("dv_profile"))), None),
         shift_s=_shift(streams, picture),
         metadata=about.pairs("tags"),
     )
@@ -313,21 +336,44 @@ def _stream(place: int, stream: Answer) -> Stream:
     )
 
 
-def _losses(picture: Answer) -> list[str]:
+def with_light(film: Film, side_data: Sequence[Answer]) -> Film:
+    """The film with what side data of the stream or of a frame say of HDR, and a sentence on what cannot be kept."""
+    tags, lost = film.tags, []
+    for data in side_data:
+        kind = data.text("side_data_type") or ""
+        if kind == "Mastering display metadata":
+            tags = replace(tags, mastering=tags.mastering or _mastering(data))
+        elif kind == "Content light level metadata":
+            tags = replace(
+                tags, light=tags.light or f"{data.integer('max_content') or 0},{data.integer('max_average') or 0}"
+            )
+        elif kind.startswith(LOST_IN_FRAMES):
+            lost.append(f"{kind} is not kept.")
+    return replace(film, tags=tags, warnings=tuple(dict.fromkeys((*film.warnings, *lost))))
+
+
+def _mastering(data: Answer) -> str | None:
+    """Primaries and white point in 50,000ths, luminance in 10,000ths of a candela, as x264, x265 take them."""
+    pairs = [[data.fraction(f"{colour}_{axis}") for axis in "xy"] for colour in ("green", "blue", "red", "white_point")]
+    light = [data.fraction("max_luminance"), data.fraction("min_luminance")]
+    if any(value is None for pair in (*pairs, light[:1]) for value in pair):
+        return None
+    places = [",".join(str(round((value or 0) * 50000)) for value in pair) for pair in pairs]
+    bounds = ",".join(str(round((value or 0) * 10000)) for value in light)
+    return "G({})B({})R({})WP({})L({})".format(*places, bounds)
+
+
+def _losses(picture: Answer, decoded: str) -> list[str]:
     """What the picture stream carries that is lost when it is coded again."""
     kinds = {kind for data in picture.many("side_data_list") if (kind := data.text("side_data_type"))}
     losses = [f"{kind} of the picture stream is not kept." for kind in sorted(kinds) if kind in LOST_SIDE_DATA]
     if picture.flag("closed_captions"):
         losses.append("Closed captions inside the picture stream are not kept.")
-    if (picture.text("field_order") or "progressive") != "progressive":
-        losses.append("The film is interlaced: it is handled, and written, as progressive.")
+    if has_alpha(decoded) or picture.one("tags").text("alpha_mode") == "1":
+        losses.append("The picture's transparency (alpha) is not kept.")
     return losses
 
 
-LOST_SIDE_DATA = (
-    "Content light level metadata",
-    "DOVI configuration record",
-    "Mastering display metadata",
-    "Spherical Mapping",
-    "Stereo 3D",
-)
+LOST_SIDE_DATA = ("DOVI configuration record", "Spherical Mapping", "Stereo 3D")
+LOST_IN_FRAMES = ("HDR Dynamic Metadata", "Dolby Vision", "ATSC A53")
+"""How the names of what frames carry begin: HDR10+, Dolby Vision, captions."""

@@ -163,7 +163,9 @@ def output_suffix(film: Film, codec: str = "auto") -> str:
         return ".mkv"
     with suppress(RefusedError):
         kept, _ = passages(film, suffix)
-        left_out = {stream.index for stream in film.streams if stream.kind != "data"} - {one.stream.index for one in kept}
+        left_out = {stream.index for stream in film.streams if stream.kind != "data"} - {
+            one.stream.index for one in kept
+        }
         if not left_out and not any(one.stream.kind == "audio" and one.codec != COPY for one in kept):
             return suffix
     return ".mkv"
@@ -185,7 +187,9 @@ def rehearse(film: Film, output: Output, suffix: str) -> None:
             what = f"{output.encode.codec} in {suffix} cannot be written for {film.path}"
             raise RefusedError(f"{what}: choose another --codec, or .mkv for the output.", error.details) from error
         if not _as_wanted([one for one in others if one.stream.index != film.index], found):
-            raise RefusedError(f"{suffix} does not hold all streams of {film.path} together: choose .mkv for the output.")
+            raise RefusedError(
+                f"{suffix} does not hold all streams of {film.path} together: choose .mkv for the output."
+            )
 
 
 def _picture(output: Output) -> Picture:

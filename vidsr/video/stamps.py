@@ -18,6 +18,8 @@ def promised_timeline(film: Film) -> NDArray[np.int64] | None:
     Nothing is certain before the frames are decoded: a `Reader` that is given this compares every frame that it reads,
     and raises InputError where a film's packets promise something else than its frames keep.
     """
+    if film.deinterlace in ("field", "ivtc"):
+        return None
     options = [text for name, value in SAFE.items() for text in (f"-{name}", value)]
     entries = ["-select_streams", str(film.index), "-show_entries", "packet=pts,flags", "-of", "csv=p=0"]
     status, output, _ = run(["ffprobe", "-loglevel", "error", *options, *entries, local(film.path)])
@@ -46,7 +48,10 @@ def last_ticks(film: Film, timeline: NDArray[np.int64]) -> int:
     """
     steps = np.diff(timeline)
     usual = int(np.median(steps)) if len(steps) else max(1, round(1 / (film.rate * film.time_base)))
-    if film.container.startswith("mpeg"):  # such streams do not say it: ffprobe would reckon it from the rate
+    if film.container.startswith("mpeg") or film.deinterlace in (
+        "field",
+        "ivtc",
+    ):  # such streams do not say it: ffprobe would reckon it from the rate
         return usual
     last = int(timeline[-1]) - film.shift_ticks
     near_s = max(0.0, float((last - 32 * usual) * film.time_base))
