@@ -20,7 +20,7 @@ REHEARSED_S = 1.0
 
 @dataclass(frozen=True)
 class Passage:
-    """One stream of the source and what it becomes: `codec` is COPY, ATTACH, or that of a converted subtitle or sound."""
+    """One stream of the source and what it becomes: `codec` is COPY, ATTACH, or what it is converted to."""
 
     stream: Stream
     codec: str = COPY
@@ -133,9 +133,9 @@ def _picture_options(order: Order, place: int) -> list[str]:
         "color_trc": tags.transfer,
         "chroma_sample_location": tags.chroma_location,
     }
-    told = {name: numbered(name, value) for name, value in told.items() if value}
+    named = {name: numbered(name, value) for name, value in told.items() if value}
     if order.picture.codec == "hevc" and order.muxer in ("mp4", "mov"):
-        told["tag"] = "hvc1"  # the name under which Apple's players know it
+        named["tag"] = "hvc1"  # the name under which Apple's players know it
     if order.timecode is not None:
         words += [f"-metadata:s:{place}", f"timecode={order.timecode}", "-metadata", f"timecode={order.timecode}"]
     if (end := order.picture.ending) is not None:
@@ -144,7 +144,7 @@ def _picture_options(order: Order, place: int) -> list[str]:
         for number, pts_s in end.packets.items():
             shown = f"if(eq(N\\,{number})\\,{_ticks(end.seconds, pts_s, order)}\\,{shown})"
         words += [f"-bsf:{place}", f"setts=pts=PTS:dts=DTS:duration={shown}"]
-    return words + [word for name, value in told.items() for word in (f"-{name}:{place}", value)]
+    return words + [word for name, value in named.items() for word in (f"-{name}:{place}", value)]
 
 
 def _ticks(seconds: Fraction, pts_s: Fraction, order: Order) -> str:

@@ -181,7 +181,8 @@ def _whole_frames(film: Film) -> list[tuple[str, dict[str, str | int]]]:
         return [("bwdif", whole | {"mode": f"send_{film.deinterlace}"})]
     if film.deinterlace not in ("match", "ivtc"):
         return []
-    matched = [("fieldmatch", {"order": film.fields}), ("bwdif", whole | {"deint": "interlaced"})]
+    matched: list[tuple[str, dict[str, str | int]]] = [("fieldmatch", {"order": film.fields})]
+    matched.append(("bwdif", whole | {"deint": "interlaced"}))
     return [*matched, ("decimate", {})] if film.deinterlace == "ivtc" else matched
 
 

@@ -67,8 +67,8 @@ def looked_at(film: Film, deinterlace: str = "auto", ignore_dolby_vision: bool =
     """
     if film.dolby_vision == 5 and not ignore_dolby_vision:
         raise RefusedError(
-            f"{film.path} is Dolby Vision of profile 5: without its own metadata, which cannot be kept, its colours are "
-            "wrong; --ignore-dolby-vision enhances it all the same"
+            f"{film.path} is Dolby Vision of profile 5: without its own metadata, which cannot be kept, its colours "
+            "are wrong; --ignore-dolby-vision enhances it all the same"
         )
     frames = _first_frames(film)
     film = with_light(film, [data for frame in frames for data in frame.many("side_data_list")])
@@ -136,7 +136,7 @@ def fielded(film: Film, order: str, telecine: bool, deinterlace: str) -> Film:
         )
     mode = ("match" if telecine else "frame") if deinterlace == "auto" else deinterlace
     said = {
-        "match": "its fields are put together again as they were shot; --deinterlace ivtc also drops the doubled frames.",
+        "match": "its fields are put together as they were shot; --deinterlace ivtc drops the doubled frames, too.",
         "frame": "each frame is made whole from its fields, and faces are restored in that.",
         "field": "each field becomes a frame of its own, at twice the rate, and faces are restored in these.",
         "ivtc": "its 24 frames are put together again, without the doubled ones.",

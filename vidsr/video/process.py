@@ -213,7 +213,7 @@ class Process:
         return status
 
     def finish_soon(self, patience_s: float) -> int:
-        """As `finish`, but a tool that is still busy after `patience_s` is told to end its file as it is (status 255)."""
+        """As `finish`, but a tool that is busy after `patience_s` is told to end its file as it is: status 255."""
         if self._child.stdin is not None:
             self._child.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -200,11 +201,13 @@ def _black(path: Path, film: Film, output: Output) -> None:
     begin = max(0, round((film.start_s + float(film.shift_s)) / float(film.time_base)))
     step = max(1, round(1 / (film.rate * film.time_base)))
     pts = np.array([begin, begin + step], np.int64)
-    luma = np.zeros((output.height, output.width), output.pixels.dtype)
-    chroma = np.zeros((2, *output.pixels.chroma_shape(output.height, output.width)), output.pixels.dtype)
+    shape = (output.height, output.width)
+    black = Frame(0, begin, np.zeros(shape, np.uint8), np.zeros((2, *output.pixels.chroma_shape(*shape)), np.uint8))
+    if output.pixels.depth > 8:
+        black = replace(black, luma=black.luma.astype(np.uint16), chroma=black.chroma.astype(np.uint16))
     with Writer(path, output, pts) as writer:
         for index, stamp in enumerate(pts.tolist()):
-            writer.write(Frame(index, stamp, luma, chroma))
+            writer.write(replace(black, index=index, pts=stamp))
 
 
 def covers(film: Film, kept: Sequence[Passage], folder: Path) -> dict[int, Path]:

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vidsr.video.probe import Film, Stream
 
-PRIMARIES = ("bt709", "unknown", "reserved", "bt470m", "bt470bg", "smpte170m", "smpte240m", "film", "bt2020")
-PRIMARIES += ("smpte428", "smpte431", "smpte432")
-TRANSFERS = ("bt709", "unknown", "reserved", "bt470m", "bt470bg", "smpte170m", "smpte240m", "linear", "log100")
-TRANSFERS += ("log316", "iec61966-2-4", "bt1361e", "iec61966-2-1", "bt2020-10", "bt2020-12", "smpte2084", "smpte428")
-TRANSFERS += ("arib-std-b67",)
-MATRICES = ("bt709", "unknown", "reserved", "fcc", "bt470bg", "smpte170m", "smpte240m", "ycgco", "bt2020nc", "bt2020c")
-MATRICES += ("smpte2085", "chroma-derived-nc", "chroma-derived-c", "ictcp")
+PRIMARIES = [
+    *("bt709", "unknown", "reserved", "bt470m", "bt470bg", "smpte170m", "smpte240m", "film", "bt2020", "smpte428"),
+    *("smpte431", "smpte432"),
+]
+TRANSFERS = [
+    *("bt709", "unknown", "reserved", "bt470m", "bt470bg", "smpte170m", "smpte240m", "linear", "log100", "log316"),
+    *("iec61966-2-4", "bt1361e", "iec61966-2-1", "bt2020-10", "bt2020-12", "smpte2084", "smpte428", "arib-std-b67"),
+]
+MATRICES = [
+    *("bt709", "unknown", "reserved", "fcc", "bt470bg", "smpte170m", "smpte240m", "ycgco", "bt2020nc", "bt2020c"),
+    *("smpte2085", "chroma-derived-nc", "chroma-derived-c", "ictcp"),
+]
 NUMBERS: dict[str, dict[str, int]] = {
     "color_primaries": {name: n for n, name in enumerate(PRIMARIES, 1)} | {"ebu3213": 22},
     "color_trc": {name: n for n, name in enumerate(TRANSFERS, 1)},
@@ -26,7 +31,7 @@ NUMBERS: dict[str, dict[str, int]] = {
 STALE = re.compile(
     r"(rotate|encoder|alpha_mode|bps|duration|number_of_(frames|bytes)|_statistics_\w+|source_id)(-\w+)?", re.IGNORECASE
 )
-"""Tags of a stream that would be wrong for a new one, mkvmerge's statistics among them, with its suffixes of languages."""
+"""Tags of a stream that would be wrong for a new one, with mkvmerge's statistics and their suffixes of languages."""
 
 OF_THE_CONTAINER = re.compile(
     r"major_brand|minor_version|compatible_brands|encoder|handler_name|vendor_id|language|timecode"
@@ -36,9 +41,11 @@ OF_THE_CONTAINER = re.compile(
 """Tags that each muxer writes in its own way, or that are compared as something else."""
 
 MOVIE_TAGS = frozenset(
-    "title artist album album_artist author comment composer copyright creation_time date description encoder genre"
-    " grouping lyrics synopsis show episode_id network keywords location language year track disc timecode"
-    " major_brand minor_version compatible_brands".split()
+    [
+        *("title", "artist", "album", "album_artist", "author", "comment", "composer", "copyright", "creation_time"),
+        *("date", "description", "encoder", "genre", "grouping", "lyrics", "synopsis", "show", "episode_id"),
+        *("network", "keywords", "location", "language", "year", "track", "disc", "timecode"),
+    ]
 )
 """What mp4 and mov have atoms of their own for; other tags are written there under their names."""
 
