@@ -197,7 +197,7 @@ def test_as_many_packets_wait_as_memory_is_meant_for_them(folder: Path, tmp_path
     os.truncate(large, 1 << 30)
     counts = (([], 13), ([large], 1000), ([large], 10))
     timeline = np.arange(1000, dtype=np.int64)
-    queues = [_picture(film, [small, *more][::-1], timeline[:count], 1).queue for more, count in counts]
+    queues = [_picture(film, [small, *more, small], timeline[:count], 1).queue for more, count in counts]
     assert queues == [4096, 31, 8]
 
 
