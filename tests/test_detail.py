@@ -27,7 +27,9 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
         small = f"scale={side}:{side}:flags=bicubic{soft},crop=iw-8:ih-8:4+4*sin(n/3):4+3*cos(n/4)"
         path = folder / f"{factor}.mp4"
         raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "512x512", "-r", "25", "-i", "-"]
-        filters = f"loop=39:1:0,rotate=0.05*sin(n/3),{small},scale=iw*{factor}:ih*{factor}:flags=bicubic,noise=alls=2:allf=t"
+        filters = (
+            f"loop=39:1:0,rotate=0.05*sin(n/3),{small},scale=iw*{factor}:ih*{factor}:flags=bicubic,noise=alls=2:allf=t"
+        )
         words = ["ffmpeg", "-v", "error", *raw, "-vf", filters, "-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p"]
         subprocess.run([*words, str(path)], input=portrait().tobytes(), check=True)
         found[factor] = path

@@ -195,7 +195,9 @@ def test_as_many_packets_wait_as_memory_is_meant_for_them(folder: Path, tmp_path
     (small,), large = segments(film, frames, Encode(), tmp_path, 1), tmp_path / "large.nut"
     large.touch()
     os.truncate(large, 1 << 30)
-    queues = [_picture([small, *more], count).queue for more, count in (([], 13), ([large], 1000), ([large], 10))]
+    counts = (([], 13), ([large], 1000), ([large], 10))
+    timeline = np.arange(1000, dtype=np.int64)
+    queues = [_picture(film, [small, *more, small], timeline[:count], 1).queue for more, count in counts]
     assert queues == [4096, 31, 8]
 
 

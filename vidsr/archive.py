@@ -15,7 +15,7 @@ from vidsr.config import Enhance, Hands
 from vidsr.errors import DeviceError, ExistsError, InputError, OutputError, VidsrError
 from vidsr.files import is_folder, told
 from vidsr.log import Stages
-from vidsr.plan import FOLDER, Plan, plan
+from vidsr.plan import FOLDER, Plan, check_report, plan
 from vidsr.report import Report
 from vidsr.schedule import Ended, Place, Schedule, longest_first
 from vidsr.tasks import Watch
@@ -71,14 +71,24 @@ def is_film(path: Path) -> bool:
 
 
 class Batch:
-    """What the films of one command share; `many` says that there are several."""
+    """What the films of one command share; `many` says that there are several, `report` where its report goes."""
 
-    def __init__(self, settings: Enhance, model: Model, output: Path | None, *, many: bool, fresh: bool) -> None:
+    def __init__(
+        self,
+        settings: Enhance,
+        model: Model,
+        output: Path | None,
+        *,
+        many: bool,
+        fresh: bool,
+        report: Path | None = None,
+    ) -> None:
         self.settings = settings
         self._model = model
         self.output = output
         self.many = many
         self._fresh = fresh
+        self._report = report
         self._taken: set[int] = set()  # hashes of the outputs: all that grows with the number of films
 
     def plan(self, source: Source) -> Plan:
@@ -92,6 +102,8 @@ class Batch:
             if self.many and _newer(error.path, source.path):
                 raise AlreadyDone(str(error), error.path) from error
             raise
+        if self._report is not None:
+            check_report(work, self._report)
         self._take(source.path, work.output)
         if self._fresh:
             forget(work)

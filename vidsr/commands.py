@@ -16,7 +16,7 @@ from vidsr import __version__, config, heap, settings_file, signals
 from vidsr.commands_train import shard, train
 from vidsr.console import shown as _shown
 from vidsr.console import verbosity
-from vidsr.errors import VidsrError
+from vidsr.errors import RefusedError, VidsrError
 from vidsr.evaluate.cli import evaluate
 from vidsr.models_cli import export, models
 from vidsr.options import ANALYZE, COMPARED, ENCODE, ENHANCE, HANDS, HELP, RENDER, enhance_settings, hands, options
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vidsr.schedule import Ended
     from vidsr.weights import Model
 
-FAILED, SOME_FAILED, INTERRUPTED, TERMINATED = 1, 3, 130, 143
+FAILED, REFUSED, SOME_FAILED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 PAGE_SUFFIXES = (".html", ".htm")
 MOST_COMPARED = 8  # settings in one preview
 
@@ -77,14 +77,15 @@ def enhance(
     sources, first, many = _sources(inputs)
     _check_targets(first, many, output, report, bool(values["overwrite"]))
     settings = enhance_settings(values)
-    batch = Batch(settings, _model(settings), output, many=many, fresh=fresh and not dry_run)
+    batch = Batch(settings, _model(settings), output, many=many, fresh=fresh and not dry_run, report=report)
     if dry_run:
-        fine = [_dry_run(one, batch, quiet) for one in sources]
-        sys.exit(0 if all(fine) else SOME_FAILED if many else FAILED)
-    total = Sum()
+        codes = [_dry_run(one, batch, quiet) for one in sources]
+        sys.exit(SOME_FAILED if many and any(codes) else max(codes))
+    total, code = Sum(), FAILED
     for ended in _ends(sources, batch, hands(values), first, quiet):
         total = total.with_end(ended)
         if ended.error is not None:
+            code = _code(ended.error)
             _tell_error(ended.error, alone=not many)
         elif ended.report is not None:
             _deliver(ended.report, report, quiet)
@@ -92,7 +93,12 @@ def enhance(
         for line in total.lines():
             _say(line, err=total.failed > 0)
     if total.failed:
-        sys.exit(SOME_FAILED if many else FAILED)
+        sys.exit(SOME_FAILED if many else code)
+
+
+def _code(error: Exception) -> int:
+    """The exit code of a film's error: what could be known before the work is wrong usage."""
+    return REFUSED if isinstance(error, RefusedError) else FAILED
 
 
 def _ends(
@@ -140,8 +146,8 @@ def _tell_error(error: Exception, alone: bool) -> None:
     _complain(error)
 
 
-def _dry_run(source: Source, batch: Batch, quiet: bool) -> bool:
-    """Say what would be done; of two seconds it is, out of sight. False where it could not be done."""
+def _dry_run(source: Source, batch: Batch, quiet: bool) -> int:
+    """Say what would be done; of two seconds it is, out of sight. Returns the exit code."""
     from vidsr import trial
     from vidsr.archive import AlreadyDone
     from vidsr.progress import Bars
@@ -151,13 +157,13 @@ def _dry_run(source: Source, batch: Batch, quiet: bool) -> bool:
             found = trial.estimate(work, bars)
     except AlreadyDone as done:
         _say(f"{source.path}: {done.path} is there, newer than the film, and is kept (see --overwrite)")
-        return True
+        return 0
     except VidsrError as error:
         _complain(error)
-        return False
+        return _code(error)
     for line in trial.lines(found):
         _say(line)
-    return True
+    return 0
 
 
 def _save_report(done: Report, path: Path) -> None:
@@ -211,7 +217,7 @@ def _check_targets(first: Path, many: bool, output: Path | None, report: Path | 
         raise click.UsageError("--report takes one input")
     if report is not None:
         if report.exists() and first.exists() and report.samefile(first):
-            raise VidsrError(f"the report {report} is the input; choose another name")
+            raise RefusedError(f"the report {report} is the input; choose another name")
         check_writable(report, overwrite)
 
 
@@ -373,7 +379,7 @@ def main() -> None:
         if os.environ.get("VIDSR_DEBUG") == "1":
             raise
         _complain(error)
-        sys.exit(FAILED)
+        sys.exit(_code(error))
 
 
 if __name__ == "__main__":

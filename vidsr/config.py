@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CODECS = ("libx264", "libx265", "libsvtav1", "ffv1")
+CODECS = ("auto", "libx264", "libx265", "libsvtav1", "ffv1")
+DEINTERLACE = ("auto", "off", "frame", "field", "ivtc")
 DETECTORS = ("centerface", "sfd", "blazeface", "retinaface", "scrfd", "yunet")
 """The first comes with the install; the others are face-alignment's and are downloaded at first use."""
 LANDMARKERS = ("detector", "fan")
@@ -29,7 +30,7 @@ MAX_WINDOW = 320.0
 class Encode:
     """How the output's picture is coded."""
 
-    codec: str = "libx264"
+    codec: str = "auto"  # what the container and the film ask for: H.264, HEVC for HDR, AV1 in webm
     crf: float | None = None  # None: 17 for libx264, 19 for libx265, 24 for libsvtav1; ffv1 is lossless
     preset: str | None = None  # None: the encoder's own default
 
@@ -71,6 +72,8 @@ class Enhance:
     analyze: Analyze = Analyze()
     render: Render = Render()
     encode: Encode = Encode()
+    deinterlace: str = "auto"  # interlaced film: a frame for each, if found to be one; field: two; ivtc: as shot
+    ignore_dolby_vision: bool = False  # work on the base layer of a film that cannot be watched without its RPU
     start: float | None = None  # seconds from the film's beginning
     end: float | None = None
     tracks: str | None = None  # a file from `vidsr analyze`; None: analyse

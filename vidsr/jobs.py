@@ -47,6 +47,7 @@ from vidsr.video.check import packet_pts
 from vidsr.workfolder import agree, check_unchanged, has_segments, locked, match, remove, whole, worth_keeping
 
 if TYPE_CHECKING:
+    from vidsr.frame import Track
     from vidsr.upscale import Restorer
     from vidsr.weights import Model
 
@@ -73,6 +74,16 @@ DISK_FULL = "No space left on device"
 """What ffmpeg's last lines say then."""
 Steps = Generator[Sequence[Task], Sequence[Answer], Report]
 """One film: gives tasks that may be done at once and anywhere, wants their answers in order, ends with a report."""
+
+
+COMBED = "its frames are interlaced, and --deinterlace is off"
+
+
+def chosen(work: Plan, tracks: tuple[Track, ...]) -> tuple[tuple[Track, ...], dict[int, str]]:
+    """As `restorable`; in an interlaced film that stays so, none: what is drawn over two fields would comb."""
+    if work.film.fields and not work.film.deinterlace:
+        return (), {track.id: COMBED for track in tracks}
+    return restorable(tracks, work.settings.render.faces)
 
 
 def enhance(work: Plan, watch: Watch) -> Report:
@@ -195,7 +206,7 @@ class Bench:
         if self._opened is None or self._opened.order != order:
             work = self.here(self.plan(order))
             analysis = fitting(work.folder / "tracks.json", work.film)
-            tracks, reasons = restorable(analysis.tracks, work.settings.render.faces)
+            tracks, reasons = chosen(work, analysis.tracks)
             self._opened = _Opened(order, analysis, Faces(work, tracks, self._placed), reasons)
         return self._opened
 
@@ -262,7 +273,8 @@ def _copied(film: _Opened, watch: Watch) -> Joined | None:
     """The film with all its streams copied, the picture too; None where a copy is not what it should be: a film may
     have packets that show nothing, or time stamps that its container makes up."""
     source = film.faces.work.film
-    if sorted(packet_pts(source.path, source.index)) != film.analysis.timeline.tolist():
+    packets = sorted(pts + source.shift_ticks for pts in packet_pts(source.path, source.index))
+    if packets != film.analysis.timeline.tolist():
         return None
     watch.stage("publish", None)
     try:
@@ -299,6 +311,7 @@ def _published(film: _Opened, span: tuple[int, int], spans: Sequence[tuple[int, 
         shots=tuple((max(a, first), min(b, stop)) for a, b in analysis.shots if a < stop and first < b),
         command=command(work),
         copied=not paths,
+        codec=work.settings.encode.codec,
     )
     return Joined(beside(made, work.output), report)
 

@@ -20,6 +20,7 @@ Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 CHOICES: dict[str, Sequence[str]] = {
     "scale": config.SCALES,
     "codec": config.CODECS,
+    "deinterlace": config.DEINTERLACE,
     "precision": config.PRECISIONS,
     "detector": config.DETECTORS,
     "landmarks": config.LANDMARKERS,
@@ -100,7 +101,9 @@ HELP = {
     "precision": "Numbers of the network; auto: bf16 if the device has it (training: on CUDA), else fp32.",
     "batch": "Faces of 64 pixels in one call of the network.",
     "keep_grain": "Leave noise and the codec's flicker in faces as they are.",
-    "codec": "Encoder of the output's picture.",
+    "codec": "Encoder of the output's picture; auto: H.264, HEVC for HDR, AV1 in webm.",
+    "deinterlace": "Interlaced film: auto or frame, one frame for each; field, two; ivtc, film in 30 frames; or off.",
+    "ignore_dolby_vision": "Enhance a film of Dolby Vision profile 5 by its base layer, whose colours are wrong.",
     "crf": "Its quality, lower is better.  [default: 17 libx264, 19 libx265, 24 libsvtav1]",
     "preset": "Its preset.  [default: the encoder's own]",
     "start": "Begin at this second.",
@@ -193,7 +196,17 @@ COMPARED = ("model", "fidelity")
 
 ENCODE = ("codec", "crf", "preset")
 
-ENHANCE = ("start", "end", "tracks", "overwrite", "keep_going", "work_dir", "keep_work")
+ENHANCE = (
+    "deinterlace",
+    "ignore_dolby_vision",
+    "start",
+    "end",
+    "tracks",
+    "overwrite",
+    "keep_going",
+    "work_dir",
+    "keep_work",
+)
 
 HANDS = ("workers", "devices", "ray", "ray_cpus", "ray_gpus", "ray_memory")
 

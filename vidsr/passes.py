@@ -29,7 +29,7 @@ from vidsr.stream import Behind, drained, prefetch
 from vidsr.tally import Tally
 from vidsr.tasks import Watch
 from vidsr.track import analyse
-from vidsr.video import Film, Reader, Writer, probe
+from vidsr.video import Film, Reader, Writer, looked_at, probe
 from vidsr.workfolder import whole
 
 if TYPE_CHECKING:  # torch is loaded where the first face is restored
@@ -286,7 +286,7 @@ def promised_frames(film: Film) -> int:
 
 def analyze(source: Path, output: Path, settings: Enhance, watch: Watch) -> tuple[Analysis, str]:
     """Find the faces of a film and write them to `output`; also gives what is damaged in the film, '' if nothing is."""
-    film = probe(source)
+    film = looked_at(probe(source), settings.deinterlace, settings.ignore_dolby_vision)
     output = checked_output(output, film, settings.overwrite)
     with timed(watch) as heard:
         analysis, damage = analyse_film(film, settings, heard)

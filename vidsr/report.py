@@ -72,8 +72,8 @@ class Report:
     """One finished film. `frames` covers every frame of the output's range; `warnings` are sentences for the user.
 
     `rate` is in frames a second, `shots` are (first, stop) in the output's range, `command` are the words that make the
-    film again, and `copied` says that the picture is the input's own, not coded again; reports of earlier versions lack
-    them.
+    film again, `copied` says that the picture is the input's own, not coded again, and `codec` by which encoder it was
+    otherwise; reports of earlier versions lack them.
     """
 
     version: Literal[1]
@@ -90,6 +90,7 @@ class Report:
     shots: tuple[tuple[int, int], ...] = ()
     command: tuple[str, ...] = ()
     copied: bool = False
+    codec: str = ""
 
     @property
     def restored(self) -> int:
@@ -196,7 +197,8 @@ def _span(first: int, stop: int, restored: bool, reasons: Sequence[str]) -> Span
 def summary(report: Report) -> Iterator[str]:
     """What a user wants to read at the end of a film."""
     total = report.stop - report.first
-    yield f"{report.output}: {total} frames at x{report.scale}, faces restored in {report.restored}"
+    coded = f", {report.codec}" if report.codec and not report.copied else ""
+    yield f"{report.output}: {total} frames at x{report.scale}{coded}, faces restored in {report.restored}"
     if report.copied:
         yield "  nothing is changed in the picture: it is copied, not coded again"
     for fate in report.tracks:

@@ -149,12 +149,16 @@ def _command(
     film: Film, begin: int | None, seek_s: Fraction | None, pipes: tuple[str, str], reduced: bool
 ) -> list[str]:
     stamps, landing = pipes
-    seek = {"seek_timestamp": 1, "ss": f"{float(seek_s):.6f}", "noaccurate_seek": None} if seek_s is not None else {}
-    source = ffmpeg.input(FILE, threads=THREADS, **SAFE, **seek)
-    picture = source[str(film.index)]
+    clock: dict[str, str | int | None] = {"itsoffset": f"{float(film.shift_s):.6f}"} if film.shift_s else {}
+    if seek_s is not None:
+        clock |= {"seek_timestamp": 1, "ss": f"{float(seek_s - film.shift_s):.6f}", "noaccurate_seek": None}
+    source = ffmpeg.input(FILE, threads=THREADS, **SAFE, **clock)
+    picture = frames = source[str(film.index)]
+    for name, options in _whole_frames(film):
+        frames = frames.filter(name, **options)
     frames = (
-        # settb first: every tick from here on is one of the stream's, whatever this version of ffmpeg does by default
-        picture.filter("settb", str(film.time_base))
+        # settb first: every tick from here on is one of the film's, whatever this version of ffmpeg does by default
+        frames.filter("settb", str(film.time_base))
         .filter("metadata", "add", key="vidsr", value="1")
         .filter("metadata", "print", file=stamps, direct=1)
     )
@@ -168,6 +172,18 @@ def _command(
         outputs.append(ffmpeg.output(picture, landing, c="copy", f="framecrc", flush_packets=1, **{"frames:v": 1}))
     run = ffmpeg.merge_outputs(*outputs).global_args(*GLOBAL, "-loglevel", "level+warning", "-copyts")
     return named(run.compile(), film.path)
+
+
+def _whole_frames(film: Film) -> list[tuple[str, dict[str, str | int]]]:
+    """Filters that make whole frames of an interlaced film's fields."""
+    whole: dict[str, str | int] = {"mode": "send_frame", "parity": film.fields, "deint": "all"}
+    if film.deinterlace in ("frame", "field"):
+        return [("bwdif", whole | {"mode": f"send_{film.deinterlace}"})]
+    if film.deinterlace not in ("match", "ivtc"):
+        return []
+    matched: list[tuple[str, dict[str, str | int]]] = [("fieldmatch", {"order": film.fields})]
+    matched.append(("bwdif", whole | {"deint": "interlaced"}))
+    return [*matched, ("decimate", {})] if film.deinterlace == "ivtc" else matched
 
 
 def _conversion(film: Film, reduced: bool) -> list[tuple[str, dict[str, str | int]]]:
