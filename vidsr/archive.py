@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from vidsr.log import Switch
 from vidsr.plan import FOLDER, Plan, plan
 from vidsr.report import Report
 from vidsr.schedule import Ended, Place, Schedule, longest_first
+from vidsr.system import allow_files
 from vidsr.tasks import Watch
 from vidsr.video import is_film_name
 from vidsr.workers import Pool
@@ -174,7 +174,7 @@ def side_by_side(
         work, watcher = batch.plan(source), Switch(watch(source))
         return _told(work, watcher), watcher
 
-    _allow_files()
+    allow_files()  # each film under way holds a lock
     return Schedule(longest_first(sources, _bytes), begin, place).run()
 
 
@@ -183,13 +183,6 @@ def _bytes(source: Source) -> int:
         return source.path.stat().st_size
     except OSError:  # which will be told when its turn comes
         return 0
-
-
-def _allow_files() -> None:
-    """As many open files as the system lets us have: each film under way holds a lock."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _told(work: Plan, watch: Switch) -> jobs.Steps:

@@ -53,7 +53,7 @@ def partial_of(path: Path) -> Path:
 
 def settle(partial: Path, path: Path) -> None:
     """Bring a finished file to the disk, then give it its name; both survive a power cut."""
-    with partial.open("rb") as file:
+    with partial.open("r+b") as file:  # Windows brings only what could be written to the disk
         os.fsync(file.fileno())
     partial.replace(path)
     with suppress(OSError):  # not every file system can bring a folder to the disk

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from vidsr.device import Graphs, Lanes, Portions, shared_out
 from vidsr.errors import DeviceError
 from vidsr.network import added
 from vidsr.quantized import quantized
+from vidsr.system import processor_words
 from vidsr.weights import Model
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
@@ -35,11 +35,7 @@ def pick_device(name: str) -> torch.device:
 
 @lru_cache(maxsize=1)
 def _flags() -> frozenset[str]:
-    """What this CPU says that it has; nothing where it cannot be asked."""
-    try:
-        return frozenset(Path("/proc/cpuinfo").read_text(errors="replace").split())
-    except OSError:
-        return frozenset()
+    return processor_words()
 
 
 def multiplies_bf16() -> bool:

@@ -6,20 +6,24 @@ Imports nothing heavy: what it imports is imported before a worker's number of t
 from __future__ import annotations
 
 import os
-import signal
+import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, resource_tracker
-from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING
 
 from vidsr.errors import WorkerError
+from vidsr.system import deaf, processors, tie
 
 if TYPE_CHECKING:
+    if sys.platform == "win32":
+        from multiprocessing.connection import PipeConnection as Connection
+    else:
+        from multiprocessing.connection import Connection
     from vidsr.jobs import Bench
     from vidsr.schedule import Event, Relay
     from vidsr.tasks import Task
@@ -81,8 +85,6 @@ def use_threads(number: int) -> None:
 def _serve(tasks: Connection, leash: Connection, device: str | None, threads: int) -> None:
     """A worker's life."""
     use_threads(threads)
-    from vidsr.video.process import tie
-
     tie(leash.fileno(), os.getpid())
     from vidsr.files import set_apart
     from vidsr.jobs import Bench
@@ -108,22 +110,11 @@ class _Worker:
     ticket: int | None = None
 
 
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """What is started here does not hear Ctrl-C, which the terminal sends to all: its parent ends it."""
-    resource_tracker.ensure_running()  # which would let signals through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 class Pool:
     """One worker for each of `devices` (None: the one of the settings), with its share of the processors."""
 
     def __init__(self, devices: Sequence[str | None], threads: int | None = None) -> None:
-        self._threads = threads or max(1, len(os.sched_getaffinity(0)) // len(devices))
+        self._threads = threads or max(1, processors() // len(devices))
         self._deaths = 0
         self._workers = [self._started(device) for device in devices]
 
@@ -134,7 +125,9 @@ class Pool:
         process = context.Process(
             target=_serve, args=(theirs, watched, device, self._threads), name="vidsr-worker", daemon=True
         )
-        with _deaf():
+        if sys.platform != "win32":
+            resource_tracker.ensure_running()  # which would let signals through again
+        with deaf():  # Ctrl-C, which the terminal sends to all: we end it
             process.start()
         theirs.close()
         watched.close()
