@@ -63,7 +63,7 @@ def _door() -> tuple[str, _Door]:
 def _no_proc(self: pathlib.Path, *words: Any, **named: Any) -> Any:
     if str(self).startswith("/proc"):
         raise FileNotFoundError(2, "there is no /proc", str(self))
-    return open(self, *words, **named)
+    return open(self, *words, **named)  # noqa: PTH123
 
 
 class _Popen(subprocess.Popen[bytes]):

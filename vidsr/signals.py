@@ -17,6 +17,8 @@ GRACE_S = 4.0
 class Terminated(BaseException):
     """SIGTERM, on its way out through every block that has something to close."""
 
+    exit_code = 143
+
 
 def listen(farewell: Callable[[], None]) -> None:
     """Let SIGINT raise KeyboardInterrupt and SIGTERM raise Terminated in the main thread, as soon as it can hear.

@@ -18,18 +18,21 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, 
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `cuda:N` as a device that is here; raises DeviceError with what there is."""
+    """`auto`, `cpu`, `cuda`, `cuda:N` or `mps` as a device that is here; raises DeviceError with what there is."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        there = "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device("cuda" if torch.cuda.is_available() else there)
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise DeviceError(f"{name!r} is no device; use auto, cpu, cuda or cuda:N") from error
+        raise DeviceError(f"{name!r} is no device; use auto, cpu, cuda, cuda:N or mps") from error
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
         raise DeviceError(f"{name} was asked for, but {count} CUDA devices are visible; use --device cpu")
-    if device.type not in ("cpu", "cuda"):
-        raise DeviceError(f"{name!r} is not supported; use auto, cpu, cuda or cuda:N")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError(f"{name} was asked for, but this machine or this torch has no Apple GPU; use --device cpu")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f"{name!r} is not supported; use auto, cpu, cuda, cuda:N or mps")
     return device
 
 
@@ -51,7 +54,7 @@ def multiplies_int8() -> bool:
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
     """What the network computes in; `auto` is bf16 where the device multiplies it, which costs 0.003 dB and is twice as
-    fast as fp32 on a CPU that does; else fp16 on CUDA (before Ampere) and fp32 on the CPU. Raises DeviceError where
+    fast as fp32 on a CPU that does; else fp16 on CUDA (before Ampere), and fp32 on CPU and MPS. Raises DeviceError where
     int8 is asked of a device without it.
     """
     if precision == "int8" and (device.type != "cpu" or not multiplies_int8()):
@@ -62,7 +65,7 @@ def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         old = torch.cuda.is_available() and torch.cuda.get_device_capability(device) < (8, 0)
         return torch.float16 if old else torch.bfloat16
-    return torch.bfloat16 if multiplies_bf16() else torch.float32
+    return torch.bfloat16 if device.type == "cpu" and multiplies_bf16() else torch.float32
 
 
 class Restorer:
@@ -83,7 +86,7 @@ class Restorer:
             self._network = model.network.to(device, self._dtype).to(memory_format=model.layout)
         # Networks of other projects wait for the device inside.
         self._graphs = Graphs(self._one) if self.lanes.cuda and model.ours else None
-        self._shares = model.ours and not self.lanes.cuda
+        self._shares = model.ours and device.type == "cpu"
         self._portions = Portions(release=self.release)
 
     def added(self, clips: Tensor) -> Tensor:
