@@ -252,7 +252,7 @@ def test_preview_shows_a_range(film: Path) -> None:
     folder = film.with_name("look")
     found = vidsr("preview", film, "--frames", "2:6", "-o", folder, "--scale", "2")
     assert found.returncode == 0, found.stderr
-    assert names(folder) == ["contact.png", "index.html", "preview.mp4"]
+    assert names(folder) == ["contact.png", "face.webp", "index.html", "preview.mp4"]
     refused(vidsr("preview", film, "--frames", "2:60", "-o", folder, "--overwrite"), 1, "12 frames")
     assert vidsr("preview", film, "--frames", "6:2", "-o", folder).returncode == 2
     assert vidsr("preview", film, "--frames", "2:6", "--start", "0", "-o", folder).returncode == 2

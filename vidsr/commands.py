@@ -364,14 +364,18 @@ def analyze(source: Path, output: Path, quiet: bool, **values: object) -> None:
 @click.argument("source", type=SOURCE, metavar="INPUT")
 @click.option("--frames", metavar="A:B", help="Frames A to B, B excluded, counted from 0.")
 @options(config.Preview, "start", "duration")
-@click.option("-o", "--output", type=SOURCE, required=True, help="Folder for index.html, preview.mp4, contact.png.")
+@click.option(
+    "-o", "--output", type=SOURCE, required=True, help="Folder for index.html, preview.mp4, contact.png, face.webp."
+)
 @options(config.Render, *RENDER, several=COMPARED)
 @options(config.Analyze, *ANALYZE)
 @options(config.Enhance, "tracks", "overwrite", "keep_going")
+@click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
 @verbosity
 def preview(
     source: Path,
     output: Path,
+    show: bool,
     frames: str | None,
     start: float | None,
     duration: float,
@@ -397,6 +401,10 @@ def preview(
     if not quiet:
         for path in made:
             _say(str(path))
+    if show:
+        import webbrowser
+
+        webbrowser.open((output / "index.html").absolute().as_uri())
 
 
 def _compared(names: Sequence[str], fidelities: Sequence[float | None]) -> list[Way]:

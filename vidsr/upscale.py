@@ -54,7 +54,7 @@ def multiplies_int8() -> bool:
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
     """What the network computes in; `auto` is bf16 where the device multiplies it, which costs 0.003 dB and is twice as
-    fast as fp32 on a CPU that does; else fp16 on CUDA (before Ampere), and fp32 on CPU and MPS. Raises DeviceError where
+    fast as fp32 on a CPU that does; else fp16 on CUDA (before Ampere) and fp32. Raises DeviceError where
     int8 is asked of a device without it.
     """
     if precision == "int8" and (device.type != "cpu" or not multiplies_int8()):
