@@ -111,7 +111,7 @@ def test_the_comfyui_node_keeps_its_contract(node: types.ModuleType, monkeypatch
     (after,) = getattr(kind(), kind.FUNCTION)(images=before, **values)
     assert kind.RETURN_TYPES == ("IMAGE",)
     assert after.shape == before.shape and after.dtype == before.dtype
-    assert 0 <= float(after.min()) and float(after.max()) <= 1
+    assert float(after.min()) >= 0 and float(after.max()) <= 1
     difference = (after - before).abs().mean(dim=3)
     assert float(difference.max()) > 0.05, "no face was restored"
     assert float(difference[:, :8].max()) < 0.02, "the corner is no face"

@@ -79,9 +79,9 @@ def preview(
 ) -> list[Path]:
     """Write `preview.mp4` (input enlarged plainly | restored), `contact.png` (a row a face) and `index.html`.
 
-    `face.webp` is a loop of the largest restored face. Each of `ways` gives one more picture, side by side. `contact.png` appears first, with the largest face, and is
-    complete at the end; a range without faces has none. Gives the files; raises InputError where the film has no such
-    frames, and OutputError.
+    `face.webp` is a loop of the largest restored face. Each of `ways` gives one more picture, side by side.
+    `contact.png` appears first, with the largest face, and is complete at the end; a range without faces has none.
+    Gives the files; raises InputError where the film has no such frames, and OutputError.
     """
     with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
