@@ -198,7 +198,7 @@ def test_the_page_opens_at_the_largest_restored_face_with_the_divider_across_it(
 ) -> None:
     opened(window, page, size)
     left, top, right, bottom, width, height, frame, divider = window.run(FACE)
-    wait(window, lambda: number(window) == frame)
+    wait(window, lambda: number(window) == frame, 30)
     assert left >= 0 and top >= 0 and right <= width and bottom <= height
     assert bottom - top > 0.3 * height or right - left > 0.3 * width
     assert abs(divider * width - (left + right) / 2) < 2

@@ -66,7 +66,7 @@ def test_a_watched_folder_is_enhanced_until_a_signal(film: Path, tmp_path: Path)
         time.sleep(0.1)
     time.sleep(1)
     run.send_signal(signal.SIGTERM)
-    _, said = run.communicate(timeout=20)
+    _, said = run.communicate(timeout=90)
     assert run.returncode == 143, said
     assert names(out) == ["b.enhanced.mp4"]
     assert "a.mp4" in said and "Traceback" not in said

@@ -14,6 +14,7 @@ from PIL import Image
 from vidsr import contact
 from vidsr.files import partial_of
 from vidsr.frame import Track
+from vidsr.mosaic import DARK
 from vidsr.picture import Rgb
 
 FRAMES = 25
@@ -45,7 +46,7 @@ class Loop:
     def see(self, before: Rgb, after: Rgb, scale: float) -> None:
         """Take one frame, RGB, in its order."""
         sides = [contact.view(picture, self.box, scale).whole for picture in (before, after)]
-        gap = np.full((contact.TILE, GAP, 3), contact.DARK, np.uint8)
+        gap = np.full((contact.TILE, GAP, 3), DARK, np.uint8)
         self.pairs.append(np.hstack([sides[0], gap, sides[1]]))
 
     def save(self, path: Path, rate: Fraction) -> None:
