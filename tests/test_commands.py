@@ -252,10 +252,20 @@ def test_preview_shows_a_range(film: Path) -> None:
     folder = film.with_name("look")
     found = vidsr("preview", film, "--frames", "2:6", "-o", folder, "--scale", "2")
     assert found.returncode == 0, found.stderr
-    assert names(folder) == ["contact.png", "index.html", "preview.mp4"]
+    assert names(folder) == ["contact.png", "face.webp", "index.html", "preview.mp4"]
     refused(vidsr("preview", film, "--frames", "2:60", "-o", folder, "--overwrite"), 1, "12 frames")
     assert vidsr("preview", film, "--frames", "6:2", "-o", folder).returncode == 2
     assert vidsr("preview", film, "--frames", "2:6", "--start", "0", "-o", folder).returncode == 2
+
+
+def test_preview_opens_its_page_when_told(film: Path) -> None:
+    folder, browser, opened = film.with_name("look"), film.with_name("browser"), film.with_name("opened")
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.chmod(0o755)
+    words = ["--frames", "2:6", "-o", folder, "--scale", "1", "--model", "plain", "--open"]
+    found = vidsr("preview", film, *words, BROWSER=f"{browser} %s")
+    assert found.returncode == 0, found.stderr
+    assert opened.read_text().strip() == (folder / "index.html").as_uri()
 
 
 def test_preview_chooses_and_compares(film: Path) -> None:

@@ -112,8 +112,8 @@ def test_a_preview_shows_itself(film: Path, tmp_path: Path) -> None:
         assert len(list(frames)) == 4
     assert names(film.parent) == ["film.mp4"]
     kept = preview(film, tmp_path / "look", frames=(2, 6), model="plain", scale=1, quiet=True)
-    assert sorted(path.name for path in kept.files) == ["contact.png", "index.html", "preview.mp4"]
-    assert names(tmp_path / "look") == ["contact.png", "index.html", "preview.mp4"]
+    assert sorted(path.name for path in kept.files) == ["contact.png", "face.webp", "index.html", "preview.mp4"]
+    assert names(tmp_path / "look") == ["contact.png", "face.webp", "index.html", "preview.mp4"]
     with pytest.raises(InputError, match="A below B"):
         preview(film, frames=(6, 2), quiet=True)
 

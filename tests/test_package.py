@@ -88,7 +88,8 @@ def test_threads_and_processes_have_their_rooms() -> None:
             assert "threading" not in names, name
         if name not in ("video/process.py", "train.py"):  # the latter asks git for the commit
             assert "subprocess" not in names, name
-        if name != "workers.py":  # data/ahead.py leaves its processes to PyTorch
+        # system.py has Windows's named pipes from it; data/ahead.py leaves its processes to PyTorch
+        if name not in ("workers.py", "system.py"):
             assert not [one for one in names if one.startswith("multiprocessing")], name
         if name != "cluster.py":
             assert not [one for one in names if one.split(".")[0] == "ray"], name

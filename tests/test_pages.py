@@ -88,10 +88,17 @@ def window() -> Iterator[Browser]:
         yield opened
 
 
-def shown(window: Browser, page: Path, size: tuple[int, int] = SIZES["desktop"]) -> None:
-    """Open the page and wait for its first frame."""
-    window.open(page, size)
+def shown(window: Browser, page: Path, size: tuple[int, int] = SIZES["desktop"], dark: bool = False) -> None:
+    """Open the page, and show the whole of its first frame."""
+    opened(window, page, size, dark)
+    window.run("zoom(null); divide(0.5); go(0)")
     wait(window, lambda: number(window) == 8)
+
+
+def opened(window: Browser, page: Path, size: tuple[int, int] = SIZES["desktop"], dark: bool = False) -> None:
+    """Open the page as somebody does who has been sent it."""
+    window.open(page, size, dark)
+    wait(window, lambda: number(window) >= 8)
 
 
 def wait(window: Browser, held: Any, patience_s: float = 10.0) -> None:
@@ -168,6 +175,35 @@ def test_the_divider_shows_before_on_its_left_and_after_on_its_right(
         picture = window.picture()
         assert [is_red(window, picture, share) for share in (*red, *clear)] == [True] * len(red) + [False] * len(clear)
         assert picture.shape == (size[1], size[0], 3)
+
+
+FACE = """
+const { face, frame } = data.opening, { from, boxes } = data.faces[face];
+const [x0, y0, x1, y1] = boxes[frame - from], { scale, corner } = place(views[0]);
+return [corner[0] + x0 * scale, corner[1] + y0 * scale, corner[0] + x1 * scale, corner[1] + y1 * scale,
+  views[0].width, views[0].height, frame + data.first, state.divider];
+"""
+
+
+REDNESS = """
+const canvas = document.querySelector("canvas"), dots = canvas.width / views[0].width;
+const [red, green] = canvas.getContext("2d").getImageData(arguments[0] * dots, arguments[1] * dots, 1, 1).data;
+return red - green;
+"""
+
+
+@BOTH
+def test_the_page_opens_at_the_largest_restored_face_with_the_divider_across_it(
+    window: Browser, page: Path, size: tuple[int, int]
+) -> None:
+    opened(window, page, size)
+    left, top, right, bottom, width, height, frame, divider = window.run(FACE)
+    wait(window, lambda: number(window) == frame, 30)
+    assert left >= 0 and top >= 0 and right <= width and bottom <= height
+    assert bottom - top > 0.3 * height or right - left > 0.3 * width
+    assert abs(divider * width - (left + right) / 2) < 2
+    redness = [window.run(REDNESS, left + share * (right - left), (top + bottom) / 2) for share in (0.3, 0.7)]
+    assert redness[0] > redness[1] + 40, "before is on the left, after on the right"
 
 
 def test_the_divider_obeys_the_keyboard(window: Browser, page: Path) -> None:
@@ -320,8 +356,7 @@ def check_layout(window: Browser) -> None:
 @BOTH
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_nothing_overlaps_is_cut_off_or_unnamed(window: Browser, page: Path, size: tuple[int, int], dark: bool) -> None:
-    window.open(page, size, dark)
-    wait(window, lambda: number(window) == 8)
+    shown(window, page, size, dark)
     check_layout(window)
     ground = window.run("return getComputedStyle(document.body).backgroundColor")
     assert (sum(int(word) for word in ground[4:-1].split(",")) < 200) == dark

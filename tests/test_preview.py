@@ -160,12 +160,17 @@ def test_a_sound_that_mp4_cannot_hold_does_not_stand_in_the_way(tmp_path: Path) 
     made(tmp_path / "film.mp4", face, 10)
     ffmpeg("-i", tmp_path / "film.mp4", *TONE, "-c:v", "copy", "-c:a", "pcm_f64le", "-shortest", film)
     files = preview(film, tmp_path / "look", Preview((2, 8)), SETTINGS, [Way("restored", load("plain"))], Heard())
-    assert [path.name for path in files] == ["preview.mp4", "index.html", "contact.png"]
+    assert [path.name for path in files] == ["preview.mp4", "index.html", "contact.png", "face.webp"]
     streams = ffprobe(tmp_path / "look/preview.mp4", "-show_streams", "-count_frames")["streams"]
     assert [(one["codec_type"], one["pix_fmt"], one["nb_read_frames"]) for one in streams] == [
         ("video", "yuv420p", "6")
     ]
-    assert sorted(path.name for path in (tmp_path / "look").iterdir()) == ["contact.png", "index.html", "preview.mp4"]
+    assert sorted(path.name for path in (tmp_path / "look").iterdir()) == [
+        "contact.png",
+        "face.webp",
+        "index.html",
+        "preview.mp4",
+    ]
 
 
 def test_the_first_face_is_on_disk_before_the_film_is_rendered(tmp_path: Path) -> None:

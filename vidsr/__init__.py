@@ -5,7 +5,11 @@ In Python and in notebooks: `from vidsr import enhance, preview`; both take what
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
+
+# What Apple's GPU cannot compute, the CPU does; torch asks when it is loaded.
+os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 if TYPE_CHECKING:
     from vidsr.notebook import enhance, preview

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from vidsr.log import Stages
 from vidsr.plan import FOLDER, Plan, check_report, plan
 from vidsr.report import Report
 from vidsr.schedule import Ended, Place, Schedule, longest_first
+from vidsr.system import allow_files
 from vidsr.tasks import Watch
 from vidsr.video import is_film_name
 from vidsr.workers import Pool
@@ -198,7 +198,7 @@ def side_by_side(
         work, stages = batch.plan(source), Stages(watch(source))
         return _told(work, stages), stages
 
-    _allow_files()
+    allow_files()  # each film under way holds a lock
     return Schedule(longest_first(sources, _bytes), begin, place).run()
 
 
@@ -207,13 +207,6 @@ def _bytes(source: Source) -> int:
         return source.path.stat().st_size
     except OSError:  # which will be told when its turn comes
         return 0
-
-
-def _allow_files() -> None:
-    """As many open files as the system lets us have: each film under way holds a lock."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _told(work: Plan, stages: Stages) -> jobs.Steps:

@@ -6,23 +6,38 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from vidsr import __version__, config, heap, settings_file, signals
+from vidsr import config, heap, settings_file, signals
 from vidsr.commands_train import shard, train
 from vidsr.console import shown as _shown
 from vidsr.console import verbosity
 from vidsr.errors import RefusedError, VidsrError
 from vidsr.evaluate.cli import evaluate
 from vidsr.models_cli import export, models
-from vidsr.options import ANALYZE, COMPARED, ENCODE, ENHANCE, HANDS, HELP, RENDER, enhance_settings, hands, options
+from vidsr.options import (
+    ANALYZE,
+    COMPARED,
+    ENCODE,
+    ENHANCE,
+    HANDS,
+    HELP,
+    PIPES,
+    RENDER,
+    Grouped,
+    enhance_settings,
+    hands,
+    options,
+)
 
 if TYPE_CHECKING:
     from vidsr.archive import Batch, Source
+    from vidsr.events import Lines
     from vidsr.plan import Plan
     from vidsr.previewing import Way
     from vidsr.report import Report
@@ -34,8 +49,33 @@ PAGE_SUFFIXES = (".html", ".htm")
 MOST_COMPARED = 8  # settings in one preview
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, prog_name="vidsr")
+EXIT_CODES = """\b
+Exit codes, which stay what they are:
+  0  done
+  1  failed: one sentence says why
+  2  wrong usage
+  3  of several films, some failed
+  130, 143  stopped by Ctrl-C or SIGTERM; enhance and train go on by the same command"""
+
+
+def _tell_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from vidsr.version import lines
+
+        for line in lines():
+            click.echo(line)
+        ctx.exit()
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_version,
+    help="Say which program this is.",
+)
 def cli() -> None:
     """Restore small and blurred faces in films: tracked, steadied, honest, and nothing else touched."""
 
@@ -43,7 +83,7 @@ def cli() -> None:
 SOURCE = click.Path(path_type=Path)
 
 
-@cli.command()
+@cli.command(cls=Grouped, epilog=EXIT_CODES)
 @click.argument("inputs", nargs=-1, required=True, type=SOURCE, metavar="INPUT...")
 @click.option(
     "-o", "--output", type=SOURCE, help="Output file, or folder.  [default: NAME.enhanced.EXT beside the input]"
@@ -53,6 +93,8 @@ SOURCE = click.Path(path_type=Path)
 @options(config.Encode, *ENCODE)
 @options(config.Enhance, *ENHANCE)
 @options(config.Hands, *HANDS)
+@options(config.Pipes, *PIPES)
+@options(config.Watching, "watch")
 @click.option(
     "--report", type=SOURCE, help="Write what happened to every frame and face as JSON, or as a page (.html)."
 )
@@ -70,30 +112,82 @@ def enhance(
 ) -> None:
     """Restore the faces in films, or in all films of folders.
 
-    The output appears whole or not at all; the same command goes on where an interrupted run stopped.
+    The output appears whole or not at all; the same command goes on where an interrupted run stopped. INPUT - is a film
+    from stdin, Y4M or NUT, and -o - sends it to stdout as the same.
     """
-    from vidsr.archive import Batch, Sum
+    from vidsr.events import lines
+
+    progress = str(values["progress"])
+    if not progress.startswith("json") and progress != "bar":
+        raise click.UsageError("--progress takes bar, json or json:FILE")
+    wanted = _Wanted(enhance_settings(values), output, report, fresh, quiet or progress == "json", hands(values))
+    with lines(progress) as told:
+        if STANDARD in (*inputs, output):
+            code = _through_pipes(inputs, wanted, float(str(values["spool_gib"])), told)
+        elif values["watch"]:
+            _watch(inputs, wanted, told)
+        else:
+            code = _enhance_all(inputs, wanted, dry_run, told)
+        if code:
+            sys.exit(code)
+
+
+STANDARD = Path("-")
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What one command asks for, whatever its films."""
+
+    settings: config.Enhance
+    output: Path | None
+    report: Path | None
+    fresh: bool
+    quiet: bool
+    who: config.Hands
+    piped: bool = False  # stdout is the film's
+
+
+def _enhance_all(inputs: Sequence[Path], wanted: _Wanted, dry_run: bool, told: Lines) -> int:
+    """The exit code of a command whose films are all there."""
+    from vidsr.archive import Batch
 
     sources, first, many = _sources(inputs)
-    _check_targets(first, many, output, report, bool(values["overwrite"]))
-    settings = enhance_settings(values)
-    batch = Batch(settings, _model(settings), output, many=many, fresh=fresh and not dry_run, report=report)
+    _check_targets(first, many, wanted)
+    batch = Batch(
+        wanted.settings,
+        _model(wanted.settings),
+        wanted.output,
+        many=many,
+        fresh=wanted.fresh and not dry_run,
+        report=wanted.report,
+    )
     if dry_run:
-        codes = [_dry_run(one, batch, quiet) for one in sources]
-        sys.exit(SOME_FAILED if many and any(codes) else max(codes))
-    total, code = Sum(), FAILED
-    for ended in _ends(sources, batch, hands(values), first, quiet):
+        codes = [_dry_run(one, batch, wanted.quiet) for one in sources]
+        return SOME_FAILED if many and any(codes) else max(codes)
+    return _enhance_each(sources, batch, wanted, first, told)
+
+
+def _enhance_each(sources: Iterator[Source], batch: Batch, wanted: _Wanted, first: Path, told: Lines) -> int:
+    from vidsr.archive import AlreadyDone, Sum
+
+    many, total, code = batch.many, Sum(), FAILED
+    for ended in _ends(sources, batch, wanted, first, told):
         total = total.with_end(ended)
         if ended.error is not None:
             code = _code(ended.error)
+            if not isinstance(ended.error, AlreadyDone):
+                told.failed(ended.film.path, ended.error)
             _tell_error(ended.error, alone=not many)
         elif ended.report is not None:
-            _deliver(ended.report, report, quiet)
-    if many and (total.failed or not quiet):
+            told.done(ended.report)
+            _deliver(ended.report, wanted)
+    if many and (total.failed or not wanted.quiet):
         for line in total.lines():
             _say(line, err=total.failed > 0)
-    if total.failed:
-        sys.exit(SOME_FAILED if many else code)
+    if not total.failed:
+        return 0
+    return SOME_FAILED if many else code
 
 
 def _code(error: Exception) -> int:
@@ -101,35 +195,76 @@ def _code(error: Exception) -> int:
     return REFUSED if isinstance(error, RefusedError) else FAILED
 
 
+def _watch(inputs: Sequence[Path], wanted: _Wanted, told: Lines) -> NoReturn:
+    """Enhance the films of folders as they come, until a signal ends it."""
+    from vidsr.archive import Batch
+    from vidsr.files import is_folder
+    from vidsr.watching import rounds
+
+    if wanted.output is None or not is_folder(wanted.output) or not all(map(is_folder, inputs)):
+        raise click.UsageError("--watch takes folders, and -o a folder that exists")
+    for films in rounds(inputs, config.Watching()):
+        batch = Batch(wanted.settings, _model(wanted.settings), wanted.output, many=True, fresh=wanted.fresh)
+        _enhance_each(iter(films), batch, wanted, films[0].path, told)
+    raise AssertionError("the rounds have no end")
+
+
+def _through_pipes(inputs: Sequence[Path], wanted: _Wanted, limit_gib: float, told: Lines) -> int:
+    """Enhance the film from stdin, or send one to stdout, or both."""
+    import tempfile
+    from contextlib import nullcontext
+
+    from vidsr.pipes import send, spooled
+
+    if len(inputs) > 1 or wanted.output is None:
+        raise click.UsageError("with - there is one INPUT, and -o names a file, or -")
+    home = wanted.settings.work_dir
+    takes, gives = inputs[0] == STANDARD, wanted.output == STANDARD
+    with (
+        spooled(limit_gib, home) if takes else nullcontext(inputs[0]) as film,
+        tempfile.TemporaryDirectory(prefix="vidsr-pipe-", dir=home) as folder,
+    ):
+        if not gives:
+            return _enhance_all([film], wanted, False, told)
+        y4m, made = film.suffix == ".y4m", Path(folder) / "made.mkv"
+        encode = config.Encode("ffv1") if y4m else wanted.settings.encode  # Y4M holds samples as they are
+        settings = replace(wanted.settings, encode=encode)
+        code = _enhance_all([film], replace(wanted, settings=settings, output=made, piped=True), False, told)
+        if code == 0:
+            send(made, y4m)
+        return code
+
+
 def _ends(
-    sources: Iterator[Source], batch: Batch, who: config.Hands, first: Path, quiet: bool
+    sources: Iterator[Source], batch: Batch, wanted: _Wanted, first: Path, told: Lines
 ) -> Iterator[Ended[Source]]:
     """Each film's end: one by one in this process, or side by side by the workers that were asked for."""
     from vidsr.archive import AlreadyDone, one_by_one, place, side_by_side
     from vidsr.progress import Bars, Board
 
+    who, quiet = wanted.who, wanted.quiet
     if not who.wanted:
-        yield from one_by_one(sources, batch, lambda work: _alone(work, quiet))
+        yield from one_by_one(sources, batch, lambda work: _alone(work, quiet, told))
         return
     with place(who, batch.settings, first, batch.output) as there:
         if batch.many:
             with Board(quiet) as board:
-                for ended in side_by_side(sources, batch, there, lambda _: board.film()):
+                for ended in side_by_side(sources, batch, there, lambda one: told.watch(board.film(), one.path)):
                     if not isinstance(ended.error, AlreadyDone):
                         board.ended(failed=ended.error is not None)
                     yield ended
             return
         with Bars(_shown(first.name), quiet) as bars:
-            ends = list(side_by_side(sources, batch, there, lambda _: bars))
+            ends = list(side_by_side(sources, batch, there, lambda one: told.watch(bars, one.path)))
         yield from ends
 
 
-def _alone(work: Plan, quiet: bool) -> Report:
+def _alone(work: Plan, quiet: bool, told: Lines) -> Report:
     from vidsr import jobs
     from vidsr.progress import Bars
 
     with Bars(_shown(work.film.path.name), quiet) as bars:
-        return jobs.enhance(work, bars)
+        return jobs.enhance(work, told.watch(bars, work.film.path))
 
 
 def _tell_error(error: Exception, alone: bool) -> None:
@@ -176,14 +311,14 @@ def _save_report(done: Report, path: Path) -> None:
         done.save(path)
 
 
-def _deliver(done: Report, report: Path | None, quiet: bool) -> None:
+def _deliver(done: Report, wanted: _Wanted) -> None:
     from vidsr.report import summary
 
-    if not quiet:
+    if not wanted.quiet:
         for line in summary(done):
-            _say(line)
-    if report is not None:
-        _save_report(done, report)
+            _say(line, err=wanted.piped)
+    if wanted.report is not None:
+        _save_report(done, wanted.report)
 
 
 def _model(settings: config.Enhance) -> Model:
@@ -208,9 +343,10 @@ def _sources(inputs: Sequence[Path]) -> tuple[Iterator[Source], Path, bool]:
     return chain(begin, sources), begin[0].path, len(begin) > 1
 
 
-def _check_targets(first: Path, many: bool, output: Path | None, report: Path | None, overwrite: bool) -> None:
+def _check_targets(first: Path, many: bool, wanted: _Wanted) -> None:
     from vidsr.files import check_writable, is_folder
 
+    output, report = wanted.output, wanted.report
     if many and output is not None and not is_folder(output):
         raise click.UsageError(f"-o must name a folder that exists when there are several inputs: {output}")
     if many and report is not None:
@@ -218,7 +354,7 @@ def _check_targets(first: Path, many: bool, output: Path | None, report: Path | 
     if report is not None:
         if report.exists() and first.exists() and report.samefile(first):
             raise RefusedError(f"the report {report} is the input; choose another name")
-        check_writable(report, overwrite)
+        check_writable(report, wanted.settings.overwrite)
 
 
 @cli.command()
@@ -248,14 +384,18 @@ def analyze(source: Path, output: Path, quiet: bool, **values: object) -> None:
 @click.argument("source", type=SOURCE, metavar="INPUT")
 @click.option("--frames", metavar="A:B", help="Frames A to B, B excluded, counted from 0.")
 @options(config.Preview, "start", "duration")
-@click.option("-o", "--output", type=SOURCE, required=True, help="Folder for index.html, preview.mp4, contact.png.")
+@click.option(
+    "-o", "--output", type=SOURCE, required=True, help="Folder for index.html, preview.mp4, contact.png, face.webp."
+)
 @options(config.Render, *RENDER, several=COMPARED)
 @options(config.Analyze, *ANALYZE)
 @options(config.Enhance, "tracks", "overwrite", "keep_going")
+@click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
 @verbosity
 def preview(
     source: Path,
     output: Path,
+    show: bool,
     frames: str | None,
     start: float | None,
     duration: float,
@@ -281,6 +421,10 @@ def preview(
     if not quiet:
         for path in made:
             _say(str(path))
+    if show:
+        import webbrowser
+
+        webbrowser.open((output / "index.html").absolute().as_uri())
 
 
 def _compared(names: Sequence[str], fidelities: Sequence[float | None]) -> list[Way]:

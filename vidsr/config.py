@@ -85,6 +85,23 @@ class Enhance:
 
 
 @dataclass(frozen=True)
+class Pipes:
+    """What the program is told, and tells, while it works."""
+
+    progress: str = "bar"  # or "json": a line of JSON an event on stderr, or "json:FILE"
+    spool_gib: float = 20.0  # largest film from stdin that is kept in a file
+
+
+@dataclass(frozen=True)
+class Watching:
+    """How `--watch` looks for films that come."""
+
+    watch: bool = False
+    look_s: float = 5.0  # from one look at the folders to the next
+    rest_s: float = 10.0  # a film is whole when its size and time have stayed for so long
+
+
+@dataclass(frozen=True)
 class Hands:
     """Who does the work of `enhance`; changes nothing in what comes out."""
 

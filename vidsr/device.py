@@ -107,12 +107,15 @@ class Lanes:
         self.device = device
         self.cuda = device.type == "cuda"
         self.ahead = 1 if self.cuda else 0
-        self.together = 64 if self.cuda else 1
+        self.together = 1 if device.type == "cpu" else 64
         self._inward = _stream(device) if self.cuda else None
         self._outward = _stream(device) if self.cuda else None
 
     def bring(self, arrays: Sequence[Array]) -> list[Tensor]:
         """Arrays of the host as tensors of the device, in one copy; nothing waits, and the arrays are free at once."""
+        if self.device.type == "mps":  # which has neither pinned memory nor numbers of 16 bits without a sign
+            fitting = [array.astype(np.float32) if array.dtype == np.uint16 else array.copy() for array in arrays]
+            return [torch.from_numpy(array).to(self.device) for array in fitting]
         begins = np.cumsum([0, *(-(-array.nbytes // ALIGNED) * ALIGNED for array in arrays)]).tolist()
         # torch keeps pinned memory and gives it out again only when the copies from it are done.
         staging = torch.empty(begins[-1], dtype=torch.uint8, pin_memory=self.cuda)
@@ -141,7 +144,7 @@ class Lanes:
         shapes = tuple(tuple(tensor.shape) for tensor in tensors)
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors]) if tensors else torch.empty(0)
         if self._outward is None or not tensors:
-            return Parcel(flat, shapes, None)
+            return Parcel(flat.cpu(), shapes, None)
         self._outward.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self._outward):
             home = torch.empty(flat.shape, dtype=flat.dtype, pin_memory=True)

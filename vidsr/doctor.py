@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ def examine(device: str) -> Iterator[Check]:
     yield from _tools()
     yield from _encoders()
     yield _device(device)
+    yield _faster(device)
     yield _models()
     yield _detector()
 
@@ -60,14 +62,45 @@ def _device(name: str) -> Check:
 
     try:
         device = pick_device(name)
-        if device.type == "cuda":
+        made = f"torch {torch.__version__} ({_build()})"
+        if device.type != "cpu":
             torch.zeros(1, device=device)
-            return Check("device", True, f"{device}: {torch.cuda.get_device_name(device)}, torch {torch.__version__}")
-        return Check(
-            "device", True, f"cpu with {torch.get_num_threads()} threads, torch {torch.__version__}; no CUDA in use"
-        )
+            named = torch.cuda.get_device_name(device) if device.type == "cuda" else "Apple's GPU"
+            return Check("device", True, f"{device}: {named}, {made}")
+        return Check("device", True, f"cpu with {torch.get_num_threads()} threads, {made}")
     except (VidsrError, RuntimeError) as error:
         return Check("device", False, str(error), "use --device cpu, or install a driver that fits this torch")
+
+
+def _build() -> str:
+    """What this PyTorch was built for."""
+    import torch
+
+    if torch.version.cuda:
+        return f"for CUDA {torch.version.cuda}"
+    if torch.version.hip:
+        return f"for ROCm {torch.version.hip}"
+    return "for Apple's GPU" if torch.backends.mps.is_built() else "for the CPU"
+
+
+def _faster(name: str) -> Check:
+    """What would be faster than what is in use."""
+    import torch
+
+    from vidsr.gpu import may_have_gpu
+    from vidsr.upscale import pick_device, pick_dtype
+
+    try:
+        device = pick_device(name)
+    except VidsrError:
+        return Check("faster", False, "not known without a device", "see above", optional=True)
+    if device.type != "cpu":
+        return Check("faster", True, "nothing known: the network runs on the GPU")
+    if sys.platform.startswith("linux") and may_have_gpu() and not torch.version.cuda and not torch.version.hip:
+        advice = "pip install --force-reinstall torch torchvision, without the CPU's index"
+        return Check("faster", False, "a GPU is here, and this torch is for the CPU only", advice, optional=True)
+    bf16 = pick_dtype("auto", device) is torch.bfloat16
+    return Check("faster", True, "an NVIDIA GPU" if bf16 else "a processor that multiplies bf16; an NVIDIA GPU")
 
 
 def _models() -> Check:

@@ -50,3 +50,7 @@ class DeviceError(VidsrError):
 
 class WorkerError(VidsrError):
     """The workers that were asked for cannot be had, or do not live."""
+
+
+class Cancelled(VidsrError):
+    """Whoever follows the work has asked for its end; the same call goes on where it stopped."""

@@ -61,7 +61,8 @@ def settle(partial: Path, path: Path) -> None:
 
 def sync(path: Path) -> None:
     """Bring a file, or a folder's list of names, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
+    # Windows brings only what could be written to the disk.
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:

@@ -23,6 +23,7 @@ from vidsr.console import shown
 from vidsr.errors import VidsrError
 from vidsr.plan import Plan
 from vidsr.report import Report
+from vidsr.system import open_log
 from vidsr.tasks import Watch
 from vidsr.video import tools
 from vidsr.workfolder import LOG
@@ -52,8 +53,7 @@ class _File(logging.FileHandler):
         pass
 
     def _open(self) -> TextIOWrapper:
-        handle = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-        return os.fdopen(handle, "a", encoding="utf-8", errors="backslashreplace")
+        return os.fdopen(open_log(self.baseFilename), "a", encoding="utf-8", errors="backslashreplace")
 
 
 class _Lines(logging.Formatter):

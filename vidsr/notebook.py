@@ -20,6 +20,7 @@ from vidsr.errors import InputError, VidsrError
 from vidsr.options import ANALYZE, ENCODE, ENHANCE, HELP, RENDER, enhance_settings, kind_of
 
 if TYPE_CHECKING:
+    from vidsr.events import Tell
     from vidsr.report import Report
     from vidsr.weights import Model
 
@@ -61,20 +62,30 @@ def _with_options(*names: str) -> Callable[[Function], Function]:
 
 
 @_with_options(*ENHANCED)
-def enhance(source: StrPath, output: StrPath | None = None, *, quiet: bool = False, **options: object) -> Report:
+def enhance(
+    source: StrPath,
+    output: StrPath | None = None,
+    *,
+    quiet: bool = False,
+    progress: Tell | None = None,
+    **options: object,
+) -> Report:
     """Restore the faces in a film, and return the report on it.
 
     `output` is a file or a folder; None is NAME.enhanced.EXT beside the film. The output appears whole or not at all,
-    and where a run was interrupted, the same call goes on. Progress is drawn unless `quiet`. Raises VidsrError.
+    and where a run was interrupted, the same call goes on. Progress is drawn unless `quiet`.
+    `progress` is called with a `vidsr.events.Progress` now and then; where it returns False, Cancelled is raised.
+    Raises VidsrError.
     """
     from vidsr import jobs
+    from vidsr.events import Told
     from vidsr.plan import plan
     from vidsr.progress import Bars
 
     settings = _settings(options, ENHANCED)
     work = plan(Path(source), None if output is None else Path(output), settings, _model(settings))
     with Bars(work.film.path.name, quiet) as bars:
-        return jobs.enhance(work, bars)
+        return jobs.enhance(work, Told(bars, progress, str(source)) if progress else bars)
 
 
 @_with_options(*PREVIEWED)

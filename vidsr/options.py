@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -16,6 +17,21 @@ Settings = TypeVar("Settings")
 Command = Callable[..., None]
 
 Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+class Time(click.ParamType[float]):
+    """Seconds, or hours, minutes and seconds with colons between; gives seconds."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds; BadParameter for what is no time."""
+        found = re.fullmatch(r"(?:(?:(\d{1,4}):)?(\d{1,4}):)?(\d{1,9}(?:\.\d*)?|\.\d+)", str(value).strip())
+        hours, minutes, seconds = (float(part or 0) for part in found.groups()) if found else (0, 0, -1)
+        if seconds < 0 or (found and found[2] and seconds >= 60) or (found and found[1] and minutes >= 60):
+            self.fail(f"{value!r} is no time: give seconds, as in 90.5, or 1:02:03.5", param, ctx)
+        return hours * 3600 + minutes * 60 + seconds
+
 
 CHOICES: dict[str, Sequence[str]] = {
     "scale": config.SCALES,
@@ -36,8 +52,9 @@ RANGES: dict[str, click.ParamType[object]] = {
     "crf": click.FloatRange(0, 63),
     "detect_every": click.IntRange(1, 100),
     "min_face": click.FloatRange(1, 4096),
-    "start": click.FloatRange(0),
-    "end": click.FloatRange(0),
+    "start": Time(),
+    "end": Time(),
+    "spool_gib": click.FloatRange(0, min_open=True),
     "duration": click.FloatRange(0, min_open=True),
     "steps": click.IntRange(1),
     "check_every": click.IntRange(1),
@@ -84,7 +101,8 @@ def offer(*words: str, files: bool = False) -> Offer:
 OFFERS = {
     "model": offer(config.Render.model, "plain", files=True),
     "faces": offer("all", "largest"),
-    "device": offer("auto", "cpu", "cuda"),
+    "device": offer("auto", "cpu", "cuda", "mps"),
+    "progress": offer("bar", "json"),
 }
 
 HELP = {
@@ -96,7 +114,10 @@ HELP = {
     "model": "A name from `vidsr models`, a model file (.safetensors, .pth), or plain.",
     "fidelity": f"From 0, sharpest (the GAN), to 1, truest to the input.  [default: {config.BALANCE}]",
     "faces": "Which faces: all, largest, or ids from `vidsr analyze` or FRAME@XxY, with commas between.",
-    "device": "auto, cpu, cuda or cuda:N.",
+    "device": "auto, cpu, cuda, cuda:N or mps (Apple).",
+    "progress": "bar; json: a line of JSON an event on stderr; or json:FILE (docs/programs.md).",
+    "spool_gib": "Largest film that is taken from stdin, GiB: it is kept in a file.",
+    "watch": "Go on looking for films that come into the folders, until Ctrl-C.",
     "Train.batch": "Samples of each step, all processes together.",
     "precision": "Numbers of the network; auto: bf16 if the device has it (training: on CUDA), else fp32.",
     "batch": "Faces of 64 pixels in one call of the network.",
@@ -106,8 +127,8 @@ HELP = {
     "ignore_dolby_vision": "Enhance a film of Dolby Vision profile 5 by its base layer, whose colours are wrong.",
     "crf": "Its quality, lower is better.  [default: 17 libx264, 19 libx265, 24 libsvtav1]",
     "preset": "Its preset.  [default: the encoder's own]",
-    "start": "Begin at this second.",
-    "end": "End at this second.",
+    "start": "Begin here: seconds, or 1:02:03.5.",
+    "end": "End here.",
     "duration": "Show this many seconds.",
     "tracks": "Use the faces in this file from `vidsr analyze`.",
     "overwrite": "Replace an output that exists.",
@@ -207,6 +228,33 @@ ENHANCE = (
     "work_dir",
     "keep_work",
 )
+
+PIPES = ("progress", "spool_gib")
+
+GROUPS = {
+    "Picture": ("scale", "model", "fidelity", "start", "end", "keep_grain", "deinterlace"),
+    "Faces": ("faces", "tracks", "min_face", "detect_every", "detector", "landmarks"),
+    "Output": ("output", "overwrite", "codec", "crf", "preset", "report", "dry_run"),
+    "Messages": ("quiet", "verbose", "progress", "help"),
+    "Machine": ("device", "precision", "batch", "fresh", "keep_going", "work_dir", "keep_work", "spool_gib", "config"),
+    "Many films": ("watch", "workers", "devices", "ray", "ray_cpus", "ray_gpus", "ray_memory"),
+}
+"""The headings of `enhance --help`, and what stands below each, the most needed first."""
+
+
+class Grouped(click.Command):
+    """A command whose options stand under the headings of GROUPS; what is in none of them comes last."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, a list for each heading."""
+        given = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        left = {one.opts[-1].removeprefix("--").replace("-", "_"): one.get_help_record(ctx) for one in given}
+        for heading, names in [*GROUPS.items(), ("Other", tuple(left))]:
+            found = [record for name in names if (record := left.pop(name, None))]
+            if found:
+                with formatter.section(heading):
+                    formatter.write_dl(found)
+
 
 HANDS = ("workers", "devices", "ray", "ray_cpus", "ray_gpus", "ray_memory")
 

@@ -94,7 +94,8 @@ def detector_of(settings: Enhance) -> Detector:
         return open_detector(settings.analyze, "cpu")
     from vidsr.upscale import pick_device
 
-    return open_detector(settings.analyze, str(pick_device(name)))
+    device = pick_device(name)
+    return open_detector(settings.analyze, "cpu" if device.type == "mps" else str(device))
 
 
 def fitting(path: Path, film: Film) -> Analysis:

@@ -82,7 +82,16 @@ def _data(given: Exhibit, rows: Sequence[contact.Row]) -> dict[str, object]:
         "aspect": float(film.sample_aspect or 1),
         "cells": [{"label": label, "x": x, "y": y} for label, (x, y) in zip(given.labels, mosaic.corners, strict=True)],
         "faces": [_places(row.track, given) for row in rows],
+        "opening": _opening(given, rows),
     }
+
+
+def _opening(given: Exhibit, rows: Sequence[contact.Row]) -> dict[str, int] | None:
+    """Where the page begins: the largest face that is restored, by its place in `rows`, and a frame of the range."""
+    for number, row in enumerate(rows):
+        if row.track.id not in given.passed:
+            return {"face": number, "frame": row.frame - given.scene.first}
+    return None
 
 
 def _embedded(film: Path) -> str:

@@ -13,6 +13,7 @@ from vidsr.enlarge import enlarged
 from vidsr.errors import OutputError
 from vidsr.files import check_writable, told
 from vidsr.frame import Frame, Track
+from vidsr.loop import Loop
 from vidsr.mosaic import PIXELS
 from vidsr.page import write_page
 from vidsr.picture import Rgb, small_rgb
@@ -25,6 +26,7 @@ from vidsr.tasks import Silent
 from vidsr.video import Reader, Writer, probe, publish
 from vidsr.weights import Model
 
+LOOP = "face.webp"
 FACES = 40  # on a contact sheet and a page, at most
 CODING = Encode(codec="libx264", crf=14.0, preset="superfast")
 """Finer than a film's default, and fast: a preview is made to be looked at once."""
@@ -57,6 +59,12 @@ class _Task:
     def faces(self) -> list[Track]:
         return self.shown.scene.tracks[:FACES]
 
+    @property
+    def loop(self) -> Loop | None:
+        """Of the largest restored face; None where no face is restored."""
+        track = next((face for face in self.faces if face.id not in self.shown.passed), None)
+        return None if track is None else Loop(track, self.shown.scene.span)
+
     def looks(self, span: tuple[int, int], watch: jobs.Watch) -> Iterator[_Look]:
         timeline, work = self.shown.scene.analysis.timeline, self.shown.work
         restored = [jobs.render_range(work, job, timeline, span, watch) for job in self.ways]
@@ -71,26 +79,26 @@ def preview(
 ) -> list[Path]:
     """Write `preview.mp4` (input enlarged plainly | restored), `contact.png` (a row a face) and `index.html`.
 
-    Each of `ways` gives one more picture, side by side. `contact.png` appears first, with the largest face, and is
-    complete at the end; a range without faces has none. Gives the files; raises InputError where the film has no such
-    frames, and OutputError.
+    `face.webp` is a loop of the largest restored face. Each of `ways` gives one more picture, side by side.
+    `contact.png` appears first, with the largest face, and is complete at the end; a range without faces has none.
+    Gives the files; raises InputError where the film has no such frames, and OutputError.
     """
     with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         task = _task(source, folder, part, settings, ways, watch)
-        rows = _first_row(task, folder)
+        rows, loop = _first_row(task, folder), task.loop
         scratch = folder / "preview.partial"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
         try:
-            rows += _film(task, scratch, watch, {row.track.id for row in rows})
+            rows += _film(task, scratch, watch, {row.track.id for row in rows}, loop)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         order = [track.id for track in task.faces]
         rows.sort(key=lambda row: order.index(row.track.id))
         made = [task.shown.work.output, folder / "index.html"]
         write_page(made[1], page(task.shown, rows))
-    return [*made, *_sheet(task, rows, folder)]
+        return [*made, *_sheet(task, rows, folder), *_looped(task, loop, folder)]
 
 
 def _task(
@@ -101,7 +109,7 @@ def _task(
     film = replace(film, streams=tuple(stream for stream in film.streams if stream.index == film.index), chapters=0)
     settings = replace(settings, encode=CODING)
     work = planned(film, folder / "preview.mp4", settings, ways[0].model)
-    for name in ("index.html", "contact.png"):
+    for name in ("index.html", "contact.png", LOOP):
         check_writable(folder / name, settings.overwrite)
     labels = ("input" if work.scale == 1 else "input, enlarged plainly", *(way.name for way in ways))
     size = mosaic_of(work, labels).size
@@ -144,7 +152,16 @@ def _sheet(task: _Task, rows: Sequence[contact.Row], folder: Path) -> list[Path]
     return [path]
 
 
-def _film(task: _Task, scratch: Path, watch: jobs.Watch, done: set[int]) -> list[contact.Row]:
+def _looped(task: _Task, loop: Loop | None, folder: Path) -> list[Path]:
+    path = folder / LOOP
+    if loop is None or not loop.pairs:
+        path.unlink(missing_ok=True)  # of an earlier preview
+        return []
+    loop.save(path, task.shown.work.film.rate)
+    return [path]
+
+
+def _film(task: _Task, scratch: Path, watch: jobs.Watch, done: set[int], loop: Loop | None) -> list[contact.Row]:
     """Render the range to `preview.mp4`; the rows of the faces that are not `done`."""
     work, span, timeline = task.shown.work, task.shown.scene.span, task.shown.scene.analysis.timeline
     moments: dict[int, list[Track]] = {}
@@ -162,6 +179,9 @@ def _film(task: _Task, scratch: Path, watch: jobs.Watch, done: set[int]) -> list
             sink.put(mosaic.joined(look.shown, depth))
             pictures: dict[int, Rgb] = {}
             rows += [_row(look, track, task, pictures) for track in moments.get(look.source.index, [])]
+            if loop is not None and look.source.index in loop.frames:
+                before, after = (small_rgb(frame, work.film, max(frame.luma.shape)) for frame in look.shown[:2])
+                loop.see(before, after, work.scale)
     publish(work.film, [segment], timeline, whole, frames=range(*span))
     whole.replace(work.output)
     return rows

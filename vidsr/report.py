@@ -25,6 +25,8 @@ HIDDEN = "the face is hidden, lost or in profile for the moment"
 OUTSIDE = "outside of --start and --end"
 COVERED = 0.85
 """Agreement below which a face is said to be covered, or too unclear."""
+MOST_TOLD = 5
+"""Faces that the summary names; the others are counted."""
 TOO_SMALL = 24.0
 """Faces whose box is lower than this many pixels show mostly what the model has learnt, not who was there."""
 Count = Annotated[int, Meta(ge=0, le=1 << 40)]
@@ -194,6 +196,13 @@ def _span(first: int, stop: int, restored: bool, reasons: Sequence[str]) -> Span
     return Span(first, stop, "passed", "; ".join(reasons) or NO_FACE)
 
 
+def _told(fate: Fate) -> Iterator[str]:
+    if fate.warning:
+        yield f"  face {fate.id}: {fate.warning}"
+    elif fate.state == "passed" and fate.reason != OUTSIDE:
+        yield f"  face {fate.id}: passed through, {fate.reason}"
+
+
 def summary(report: Report) -> Iterator[str]:
     """What a user wants to read at the end of a film."""
     total = report.stop - report.first
@@ -201,10 +210,12 @@ def summary(report: Report) -> Iterator[str]:
     yield f"{report.output}: {total} frames at x{report.scale}{coded}, faces restored in {report.restored}"
     if report.copied:
         yield "  nothing is changed in the picture: it is copied, not coded again"
-    for fate in report.tracks:
-        if fate.warning:
-            yield f"  face {fate.id}: {fate.warning}"
-        if fate.state == "passed":
-            yield f"  face {fate.id}: passed through, {fate.reason}"
+    told = [line for fate in report.tracks for line in _told(fate)]
+    yield from told[:MOST_TOLD]
+    if len(told) > MOST_TOLD:
+        yield f"  and {len(told) - MOST_TOLD} more faces; --report tells of each"
+    outside = sum(fate.reason == OUTSIDE for fate in report.tracks)
+    if outside:
+        yield f"  {outside} faces are {OUTSIDE}"
     for warning in report.warnings:
         yield f"  warning: {warning}"

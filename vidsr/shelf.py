@@ -14,6 +14,7 @@ from platformdirs import user_data_path
 
 from vidsr.errors import ModelError, OutputError
 from vidsr.files import durable, partial_of, settle, told
+from vidsr.system import is_portable
 
 KINDS = (".safetensors", ".pth", ".pt", ".ckpt")
 """How names of model files end."""
@@ -56,7 +57,7 @@ def added() -> dict[str, Added]:
 
 def check_name(name: str, taken: set[str]) -> None:
     """ModelError for a name that no model can be added under."""
-    if not NAME.fullmatch(name) or name.endswith(KINDS):
+    if not NAME.fullmatch(name) or name.endswith(KINDS) or not is_portable(name):
         raise ModelError(f"{name!r} cannot be a model's name: letters, digits, '.', '_', '+' and '-', 64 at most")
     if name in taken:
         raise ModelError(f"there is a model {name!r} that comes with the program; give another --name")

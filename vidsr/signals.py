@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,8 @@ GRACE_S = 4.0
 class Terminated(BaseException):
     """SIGTERM, on its way out through every block that has something to close."""
 
+    exit_code = 143
+
 
 def listen(farewell: Callable[[], None]) -> None:
     """Let SIGINT raise KeyboardInterrupt and SIGTERM raise Terminated in the main thread, as soon as it can hear.
@@ -23,10 +26,10 @@ def listen(farewell: Callable[[], None]) -> None:
     A second signal, or GRACE_S without an end, calls `farewell` from another thread and ends the process with 128 plus
     the number of the first; ffmpeg's processes die with it. To be called once, in the main thread.
     """
-    read_end, write_end = os.pipe()
-    os.set_blocking(write_end, False)
+    read_end, write_end = socket.socketpair()  # Windows waits for sockets only
+    write_end.setblocking(False)
     # Python's own handlers wait for the main thread, which may be inside the network for seconds; this does not.
-    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    signal.set_wakeup_fd(write_end.detach(), warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, _terminate)
     threading.Thread(target=_guard, args=(read_end, farewell), name="signals", daemon=True).start()
 
@@ -35,19 +38,19 @@ def _terminate(*_: object) -> None:
     raise Terminated
 
 
-def _guard(read_end: int, farewell: Callable[[], None]) -> None:
+def _guard(read_end: socket.socket, farewell: Callable[[], None]) -> None:
     first = _next(read_end, None)
     _next(read_end, time.monotonic() + GRACE_S)
     farewell()
     os._exit(128 + (first or 0))
 
 
-def _next(read_end: int, deadline: float | None) -> int | None:
+def _next(read_end: socket.socket, deadline: float | None) -> int | None:
     """The next signal that ends a run; None where `deadline` comes before it."""
     while True:
         patience_s = None if deadline is None else max(0.0, deadline - time.monotonic())
         if not select.select([read_end], [], [], patience_s)[0]:
             return None
-        number = os.read(read_end, 1)[0]
+        number = read_end.recv(1)[0]
         if number in (signal.SIGINT, signal.SIGTERM):
             return int(number)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -11,47 +10,47 @@ from torch import Tensor
 from vidsr.device import Graphs, Lanes, Portions, shared_out
 from vidsr.errors import DeviceError
 from vidsr.network import Plain, Posed, added
+from vidsr.system import processor_words
 from vidsr.weights import Model
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `cuda:N` as a device that is here; raises DeviceError with what there is."""
+    """`auto`, `cpu`, `cuda`, `cuda:N` or `mps` as a device that is here; raises DeviceError with what there is."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        there = "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device("cuda" if torch.cuda.is_available() else there)
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise DeviceError(f"{name!r} is no device; use auto, cpu, cuda or cuda:N") from error
+        raise DeviceError(f"{name!r} is no device; use auto, cpu, cuda, cuda:N or mps") from error
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
         raise DeviceError(f"{name} was asked for, but {count} CUDA devices are visible; use --device cpu")
-    if device.type not in ("cpu", "cuda"):
-        raise DeviceError(f"{name!r} is not supported; use auto, cpu, cuda or cuda:N")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError(f"{name} was asked for, but this machine or this torch has no Apple GPU; use --device cpu")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f"{name!r} is not supported; use auto, cpu, cuda, cuda:N or mps")
     return device
 
 
 @lru_cache(maxsize=1)
 def multiplies_bf16() -> bool:
     """Whether this CPU has instructions for bf16: without them it takes a hundred times longer than fp32."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(errors="replace").split()
-    except OSError:
-        return False
-    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
+    return not processor_words().isdisjoint(("avx512_bf16", "amx_bf16"))
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
     """What the network computes in; `auto` is bf16 where the device multiplies it, which costs 0.003 dB and is twice as
-    fast as fp32 on a CPU that does; else fp16 on CUDA (before Ampere) and fp32 on the CPU.
+    fast as fp32 on a CPU that does; else fp16 on CUDA (before Ampere) and fp32.
     """
     if precision != "auto":
         return DTYPES[precision]
     if device.type == "cuda":
         old = torch.cuda.is_available() and torch.cuda.get_device_capability(device) < (8, 0)
         return torch.float16 if old else torch.bfloat16
-    return torch.bfloat16 if multiplies_bf16() else torch.float32
+    return torch.bfloat16 if device.type == "cpu" and multiplies_bf16() else torch.float32
 
 
 class Restorer:
@@ -72,7 +71,7 @@ class Restorer:
         self._network = model.network.to(device, self._dtype).to(memory_format=model.layout)
         # Networks of other projects wait for the device inside.
         self._graphs = Graphs(self._whole) if self.lanes.cuda and model.ours else None
-        self._shares = model.ours and not self.lanes.cuda
+        self._shares = model.ours and device.type == "cpu"
         self._portions = Portions(release=self.release)
 
     def added(self, clips: Tensor, to_unit: Tensor | None = None) -> Tensor:

@@ -7,18 +7,23 @@ heavy: what it imports is imported before a worker's number of threads is set.
 from __future__ import annotations
 
 import os
-import signal
+import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import active_children, get_context, resource_tracker
-from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING
 
+from vidsr.system import deaf, processors, tie
+
 if TYPE_CHECKING:
+    if sys.platform == "win32":
+        from multiprocessing.connection import PipeConnection as Connection
+    else:
+        from multiprocessing.connection import Connection
     from vidsr.jobs import Bench
     from vidsr.schedule import Worker
     from vidsr.tasks import Answer, Task, Told
@@ -91,8 +96,6 @@ _inside: _Inside
 def _begin(tell: Connection, leash: Connection, device: str | None, threads: int) -> None:
     """A worker's first act."""
     use_threads(threads)
-    from vidsr.video.process import tie
-
     tie(leash.fileno(), os.getpid())
     if leash.poll():  # the one we work for ended before
         os._exit(1)
@@ -108,17 +111,6 @@ def _do(task: Task) -> Answer | Failed:
     return attempt(task, _inside.bench, _inside.tell)
 
 
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """What is started here does not hear Ctrl-C, which the terminal sends to all: its parent ends it."""
-    resource_tracker.ensure_running()  # which would let signals through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 class Process:
     """A worker in a process of its own; `up` has its number once it can work."""
 
@@ -129,7 +121,9 @@ class Process:
         watched, self._leash = context.Pipe(duplex=False)
         self._executor = ProcessPoolExecutor(1, context, _begin, (tell, watched, device, threads))
         before = set(active_children())
-        with _deaf():
+        if sys.platform != "win32":
+            resource_tracker.ensure_running()  # which would let signals through again
+        with deaf():  # Ctrl-C, which the terminal sends to all: we end it
             self.up = self._executor.submit(os.getpid)
         (self._process,) = set(active_children()) - before
         tell.close()
@@ -168,7 +162,7 @@ class Pool:
     """One worker for each of `devices` (None: the one of the settings), with its share of the processors."""
 
     def __init__(self, devices: Sequence[str | None], threads: int | None = None) -> None:
-        self._threads = threads or max(1, len(os.sched_getaffinity(0)) // len(devices))
+        self._threads = threads or max(1, processors() // len(devices))
         self._workers = [Process(device, self._threads) for device in devices]
 
     def workers(self) -> Sequence[Process]:

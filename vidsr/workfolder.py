@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import os
 import re
@@ -12,7 +11,7 @@ from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 
-from vidsr import __version__, delivery
+from vidsr import __version__, delivery, system
 from vidsr.errors import InputError, OutputError
 from vidsr.files import durable, sha256
 from vidsr.plan import Plan
@@ -82,9 +81,18 @@ def locked(work: Plan) -> Iterator[Path]:
 
     The kernel drops the lock of a process that ends, however it ends.
     """
+    try:
+        with _held(work) as folder:
+            yield folder
+    finally:
+        _sweep(work.folder)
+
+
+@contextmanager
+def _held(work: Plan) -> Iterator[Path]:
     with _lock_file(work.folder) as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            system.lock(lock)
         except BlockingIOError as error:
             lock.seek(0)
             raise OutputError(f"process {lock.read(20) or '?'} is working on {work.output} already") from error
@@ -94,6 +102,16 @@ def locked(work: Plan) -> Iterator[Path]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield work.folder
+
+
+def _sweep(folder: Path) -> None:
+    """On Windows a file that is open cannot be removed: these two go when all else has."""
+    if not system.WINDOWS or not folder.is_dir() or {path.name for path in folder.iterdir()} - {"lock", LOG}:
+        return
+    with suppress(OSError):  # the next run holds it already
+        for name in ("lock", LOG):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def _lock_file(folder: Path) -> TextIOWrapper:
@@ -194,7 +212,8 @@ def remove(folder: Path) -> None:
     """Remove the folder, whose lock the caller holds, with all that is this program's in it."""
     own = [path for path in folder.iterdir() if OWN.fullmatch(path.name) and path.name not in LAST]
     for path in [*own, *(folder / name for name in LAST)]:
-        path.unlink(missing_ok=True)
+        with suppress(*((PermissionError,) if system.WINDOWS else ())):  # see `_sweep`
+            path.unlink(missing_ok=True)
     with suppress(OSError):  # what somebody else put there in the meantime stays
         folder.rmdir()
 

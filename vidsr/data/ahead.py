@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 import cv2
 from torch.utils.data import DataLoader, Dataset
 
+from vidsr.system import forks
+
 Made = TypeVar("Made")
 
 
@@ -45,6 +47,6 @@ def ahead(make: Callable[[int], Made], start: int, workers: int, depth: int = 2)
         prefetch_factor=depth,
         collate_fn=_as_it_is,
         worker_init_fn=_begin,
-        multiprocessing_context="fork",
+        multiprocessing_context="fork" if forks() else "spawn",
     )
     return iter(loader)

@@ -312,16 +312,22 @@ function choose(face) {
   drawMarks();
 }
 
-function lookAt(face) {
+// Enlarge a face, with the divider across it.
+function lookAt(face, frame = data.faces[face].from + (data.faces[face].boxes.length >> 1)) {
   const { from, boxes } = data.faces[face];
-  const middle = from + (boxes.length >> 1);
-  const [x0, y0, x1, y1] = boxes[boxes.length >> 1];
+  const [x0, y0, x1, y1] = boxes[frame - from];
   state.x = (x0 + x1) / 2 / width;
   state.y = (y0 + y1) / 2 / height;
   const room = Math.min(views[0].width / data.aspect, views[0].height);
   zoom(2 ** Math.round(Math.log2((0.5 * room) / (y1 - y0))));
-  go(middle);
-  get("views").scrollIntoView({ block: "nearest" });
+  const { size, corner } = place(views[0]);
+  divide((corner[0] + state.x * size[0]) / views[0].width);
+  go(frame);
+}
+
+function begin() {
+  if (data.opening) lookAt(data.opening.face, data.opening.frame);
+  else go(0);
 }
 
 function toClipboard(text) {
@@ -359,7 +365,10 @@ for (const button of document.querySelectorAll(".choose")) {
   button.addEventListener("click", () => choose(Number(button.dataset.face)));
 }
 for (const button of document.querySelectorAll(".find")) {
-  button.addEventListener("click", () => lookAt(Number(button.dataset.face)));
+  button.addEventListener("click", () => {
+    lookAt(Number(button.dataset.face));
+    get("views").scrollIntoView({ block: "nearest" });
+  });
 }
 if (get("copy")) get("copy").addEventListener("click", () => toClipboard(get("command").textContent));
 
@@ -395,5 +404,5 @@ document.body.append(video);
 build();
 listen();
 window.addEventListener("resize", fitAll);
-video.addEventListener("loadeddata", () => go(0), { once: true });
+video.addEventListener("loadeddata", begin, { once: true });
 video.src = source();

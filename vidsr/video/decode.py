@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vidsr.frame import Frame, PixelFormat, Samples
 from vidsr.video.pixels import full_range_name, is_colour
 from vidsr.video.probe import SAFE, SPACES, Film
-from vidsr.video.process import FILE, GLOBAL, Pipe, Process, named
+from vidsr.video.process import FILE, GLOBAL, Process, named, side_pipe
 
 THREADS = min(8, os.cpu_count() or 1)
 SCALER = "accurate_rnd+bitexact+full_chroma_int+bicubic"
@@ -87,8 +87,8 @@ class Decode:
         self, film: Film, begin: int | None, seek_s: Fraction | None, patience_s: float, reduced: bool = False
     ) -> None:
         self._film = film
-        self._stamps = Pipe()
-        self._landing = Pipe()
+        self._stamps = side_pipe()
+        self._landing = side_pipe()
         self._buffers = _Buffers(self.frame_bytes)
         self.complaints = Complaints(film.index)
         self.process = Process(

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import logging
+import math
 import os
 import re
-import select
 import shlex
 import shutil
-import signal
 import subprocess
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from io import FileIO
 from pathlib import Path
+from queue import Empty, Queue
 from types import TracebackType
 
+from vidsr import system
 from vidsr.errors import ToolError, VidsrError
 
 GLOBAL = ("-nostdin", "-hide_banner", "-nostats", "-y")
@@ -31,6 +34,8 @@ PATIENCE_S = 30.0
 """How long a tool that reads a film may give nothing: enough for a disk that wakes up."""
 LONG_PATIENCE_S = 600.0
 """How long one that writes may take nothing: an encoder may look far ahead."""
+GUARD_S = 0.1
+"""How often a tool is looked at where pipes cannot be waited for."""
 LONGEST_ANSWER = 64 << 20
 """Bytes that a tool may answer where the whole answer is kept."""
 LOGGED_CHARACTERS = 1000
@@ -61,9 +66,14 @@ class Pipe:
     """A pipe that ffmpeg writes text to beside its stdout; `name` is what goes into its arguments."""
 
     def __init__(self) -> None:
+        self._rest = b""
         self.read_end, self.write_end = os.pipe()
         self.name = f"pipe:{self.write_end}"
-        self._rest = b""
+
+    @property
+    def given(self) -> tuple[int, ...]:
+        """What ffmpeg must be given open."""
+        return (self.write_end,)
 
     def take_line(self) -> str | None:
         """The next whole line received, without its end; None when more must be read first."""
@@ -73,11 +83,68 @@ class Pipe:
         self._rest = rest
         return line.decode("ascii", "replace")
 
-    def fill(self) -> bool:
-        """Read what has come; False at the end."""
+    def fill(self, patience_s: float) -> bool | None:
+        """Read what has come; False at the end, None where nothing came in time."""
+        if not system.wait_for(self.read_end, False, patience_s):
+            return None
         data = os.read(self.read_end, 65536)
         self._rest += data
         return bool(data)
+
+    def release(self) -> None:
+        """ffmpeg has ended: nobody need wait for it."""
+
+    def close(self) -> None:
+        """Close the end that reads."""
+        os.close(self.read_end)
+
+
+class NamedPipe(Pipe):
+    """A pipe that ffmpeg opens by its name, where no open one can be given to it. It does so twice: first only to look
+    whether its filters can be made."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self.name, self._door = system.door()
+        self._ended = False
+        self._heard: Queue[bytes] = Queue()
+        self._ear = threading.Thread(target=self._listen, name="vidsr-pipe", daemon=True)
+        self._ear.start()
+
+    @property
+    def given(self) -> tuple[int, ...]:
+        return ()
+
+    def _listen(self) -> None:
+        while not self._ended:
+            line = self._door.accept()
+            with contextlib.suppress(EOFError, OSError):
+                while data := line.recv_bytes():
+                    self._heard.put(data)
+            line.close()
+        self._heard.put(b"")
+
+    def fill(self, patience_s: float) -> bool | None:
+        try:
+            data = self._heard.get(timeout=patience_s)
+        except Empty:
+            return None
+        self._rest += data
+        return bool(data)
+
+    def release(self) -> None:
+        self._ended = True
+        while self._ear.is_alive():
+            system.knock(self.name)
+            self._ear.join(0.01)
+
+    def close(self) -> None:
+        self._door.close()
+
+
+def side_pipe() -> Pipe:
+    """A pipe beside stdout, of the kind that this system can give to ffmpeg."""
+    return Pipe() if system.passes_descriptors() else NamedPipe()
 
 
 class Process:
@@ -101,6 +168,8 @@ class Process:
         self._pipes = pipes
         self._patience_s = patience_s
         self._on_line = on_line
+        self._busy_s = math.inf
+        self._stalled = False
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
 
     def __enter__(self) -> Process:
@@ -108,20 +177,34 @@ class Process:
         try:
             self._child = self._spawn(leash)
         except ToolError:
-            _close(self._leash, *(pipe.read_end for pipe in self._pipes))
+            for pipe in self._pipes:
+                pipe.release()
+            self._close_pipes()
             raise
         finally:
-            _close(leash, *(pipe.write_end for pipe in self._pipes))
-        assert self._child.stdout is not None
-        self._output = self._child.stdout.fileno()
-        _enlarge(self._output)
+            _close(leash, *self._given)
+        assert isinstance(self._child.stdout, FileIO)
+        self._output = self._child.stdout
+        system.enlarge(self._output.fileno(), PIPE_BYTES)
         if self._child.stdin is not None:
-            _enlarge(self._child.stdin.fileno())
-            os.set_blocking(self._child.stdin.fileno(), False)
+            system.enlarge(self._child.stdin.fileno(), PIPE_BYTES)
+            system.unblocked(self._child.stdin.fileno())
         # A tool whose stderr nobody reads stops when that pipe is full.
         self._drain = threading.Thread(target=self._read_errors, name="vidsr-stderr", daemon=True)
         self._drain.start()
+        if not system.polls():
+            self._watcher = threading.Thread(target=self._guard, name="vidsr-guard", daemon=True)
+            self._watcher.start()
         return self
+
+    @property
+    def _given(self) -> list[int]:
+        return [end for pipe in self._pipes for end in pipe.given]
+
+    def _close_pipes(self) -> None:
+        _close(self._leash)
+        for pipe in self._pipes:
+            pipe.close()
 
     def _spawn(self, leash: int) -> subprocess.Popen[bytes]:
         log.debug("%s", shlex.join(self._command)[:LOGGED_CHARACTERS])
@@ -132,12 +215,12 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                pass_fds=(leash, *(pipe.write_end for pipe in self._pipes)),
+                pass_fds=(leash, *self._given) if system.passes_descriptors() else (),
                 start_new_session=True,  # Ctrl-C is ours to handle: ffmpeg would take it as "finish the file"
             )
         except OSError as error:
             raise ToolError(f"{self._command[0]} could not be started: {error}.") from error
-        tie(leash, child.pid)
+        system.tie(leash, child.pid)
         return child
 
     def __exit__(
@@ -149,9 +232,9 @@ class Process:
         """Fill `buffer` (bytes) from stdout; returns how many came, fewer only at its end."""
         done = 0
         while done < len(buffer):
-            self._wait(self._output, select.POLLIN)
-            came = os.readv(self._output, [buffer[done:]])
-            if came == 0:
+            with self._patient(self._output.fileno()):
+                came = self._output.readinto(buffer[done:])
+            if not came:
                 break
             done += came
         return done
@@ -159,8 +242,10 @@ class Process:
     def read_line(self, pipe: Pipe) -> str | None:
         """The next line of one of `pipes`; None at its end."""
         while (line := pipe.take_line()) is None:
-            self._wait(pipe.read_end, select.POLLIN)
-            if not pipe.fill():
+            came = pipe.fill(self._patience_s)
+            if came is None:
+                raise self._tired()
+            if not came:
                 return None
         return line
 
@@ -170,13 +255,13 @@ class Process:
         target = self._child.stdin.fileno()
         done = 0
         while done < len(data):
-            self._wait(target, select.POLLOUT)
             try:
-                done += os.write(target, data[done : done + PIPE_BYTES])
+                with self._patient(target, writing=True):
+                    done += os.write(target, data[done : done + PIPE_BYTES])
             except BlockingIOError:
                 continue
-            except BrokenPipeError:
-                raise self.failure("stopped before it had all of the picture") from None
+            except OSError as error:
+                raise self._refusal(error) from None
 
     def pass_on(self, other: Process, count: int) -> int:
         """Move `count` bytes from stdout to the stdin of `other`; returns how many, fewer only at the end.
@@ -186,14 +271,14 @@ class Process:
         assert other._child.stdin is not None
         target, done = other._child.stdin.fileno(), 0
         while done < count:
-            self._wait(self._output, select.POLLIN)
-            other._wait(target, select.POLLOUT)
+            source = self._output.fileno()
             try:
-                moved = _moved(self._output, target, min(count - done, PIPE_BYTES))
+                with self._patient(source), other._patient(target, writing=True):
+                    moved = system.moved(source, target, min(count - done, PIPE_BYTES))
             except BlockingIOError:
                 continue
-            except BrokenPipeError:
-                raise other.failure("stopped before it had all of the picture") from None
+            except OSError as error:
+                raise other._refusal(error) from None
             if moved == 0:
                 break
             done += moved
@@ -233,7 +318,9 @@ class Process:
             return
         self.kill()
         self._drain.join()
-        _close(self._leash, *(pipe.read_end for pipe in self._pipes))
+        if not system.polls():
+            self._watcher.join()
+        self._close_pipes()
         self._leash = -1
         for stream in (self._child.stdin, self._child.stdout, self._child.stderr):
             if stream is not None:
@@ -264,11 +351,39 @@ class Process:
                 return ToolError(f"{self._command[0]} was ended by signal {-status}.", self.last_lines)
         return kind(f"{self._command[0]} {what}.", self.last_lines)
 
-    def _wait(self, descriptor: int, event: int) -> None:
-        poll = select.poll()
-        poll.register(descriptor, event)
-        if not poll.poll(self._patience_s * 1000):
-            raise self.failure(f"made no progress in {self._patience_s:.0f} s")
+    @contextlib.contextmanager
+    def _patient(self, descriptor: int, writing: bool = False) -> Iterator[None]:
+        """Around a call on a pipe that must not wait for longer than `patience_s`: ToolError where it would."""
+        if not system.wait_for(descriptor, writing, self._patience_s):
+            raise self._tired()
+        self._busy_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self._busy_s = math.inf
+        if self._stalled:
+            raise self._tired()
+
+    def _tired(self) -> VidsrError:
+        return self.failure(f"made no progress in {self._patience_s:.0f} s")
+
+    def _refusal(self, error: OSError) -> VidsrError:
+        """What it means that a pipe takes nothing: on Windows, a broken one has several names."""
+        if not isinstance(error, BrokenPipeError) and error.errno != errno.EINVAL:
+            raise error
+        return self._tired() if self._stalled else self.failure("stopped before it had all of the picture")
+
+    def _guard(self) -> None:
+        """Where no pipe can be waited for: kill a tool that takes too long, and let nobody wait for a dead one."""
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(GUARD_S)
+                break
+            if time.monotonic() - self._busy_s > self._patience_s:
+                self._stalled = True
+                self._child.kill()
+        for pipe in self._pipes:
+            pipe.release()
 
     def _read_errors(self) -> None:
         assert self._child.stderr is not None
@@ -277,13 +392,6 @@ class Process:
             self._lines.append(line)
             if self._on_line is not None:
                 self._on_line(line)
-
-
-def _moved(source: int, target: int, count: int) -> int:
-    if hasattr(os, "splice"):
-        return os.splice(source, target, count)
-    data = os.read(source, min(count, select.PIPE_BUF))  # so little is written whole or not at all
-    return os.write(target, data) if data else 0
 
 
 def run(command: Sequence[str]) -> tuple[int, bytes, str]:
@@ -319,28 +427,6 @@ def tools() -> dict[str, str]:
         found = re.match(rb"\S+ version (\S+)", output)
         versions[name] = found[1].decode("ascii", "replace") if found else "unknown"
     return versions
-
-
-def tie(leash: int, pid: int) -> None:
-    """Let the kernel kill process `pid` when the other end of the pipe `leash`, which it holds, is closed.
-
-    The other end is ours (and that of copies we fork), so it closes when we end, however we end. PR_SET_PDEATHSIG
-    would fire when the thread that started the child ends, and must be set between fork and exec, which is unsafe in
-    a process with threads. Elsewhere than on Linux, ffmpeg still ends by itself when the pipes that it reads or writes
-    break.
-    """
-    if not hasattr(fcntl, "F_SETSIG"):
-        return
-    with contextlib.suppress(OSError):
-        fcntl.fcntl(leash, fcntl.F_SETOWN, pid)
-        fcntl.fcntl(leash, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(leash, fcntl.F_SETFL, fcntl.fcntl(leash, fcntl.F_GETFL) | os.O_ASYNC)
-
-
-def _enlarge(pipe: int) -> None:
-    # A frame in few system calls; where it is not allowed, the pipe stays as it is.
-    with contextlib.suppress(OSError, AttributeError):
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _close(*descriptors: int) -> None:
