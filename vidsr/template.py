@@ -21,9 +21,10 @@ same squares (median 1.00, rms of the corners 0.06 of the side) for CenterFace's
 CENTRE, RADII, SOFT = (0.5, 0.53), (0.44, 0.46), 0.22
 """The outline of a face in the unit square: an ellipse, and the part of it over which the mask fades."""
 
-TURNED, PROFILE = 0.75, 1.05
+TURNED, PROFILE = 1.5, 2.5
 """The nose's way from the middle of the eyes, over their distance: where five landmarks begin to fail, and where they
-carry nothing (read off faces of a street scene and of turning heads)."""
+carry nothing, not even where the mask lies. A crop on the frame's own pixels needs no more of them than that: when crops
+were turned and scaled by them, faces had to fade from 0.75 on."""
 
 SMALLEST = 1.0
 """Half sides below this many pixels are no face; the bound keeps every matrix finite."""
