@@ -101,7 +101,9 @@ def test_interlaced_film_stays_so_where_it_is_asked_and_faces_are_passed(tmp_pat
 def test_a_progressive_film_is_left_alone_whatever_its_flags_say(tmp_path: Path, flags: str) -> None:
     path = tmp_path / "film.mkv"
     coded = ["-flags", "+ildct+ilme"] if flags == "tff" else []
-    ffmpeg("-f", "lavfi", "-i", f"{MOVING.format(rate=25)},trim=end_frame=40,setfield={flags}", *X264, *coded, path)
+    ffmpeg(
+        "-f", "lavfi", "-i", f"{MOVING.format(rate=25)},gblur=2,trim=end_frame=40,setfield={flags}", *X264, *coded, path
+    )
     film = looked_at(probe(path))
     assert (film.fields, film.deinterlace) == ("", "")
 
