@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ def test_each_field_becomes_a_frame_at_exact_halves(tmp_path: Path) -> None:
     times = [frame.pts * film.time_base for frame in read(film)]
     raw = [frame.pts * probe(path).time_base for frame in read(probe(path))]
     assert times[::2] == raw
-    assert times[1:-1:2] == [(a + b) / 2 for a, b in zip(raw, raw[1:], strict=False)]
+    assert times[1:-1:2] == [(a + b) / 2 for a, b in pairwise(raw)]
 
 
 def test_interlaced_film_stays_so_where_it_is_asked_and_faces_are_passed(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ TALLEST = 1088
 FEWEST = 6
 """Frames that must comb before flags are overruled."""
 COMBED = 0.5
-"""The share of frames, of those that show motion, from which on a film is interlaced; fine patterns may seem to comb."""
+"""The share of frames, of those that show motion, from which on it is interlaced: fine patterns seem to comb."""
 REPEATED = (0.2, 0.6)
 """The share of frames that repeat a field where film was spread over the fields of video: two in five."""
 VIDEO_RATES = (Fraction(29), Fraction(31))
