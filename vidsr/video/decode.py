@@ -159,7 +159,7 @@ def _command(
         frames = frames.filter(name, **options)
     # Every tick from here on is one of the film's, whatever this version of ffmpeg does by default.
     frames = frames.filter("settb", str(film.time_base))
-    if film.shift_ticks:  # here, as ffmpeg itself moves frames near 0 once more where their packets begin before it
+    if film.shift_ticks:  # by -itsoffset, frames whose packets begin before 0 were seen to move once more
         frames = frames.filter("setpts", f"PTS+({film.shift_ticks})")
     frames = frames.filter("metadata", "add", key="vidsr", value="1").filter("metadata", "print", file=stamps, direct=1)
     if begin is not None:
