@@ -104,7 +104,7 @@ class Nearest(nn.Module):
 
 def test_the_frames_are_those_of_the_middle_behind_a_lead_in(pan: Path, tmp_path: Path) -> None:
     at = scene.scene(pan, tmp_path, Ruler(frames=4))
-    assert at.span == (24, 28)  # of 4 + 24 + 4 + 10 frames
+    assert at.span == (24, 28)  # of 4 + 24 + 4 + 12 frames
     apart = [
         np.abs(at.truths[0].rgb.astype(int) - portrait()[:320, 60 + 2 * n : 380 + 2 * n]).mean() for n in range(60)
     ]
@@ -143,7 +143,7 @@ def test_a_network_that_adds_nothing_gains_nothing_on_the_films_own_pixels(pan: 
 def test_what_the_network_adds_lies_on_the_films_pixels_times_four(pan: Path, tmp_path: Path) -> None:
     at = scene.scene(pan, tmp_path, Ruler(frames=3))
     film = scene.poor(at, Coding("x264", crf=18), tmp_path)
-    found = native.alone(at, native.grid(at, film), Nearest())
+    found = native.alone(at, native.grid(at, film), replace(silent(), network=Nearest()))
     side, corners = native.windows(at)
     (x, y), decoded = corners[0], film.frames[at.span[0]].luma
     assert side % 16 == 0 and min(x, y) > 0 and x + side < decoded.shape[1] and y + side < decoded.shape[0]

@@ -23,8 +23,7 @@ CENTRE, RADII, SOFT = (0.5, 0.53), (0.44, 0.46), 0.22
 
 TURNED, PROFILE = 1.5, 2.5
 """The nose's way from the middle of the eyes, over their distance: where five landmarks begin to fail, and where they
-carry nothing, not even where the mask lies. A crop on the frame's own pixels needs no more of them than that: when crops
-were turned and scaled by them, faces had to fade from 0.75 on."""
+carry nothing, not even where the mask lies. A crop on the frame's own pixels needs no more of them than that."""
 
 SMALLEST = 1.0
 """Half sides below this many pixels are no face; the bound keeps every matrix finite."""

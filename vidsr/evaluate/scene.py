@@ -29,7 +29,7 @@ from vidsr.video import Film, Reader, probe
 from vidsr.video.poor import Coding, coded_copy, cut_copy, reduced_copy, still_copy
 
 FACE = 256  # pixels: height of the truth's face; a smaller one stays as it is
-LEAD, TAIL = 24, 20
+LEAD, TAIL = 24, 12
 """Frames before and after the measured ones: codec, network and averaging over time look at them."""
 STILL_NOISE = 8  # grey levels of sensor noise in a still scene
 MARGIN = 0.25  # of the face's union box, around the region in which landmarks and flow are found

@@ -76,8 +76,15 @@ def coded_copy(film: Film, output: Path, coding: Coding) -> None:
     """
     # The log's name is taken as it is, so it stands for no protocol.
     passes = [[]] if coding.codec == "x264" else [["-pass", n, "-passlogfile", str(output.absolute())] for n in "12"]
-    for one in passes:
-        _done([*_whole(film), *coding.words(film), *one, "-pix_fmt", "yuv420p", local(output)])
+    words = [*_whole(film), *coding.words(film)]
+    try:
+        for one in passes:
+            _done([*words, *one, "-pix_fmt", "yuv420p", local(output)])
+    except ToolError:
+        if coding.codec == "x264":
+            raise
+        # ffmpeg's rate control refuses a second pass whose rate is too low for the picture, or aborts over it.
+        _done([*words, "-pix_fmt", "yuv420p", local(output)])
 
 
 def poor_copy(film: Film, sharp: Path, poor: Path, frames: int, crf: int) -> None:
