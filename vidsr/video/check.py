@@ -92,8 +92,8 @@ def _ending(made: Film, film: Film, shown: Shown) -> list[str]:
         return []
     wanted_s = float((int(shown.timeline[-1]) - int(shown.timeline[0]) + shown.last_ticks) * film.time_base)
     off_s = wanted_s - _last_packet_s(made)
-    if made.duration_s is not None and off_s > 0:  # in Matroska, the whole file's length, from 0, may tell it
-        off_s = max(0.0, min(off_s, wanted_s + float(int(shown.timeline[0]) * film.time_base) - made.duration_s))
+    if made.duration_s is not None and off_s > 0:  # in Matroska, only the whole file's length may tell it
+        off_s = max(0.0, min(off_s, wanted_s - made.duration_s))
     if abs(off_s) <= 2 * float(1 / film.rate) + 0.1:
         return []
     return [f"The last frame is shown {abs(off_s):.2f} s {'shorter' if off_s > 0 else 'longer'} than in the source."]

@@ -134,6 +134,10 @@ def _picture_options(order: Order, place: int) -> list[str]:
         "chroma_sample_location": tags.chroma_location,
     }
     named = {name: numbered(name, value) for name, value in told.items() if value}
+    if order.film.deinterlace:
+        named["field_order"] = "progressive"
+    elif order.film.fields and order.picture.codec == "h264":
+        named["field_order"] = {"tff": "tt", "bff": "bb"}[order.film.fields]
     if order.picture.codec == "hevc" and order.muxer in ("mp4", "mov"):
         named["tag"] = "hvc1"  # the name under which Apple's players know it
     if order.timecode is not None:

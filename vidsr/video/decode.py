@@ -110,11 +110,12 @@ class Decode:
             elif not line.startswith("#"):
                 dts, pts = (int(field) for field in line.split(",")[1:3])
                 if pts != NO_STAMP:
-                    return round(pts * base / self._film.time_base)
+                    return round(pts * base / self._film.time_base) + self._film.shift_ticks
                 if dts == NO_STAMP:
                     return None
                 # Without a pts, the frame is shown at its dts or later, by at most the 16 frames of any reordering.
-                return round((dts * base + 16 / self._film.rate) / self._film.time_base)
+                late = round((dts * base + 16 / self._film.rate) / self._film.time_base)
+                return late + self._film.shift_ticks
         return None
 
     def stamps(self) -> Iterator[int | None]:
@@ -149,19 +150,18 @@ def _command(
     film: Film, begin: int | None, seek_s: Fraction | None, pipes: tuple[str, str], reduced: bool
 ) -> list[str]:
     stamps, landing = pipes
-    clock: dict[str, str | int | None] = {"itsoffset": f"{float(film.shift_s):.6f}"} if film.shift_s else {}
+    clock: dict[str, str | int | None] = {}
     if seek_s is not None:
-        clock |= {"seek_timestamp": 1, "ss": f"{float(seek_s - film.shift_s):.6f}", "noaccurate_seek": None}
+        clock = {"seek_timestamp": 1, "ss": f"{float(seek_s - film.shift_s):.6f}", "noaccurate_seek": None}
     source = ffmpeg.input(FILE, threads=THREADS, **SAFE, **clock)
     picture = frames = source[str(film.index)]
     for name, options in _whole_frames(film):
         frames = frames.filter(name, **options)
-    frames = (
-        # settb first: every tick from here on is one of the film's, whatever this version of ffmpeg does by default
-        frames.filter("settb", str(film.time_base))
-        .filter("metadata", "add", key="vidsr", value="1")
-        .filter("metadata", "print", file=stamps, direct=1)
-    )
+    # Every tick from here on is one of the film's, whatever this version of ffmpeg does by default.
+    frames = frames.filter("settb", str(film.time_base))
+    if film.shift_ticks:  # by -itsoffset, frames whose packets begin before 0 were seen to move once more
+        frames = frames.filter("setpts", f"PTS+({film.shift_ticks})")
+    frames = frames.filter("metadata", "add", key="vidsr", value="1").filter("metadata", "print", file=stamps, direct=1)
     if begin is not None:
         # By pts, not by number: where the picture changes its size, filters begin anew, and count from 0 again.
         frames = frames.filter("select", f"gte(pts,{begin})")

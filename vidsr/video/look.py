@@ -22,8 +22,8 @@ TALLEST = 1088
 """Pixels: no standard has interlaced film that is higher."""
 FEWEST = 6
 """Frames that must comb before flags are overruled."""
-COMBED = 0.25
-"""The share of frames, of those that show motion, from which on a film is interlaced."""
+COMBED = 0.5
+"""The share of frames, of those that show motion, from which on it is interlaced: fine patterns seem to comb."""
 REPEATED = (0.2, 0.6)
 """The share of frames that repeat a field where film was spread over the fields of video: two in five."""
 VIDEO_RATES = (Fraction(29), Fraction(31))
@@ -47,7 +47,13 @@ class Fields:
     def combs(self) -> bool:
         """Whether the film is interlaced beyond doubt, whatever its flags say."""
         most, least = max(self.top, self.bottom), min(self.top, self.bottom)
-        return most >= FEWEST and most > 3 * least and most >= COMBED * (most + least + self.whole)
+        share = 0.3 if self.repeats else COMBED
+        return most >= FEWEST and most > 3 * least and most >= share * (most + least + self.whole)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether some two frames of five repeat a field."""
+        return REPEATED[0] < self.repeated / max(1, self.frames) < REPEATED[1]
 
     @property
     def is_whole(self) -> bool:
@@ -57,7 +63,7 @@ class Fields:
     @property
     def is_telecine(self) -> bool:
         """Whether two frames of five repeat a field: film of 24 frames in video of 30."""
-        return self.combs and REPEATED[0] < self.repeated / max(1, self.frames) < REPEATED[1]
+        return self.combs and self.repeats
 
 
 def looked_at(film: Film, deinterlace: str = "auto", ignore_dolby_vision: bool = False) -> Film:

@@ -272,7 +272,10 @@ def _duration(picture: Answer, about: Answer) -> float | None:
     base = picture.fraction("time_base")
     if base is not None and (picture.integer("duration_ts") or 0) >= UNKNOWN_TICKS:
         return None
-    return next((d for a in (picture, about) if (d := a.number("duration")) is not None and d > 0), None)
+    whole_s, begin_s = about.number("duration"), max(0.0, about.number("start_time") or 0.0)
+    if whole_s is not None and "matroska" in (about.text("format_name") or "") and whole_s > begin_s:
+        whole_s -= begin_s  # there, it counts from 0
+    return next((d for d in (picture.number("duration"), whole_s) if d is not None and d > 0), None)
 
 
 def _shift(streams: list[Answer], picture: Answer) -> Fraction:

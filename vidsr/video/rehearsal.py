@@ -122,7 +122,7 @@ def _fits(film: Film, wanted: Sequence[Passage], target: Container) -> bool:
     others = [one for one in wanted if one.stream.index != film.index and one.codec != ATTACH]
     if not others:
         return True
-    if any(one.stream.codec == "unknown" and one.stream.kind != "data" for one in others):
+    if any(_is_nothing(one.stream) for one in others):
         return False
     with tempfile.TemporaryDirectory(prefix="vidsr-") as folder:
         made = Path(folder) / "rehearsal"
@@ -132,6 +132,12 @@ def _fits(film: Film, wanted: Sequence[Passage], target: Container) -> bool:
             return _as_wanted(others, probe_streams(made))
         except VidsrError:
             return False
+
+
+def _is_nothing(stream: Stream) -> bool:
+    """Whether no muxer takes a stream, though some begin to: of an unknown codec, or sound without a sample rate."""
+    unknown = stream.codec == "unknown" and stream.kind in ("video", "audio", "subtitle")
+    return unknown or (stream.kind == "audio" and stream.sample_rate is None)
 
 
 def _as_wanted(wanted: Sequence[Passage], found: Sequence[Stream]) -> bool:
