@@ -53,7 +53,7 @@ def test_each_shell_gets_its_script(shell: str) -> None:
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
 def test_bash_completes_a_line(tmp_path: Path) -> None:
-    """The script as the README says, and the function that bash calls when Tab is pressed."""
+    """The script as docs/cli.md says, and the function that bash calls when Tab is pressed."""
     command = tmp_path / "vidsr"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT / "cli.py"} "$@"\n')
     command.chmod(0o755)

@@ -90,7 +90,10 @@ def test_the_papers_agree_on_the_version() -> None:
         assert yaml.safe_load(path.read_text())
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/programs.md"])
+PAGES = [f"docs/{page.name}" for page in sorted(ROOT.glob("docs/*.md"))]
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", *PAGES])
 def test_what_a_paper_links_to_is_there(name: str) -> None:
     page = ROOT / name
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
@@ -100,4 +103,5 @@ def test_what_a_paper_links_to_is_there(name: str) -> None:
 
 def test_papers_are_short() -> None:
     assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) <= 40
+    assert len(re.findall(r"[^\s|]+", (ROOT / "README.md").read_text())) <= 1000
     assert Path(ROOT / "SECURITY.md").exists()

@@ -1,1 +1,1 @@
-"""Measurements: programs that print the numbers that the README shows."""
+"""Measurements: programs that print the numbers that the README and docs/ show."""
