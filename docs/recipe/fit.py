@@ -1,4 +1,4 @@
-"""A model learns from samples on disk: python -m models.recipe.fit -h
+"""A model learns from samples on disk: python -m docs.recipe.fit -h
 
 It goes on from its checkpoint. A fresh fidelity run begins with the shipped model's weights (`--scratch`: with none).
 """
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.recipe.samples import OFFSETS
+from docs.recipe.samples import OFFSETS
 from vidsr import weights
 from vidsr.losses import RIVALRIES, Perceptual
 from vidsr.network import Critic, enlarge

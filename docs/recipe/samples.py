@@ -1,4 +1,4 @@
-"""Training samples that are cut out of coded film as the pipeline cuts them: python -m models.recipe.samples -h
+"""Training samples that are cut out of coded film as the pipeline cuts them: python -m docs.recipe.samples -h
 
 A job codes one scene several times and writes, for each coding, `NAME_SIDE_c.npy (K, T, s, s, 3)`, the network's
 windows, and `NAME_SIDE_t.npy (K, 4s, 4s, 3)`, their truths, uint8; `index.jsonl` tells what each is made of.
