@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from skimage.data import astronaut
 
-from vidsr.align import Planes, crops, cut
-from vidsr.blend import Patches, Place, Restored, differences, merged, showing
+from vidsr.align import Cut, Itinerary, Planes, cut
+from vidsr.blend import Restored, differences, fineness, merged, outlines, patches, shown
 from vidsr.color import Color
 from vidsr.device import Lanes
-from vidsr.frame import Crop, Frame, PixelFormat, Track
+from vidsr.frame import Frame, PixelFormat, Track
+from vidsr.resize import reduced
 from vidsr.tally import Verdict
 from vidsr.verdict import verdicts
 
@@ -65,24 +66,31 @@ def track_of(
     )  # fmt: skip
 
 
-def crop(frame: Frame, track: Track, side: int, planes: Planes, device: torch.device) -> Crop:
-    """Cut the face of `track` out of `frame` at `side` pixels, upright, as RGB on the device."""
-    return crops([cut(frame, track, side, planes)], planes, Lanes(device))[0]
+def crop(frame: Frame, track: Track, planes: Planes) -> Cut:
+    """Cut the face of `track` out of `frame`."""
+    way = Itinerary(track, frame.luma.shape, planes)
+    return cut(frame, track.id, way.place(frame.index, way.side(frame.index)), planes)
+
+
+def pictures(face: Restored) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is shown of one face, `(1, 4, h, w)`, and its outline."""
+    inside = outlines(torch.from_numpy(face.cut.to_unit)[None], face.cut.place.side, face.fine)
+    return shown(face.added[None], inside, face.fine), inside
 
 
 def blend(frame: Frame, faces: Sequence[Restored], planes: Planes) -> Frame:
-    """`merged` for faces that are at hand, one by one; waits for the device."""
-    height, width = frame.luma.shape
-    found: list[Patches] = []
-    for face in faces:
-        place = Place(planes, (height * planes.scale, width * planes.scale), Lanes(face.added.device))
-        made = differences([face.crop], showing([face]), [face.weight], place)
-        found += made.patches(*place.lanes.fetch([made.luma, made.chroma]).open())
+    """`merged` for faces that are at hand, one by one."""
+    found = []
+    for given in faces:
+        few = reduced(given.added, given.fine // fineness(given.cut.place, planes))
+        face = Restored(given.cut, few, given.weight)
+        luma, chroma = differences(pictures(face)[0], [face], planes, Lanes(face.added.device))
+        found.append(patches(face.cut.place, luma[0].numpy(), chroma[0].numpy(), frame, planes))
     return merged(frame, found, planes)
 
 
 def verdict(face: Restored) -> Verdict:
-    """Judge one restored face that is at hand; waits for the device."""
-    weight = torch.tensor([face.weight], device=face.added.device)
-    found = verdicts(showing([face]), face.crop.rgb[None], weight)[0]
+    """Judge one restored face that is at hand."""
+    rgb = torch.from_numpy(face.cut.rgb.transpose(2, 0, 1)[None])
+    found = verdicts(pictures(face)[0], rgb, torch.tensor([face.weight]), pictures(face)[1])[0]
     return Verdict(*found.tolist())

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
 from tests.faces import FACE, crop, frame_of, planes, portrait, track_of
-from vidsr.align import Box, Planes, compose, covered, crop_size, inverse, look_up, look_up_map
-from vidsr.color import Color, rgb_from, yuv_difference
-from vidsr.frame import PixelFormat
-
-CPU = torch.device("cpu")
+from vidsr.align import Itinerary, Planes, crop_side, cut, flow, window
+from vidsr.color import Color, rgb_of, yuv_difference
+from vidsr.frame import PixelFormat, Track
 
 
 @pytest.mark.parametrize("matrix", ["bt601", "bt709", "bt2020"])
@@ -21,7 +21,8 @@ def test_colour_goes_there_and_back(matrix: str, full_range: bool, depth: int) -
     color = Color(matrix, full_range, depth)
     rgb = torch.rand(3, 4, 5)
     samples = yuv_difference(rgb, color) + color.offset[:, None, None]
-    assert torch.allclose(rgb_from(samples, color), rgb, atol=1e-5)
+    back = rgb_of(samples.permute(1, 2, 0).contiguous().numpy(), color)
+    assert np.allclose(back, rgb.permute(1, 2, 0), atol=1e-5)
     white = yuv_difference(torch.ones(3, 1, 1), color).flatten() + color.offset
     peak = (1 << depth) - 1 if full_range else 235 << (depth - 8)
     assert white.tolist() == pytest.approx([peak, 1 << (depth - 1), 1 << (depth - 1)], abs=1e-2)
@@ -35,43 +36,28 @@ def test_bt601_colour_is_opencvs() -> None:
     assert np.abs(ours[2].numpy() + 128 - theirs[..., 1]).max() < 1.1
 
 
-def test_affine_maps_compose_and_invert() -> None:
-    rng = np.random.default_rng(2)
-    a, b, point = rng.normal(size=(2, 3)), rng.normal(size=(2, 3)), np.array([3.0, 4.0, 1.0])
-    assert compose(a, b) @ point == pytest.approx(a @ np.append(b @ point, 1))
-    assert compose(a, inverse(a)) == pytest.approx(np.eye(3)[:2], abs=1e-9)
+YUV444 = PixelFormat("yuv444p", 8, 0, 0)
 
 
-def test_sampling_at_pixel_centres_gives_the_pixels() -> None:
-    picture = torch.rand(2, 9, 11)
-
-    def sample(matrix: np.ndarray, shape: tuple[int, int]) -> torch.Tensor:
-        there = torch.from_numpy(look_up_map(matrix, (9, 11), shape))
-        return look_up(picture[None], there[None], shape, "border")[0]
-
-    same = sample(np.eye(3)[:2], (9, 11))
-    assert torch.allclose(same, picture, atol=1e-5)
-    moved = sample(np.array([[1.0, 0, 3], [0, 1.0, 2]]), (4, 5))
-    assert torch.allclose(moved, picture[:, 2:6, 3:8], atol=1e-5)
-
-
-def test_a_crop_is_the_window_at_its_own_size() -> None:
-    image = portrait()
-    x, y = (round(value) for value in FACE)
-    found = crop(frame_of(image, pixels=PixelFormat("yuv444p", 8, 0, 0)), track_of(1, (x, y), 64.0), 64,
-                 planes(pixels=PixelFormat("yuv444p", 8, 0, 0)), CPU)  # fmt: skip
-    wanted = image[y - 32 : y + 32, x - 32 : x + 32]
-    error = np.abs(found.rgb.permute(1, 2, 0).numpy() * 255 - wanted)
+def test_a_crop_is_the_frames_own_pixels() -> None:
+    image, there = portrait(), planes(pixels=YUV444)
+    found = crop(frame_of(image, pixels=YUV444), track_of(1, FACE, 64.0), there)
+    x, y, side = found.place.x, found.place.y, found.place.side
+    assert side == crop_side(64.0) == 80
+    error = np.abs(found.rgb * 255 - image[y : y + side, x : x + side])
     assert error.max() < 3  # rounding to 8-bit YUV on the way
 
 
-def test_a_turned_face_is_upright_in_its_crop() -> None:
-    image, angle = portrait(), 0.5
-    turn = cv2.getRotationMatrix2D(FACE, np.degrees(angle), 1.0)
-    turned = cv2.warpAffine(image, turn, (512, 512), flags=cv2.INTER_CUBIC)
-    straight = crop(frame_of(image), track_of(1, FACE, 96.0), 64, planes(left=False), CPU).rgb
-    found = crop(frame_of(turned), track_of(1, FACE, 96.0, angle=angle), 64, planes(left=False), CPU).rgb
-    assert (found - straight).abs().mean() < 0.02
+def test_luma_is_read_as_decoded_and_chroma_where_it_lies() -> None:
+    """Nothing is resampled but the chroma, which a library enlarges to the same."""
+    frame = frame_of(portrait())
+    found = crop(frame, track_of(1, FACE, 64.0), planes(left=False))
+    place = found.place
+    part = slice(place.y, place.y + place.side), slice(place.x, place.x + place.side)
+    assert np.array_equal(found.luma8, frame.luma[part])
+    whole = [cv2.resize(p.astype(np.float32), (512, 512), interpolation=cv2.INTER_CUBIC)[part] for p in frame.chroma]
+    wanted = rgb_of(np.dstack([frame.luma[part].astype(np.float32), *whole]), Color("bt601", False, 8))
+    assert np.abs(found.rgb - wanted).max() < 1e-3
 
 
 @pytest.mark.parametrize("left", [False, True])
@@ -82,22 +68,101 @@ def test_chroma_is_looked_up_at_its_site(left: bool) -> None:
     assert where[1] @ [0.5, 1.0, 1] == pytest.approx(0.5)
 
 
-def test_a_window_over_the_frames_edge_repeats_the_edge() -> None:
-    frame = frame_of(np.full((40, 60, 3), 200, np.uint8))
-    for middle in ((0.0, 0.0), (60.0, 40.0), (-200.0, 20.0), (30.0, 500.0)):
-        rgb = crop(frame, track_of(1, middle, 48.0), 48, planes(), CPU).rgb
-        assert torch.allclose(rgb, torch.full_like(rgb, 200 / 255), atol=0.01)
+def test_a_window_over_the_frames_edge_stays_inside() -> None:
+    frame = frame_of(np.full((144, 160, 3), 200, np.uint8))
+    for middle in ((0.0, 0.0), (160.0, 144.0), (-200.0, 20.0), (30.0, 500.0)):
+        found = crop(frame, track_of(1, middle, 48.0), planes())
+        assert 0 <= found.place.x <= 160 - found.place.side and 0 <= found.place.y <= 144 - found.place.side
+        assert np.allclose(found.rgb, 200 / 255, atol=0.01)
 
 
-def test_crop_size_follows_the_face() -> None:
-    assert [crop_size(window) for window in (10, 32, 39, 40, 64, 79, 120, 150, 400)] == [
-        32, 32, 32, 48, 64, 96, 128, 128, 256,
-    ]  # fmt: skip
+def test_a_window_larger_than_the_frame_repeats_its_edge() -> None:
+    frame = frame_of(np.full((41, 61, 3), 200, np.uint8))
+    found = crop(frame, track_of(1, (30.0, 20.0), 96.0), planes())
+    assert found.rgb.shape == (112, 112, 3) and np.allclose(found.rgb, 200 / 255, atol=0.01)
 
 
-def test_covered_holds_the_window_and_stays_in_the_frame() -> None:
-    matrix = track_of(1, (20.0, 20.0), 16.0).matrices[0] * 16
-    assert covered(matrix.astype(float), 16, (40, 60), 0) == Box(12, 12, 28, 28)
-    assert covered(matrix.astype(float), 16, (24, 26), 3) == Box(9, 9, 26, 24)
-    far = track_of(1, (-100.0, 20.0), 16.0).matrices[0] * 16
-    assert covered(far.astype(float), 16, (40, 60), 3).empty
+def test_the_crop_covers_the_mask_in_steps_of_16() -> None:
+    assert [crop_side(window) for window in (10, 26, 27, 48, 64, 96, 200)] == [32, 32, 48, 64, 80, 112, 192]
+
+
+def moving(shift: float, frames: int = 9) -> Track:
+    one = track_of(frames, FACE, 64.0)
+    matrices = one.matrices.copy()
+    matrices[:, 0, 2] -= np.arange(frames) * shift / 64
+    return dataclasses.replace(one, matrices=matrices)
+
+
+def test_the_window_follows_its_face_in_whole_chroma_samples() -> None:
+    way = Itinerary(moving(0.7), (512, 512), planes())
+    corners = [way.place(n, way.side(n)).x for n in range(9)]
+    assert all(corner % 2 == 0 for corner in corners)
+    assert corners[-1] - corners[0] in (4, 6)
+
+
+def test_the_sides_of_neighbouring_crops_are_equal_where_a_face_grows() -> None:
+    one = track_of(60, FACE, 64.0)
+    matrices = one.matrices / np.linspace(1, 2, 60)[:, None, None].astype(np.float32)
+    way = Itinerary(dataclasses.replace(one, matrices=matrices), (512, 512), planes())
+    sides = [way.side(n) for n in range(60)]
+    assert sides[0] == 80 and sides[-1] == 128 and len(set(sides)) <= 4
+
+
+@pytest.mark.parametrize(("degrees", "turn"), [(0, 0), (30, 0), (80, 1), (100, 1), (180, 2), (-90, 3), (-140, 2)])
+def test_a_turned_head_is_brought_upright_by_quarter_turns(degrees: int, turn: int) -> None:
+    image, angle = portrait(), np.radians(degrees)
+    turned = cv2.warpAffine(image, cv2.getRotationMatrix2D(FACE, -degrees, 1.0), (512, 512))
+    found = crop(frame_of(turned), track_of(1, FACE, 96.0, angle=-angle), planes())
+    assert found.place.turn == turn
+    upright = window(found, [found])[0].transpose(1, 2, 0)
+    small = [cv2.resize(one, (8, 8), interpolation=cv2.INTER_AREA).mean(2) for one in (upright, found.rgb)]
+    straight = cv2.resize(crop(frame_of(image), track_of(1, FACE, 96.0), planes()).rgb, (8, 8),
+                          interpolation=cv2.INTER_AREA).mean(2)  # fmt: skip
+    if turn and degrees % 90 == 0:
+        assert np.abs(small[0] - straight).mean() < 0.5 * np.abs(small[1] - straight).mean()
+
+
+def test_a_head_that_turns_about_45_degrees_does_not_flip_to_and_fro() -> None:
+    one = track_of(20, FACE, 64.0)
+    angles = np.radians(45 + 4 * np.sin(np.arange(20)))
+    rows = [track_of(1, FACE, 64.0, angle=angle).matrices[0] for angle in angles]
+    way = Itinerary(dataclasses.replace(one, matrices=np.stack(rows)), (512, 512), planes())
+    assert len({way.place(n, 80).turn for n in range(20)}) == 1
+
+
+def test_a_reduced_crop_is_the_mean_of_whole_pixels() -> None:
+    frame = frame_of(portrait())
+    found = crop(frame, dataclasses.replace(track_of(1, FACE, 96.0), factor=2), planes())
+    assert found.place.factor == 2 and found.place.side == crop_side(96.0, 2) == 64 and found.place.covered == 128
+    x, y = found.place.x, found.place.y
+    wanted = frame.luma[y : y + 128, x : x + 128].reshape(64, 2, 64, 2).mean((1, 3))
+    assert np.abs(found.luma8 - wanted).max() <= 1
+
+
+def test_the_template_is_found_in_the_crop() -> None:
+    for factor in (1, 2):
+        found = crop(frame_of(portrait()), dataclasses.replace(track_of(1, FACE, 96.0), factor=factor), planes())
+        middle = (np.array(FACE) - [found.place.x, found.place.y]) / factor
+        assert found.to_unit @ np.append(middle, 1) == pytest.approx([0.5, 0.5], abs=1e-4)
+
+
+def test_neighbours_are_warped_to_the_middle_and_the_middle_is_left_alone() -> None:
+    base = cv2.GaussianBlur(portrait(), (0, 0), 1.0)
+    track = track_of(2, FACE, 96.0)
+    way = Itinerary(track, (512, 512), planes())
+    moved = cv2.warpAffine(base, np.array([[1, 0, 1.6], [0, 1, -0.8]]), (512, 512), flags=cv2.INTER_CUBIC)
+    middle, other = (
+        cut(frame_of(picture, n), 1, way.place(n, way.side(n)), planes()) for n, picture in enumerate((base, moved))
+    )
+    clip = window(middle, [other, middle])
+    inner = slice(8, -8), slice(8, -8)
+    assert np.array_equal(clip[1], middle.rgb.transpose(2, 0, 1))
+    before = np.abs(other.rgb - middle.rgb)[inner].mean()
+    assert np.abs(clip[0].transpose(1, 2, 0) - middle.rgb)[inner].mean() < 0.25 * before
+
+
+def test_flow_of_large_crops_is_found_in_fewer_pixels() -> None:
+    gray = cv2.cvtColor(cv2.GaussianBlur(portrait(), (0, 0), 2), cv2.COLOR_RGB2GRAY)[:192, 120:312]
+    there = cv2.warpAffine(gray, np.array([[1.0, 0, 3], [0, 1.0, -2]]), (192, 192), borderMode=cv2.BORDER_REPLICATE)
+    found = flow(gray, there)[40:-40, 40:-40]
+    assert found.shape[-1] == 2 and np.median(found, axis=(0, 1)) == pytest.approx([3, -2], abs=0.3)

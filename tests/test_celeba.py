@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.faces import portrait
-from vidsr.data.celeba import cut, find_celeba, find_layout, identities
+from vidsr.data.celeba import cut, find_celeba, find_layout
 from vidsr.data.stills import Images
 from vidsr.errors import InputError
 from vidsr.template import TEMPLATE
@@ -147,15 +147,6 @@ def test_small_cut_and_unmarked_faces_are_skipped_with_their_reasons(tmp_path: P
         "000005.jpg": "cut by the picture's edge",
         "000006.jpg": "without five landmarks",
     }
-
-
-def test_identities_are_read_where_there_are_some(tmp_path: Path) -> None:
-    tree(tmp_path, "img_celeba", WILD, "list_landmarks_celeba.txt")
-    layout = find_layout(tmp_path)
-    assert layout is not None
-    assert identities(layout) == {}
-    (tmp_path / "Anno/identity_CelebA.txt").write_text("000001.jpg 2880\n000002.jpg 2937\n")
-    assert identities(layout) == {"000001.jpg": 2880, "000002.jpg": 2937}
 
 
 def test_a_picture_that_breaks_later_is_replaced_and_told(tmp_path: Path) -> None:

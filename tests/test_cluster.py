@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +17,9 @@ import pytest
 from tests.test_jobs import Silent, packets, run, settings
 from tests.test_jobs import film as film  # a fixture
 from tests.test_package import ROOT
-from tests.test_workers import pooled
+from tests.test_workers import Counted, pooled
 from vidsr.config import Hands
 from vidsr.errors import DeviceError, WorkerError
-from vidsr.schedule import Answered, Event, Lost
-from vidsr.tasks import Rendered
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: there may be no wheel for this Python")
 
@@ -74,47 +72,6 @@ def wanted(film: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return packets(output)
 
 
-class Counted:
-    """A cluster that counts, and that may do something once a segment is rendered."""
-
-    def __init__(self, place: cluster.Cluster, then: Sequence[object] = ()) -> None:
-        self._place = place
-        self.then = list(then)
-        self.rendered = self.found = self.lost = 0
-
-    @property
-    def hands(self) -> int:
-        return self._place.hands
-
-    @property
-    def free(self) -> int:
-        return self._place.free
-
-    @property
-    def doubles(self) -> bool:
-        return self._place.doubles
-
-    def drop(self, ticket: int) -> None:
-        self._place.drop(ticket)
-
-    def give(self, ticket: int, task: object) -> None:
-        self._place.give(ticket, task)  # type: ignore[arg-type]
-
-    def wait(self) -> Sequence[Event]:
-        events = self._place.wait()
-        for event in events:
-            self.lost += isinstance(event, Lost)
-            if isinstance(event, Answered) and isinstance(event.answer, Rendered):
-                self.rendered += event.answer.now
-                self.found += not event.answer.now
-                if self.then:
-                    self.then.pop()()  # type: ignore[operator]
-        return events
-
-    def close(self) -> None:
-        self._place.close()
-
-
 def test_one_of_two_nodes_is_killed_and_every_film_is_as_if_made_alone(
     local: Local, film: Path, wanted: list[str], tmp_path: Path
 ) -> None:
@@ -126,15 +83,16 @@ def test_one_of_two_nodes_is_killed_and_every_film_is_as_if_made_alone(
     out.mkdir()
     who = dataclasses.replace(WHO, ray=local.address)
     with cluster.cluster(who, "auto", out, films[0]) as place:
-        assert place.hands == 2
-        counted = Counted(place, [lambda: local.remove_node(second, allow_graceful=False)])
-        ends = pooled(films, out, settings(), counted, Silent())  # type: ignore[arg-type]
-    assert counted.then == []  # the node was killed
+        assert len(place.workers()) == 2
+        killed: list[object] = []
+        counted = Counted(place, lambda: killed.append(local.remove_node(second, allow_graceful=False)))
+        ends = pooled(films, out, settings(), counted, Silent())
+    assert killed
     assert all(ended.error is None for ended in ends.values()), ends
     assert sorted(path.name for path in out.iterdir()) == [f"{name}.enhanced.mp4" for name in "abc"]
     for path in out.iterdir():
         assert packets(path) == wanted
-    assert counted.lost == 1
+    assert counted.deaths == 1
     assert counted.rendered + counted.found == 9
 
 
@@ -160,7 +118,7 @@ def test_a_driver_that_was_killed_goes_on_with_what_is_unfinished(
     with cluster.cluster(dataclasses.replace(WHO, ray=local.address), "cpu", tmp_path, film) as place:
         finished = len(list(folder.glob("[0-9]*.sha256")))  # the old workers have had to make room for these
         counted = Counted(place)
-        ended = pooled([film], tmp_path / "out.mp4", settings(), counted)["film.mp4"]  # type: ignore[arg-type]
+        ended = pooled([film], tmp_path / "out.mp4", settings(), counted)["film.mp4"]
     assert ended.error is None
     assert finished >= 1
     assert (counted.found, counted.rendered) == (finished, 3 - finished)
@@ -197,6 +155,27 @@ def test_bad_clusters_get_clear_words(
         there.begin()
     there.close()
     ray.shutdown()
+
+
+def test_a_node_that_never_answers_does_not_hold_up_those_that_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Half(cluster.Cluster):
+        def _look(self) -> None:
+            self._looked += 1
+
+        def _greeted(self, hand: cluster._Hand) -> None:
+            hand.ready = True
+
+    monkeypatch.setattr(cluster, "START_S", 0.5)
+    there = Half(cluster.Needs(1, 0, 0.5), 0, cluster.Token(Path("/not/there/token"), "text", Path("film.mp4")))
+    quick, silent = cluster._Hand(None, "quick"), cluster._Hand(None, "silent")
+    quick.hello.set_result(cluster.Hello(cluster.Nature.here(), "quick", ""))
+    there._hands = [quick, silent]
+    there.begin()
+    assert there.workers() == [quick]
+    there._hands = [silent]
+    there._seen -= 1
+    with pytest.raises(WorkerError, match="no worker was up for"):
+        there.begin()
 
 
 def test_no_cluster_and_no_ray_get_clear_words(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def test_a_graph_gives_what_the_network_gives(cuda: torch.device, dtype: torch.d
     for count, side in ((4, 32), (3, 32), (1, 64), (3, 32)):
         clips = torch.rand(count, 5, 3, side, side, device=cuda)
         with torch.inference_mode():
-            wanted = restorer._one(clips)
+            wanted = restorer._whole(clips)
         assert torch.allclose(restorer.added(clips), wanted, atol=5e-3 if dtype == torch.float32 else 5e-2)
     assert len(restorer._graphs._known) == 2
 
@@ -95,7 +95,7 @@ def test_nothing_waits_for_the_device_before_the_parcel_is_opened(cuda: torch.de
 
     work = job(cuda)
     list(render(film(), 0, FRAMES, work))  # graphs are recorded, constants are there
-    groups = list(module._grouped(module._with_windows(film(), 0, FRAMES, work), work.batch))
+    groups = list(module._grouped(module._with_windows(film(), range(FRAMES), work), work.batch))
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -118,14 +118,14 @@ def test_memory_that_does_not_suffice_halves_the_batch(cuda: torch.device, monke
     restorer = Restorer(model(), cuda, torch.float32)
     clips = torch.rand(8, 5, 3, 32, 32, device=cuda)
     wanted = restorer.added(clips)
-    one = Restorer._one
+    one = Restorer._whole
 
     def small(self: Restorer, part: torch.Tensor) -> torch.Tensor:
         if len(part) > 2:
             torch.empty(1 << 50, dtype=torch.uint8, device=cuda)  # the device's own error
         return one(self, part)
 
-    monkeypatch.setattr(Restorer, "_one", small)
+    monkeypatch.setattr(Restorer, "_whole", small)
     narrow = Restorer(model(), cuda, torch.float32)
     assert torch.allclose(narrow.added(clips), wanted, atol=5e-3)
     assert narrow._portions._most == 2

@@ -10,13 +10,10 @@ import pytest
 import torch
 
 from tests.conftest import cuda_or_skip
-from tests.faces import FACE, YUV420, frame_of, planes, portrait, track_of
 from tests.test_render import CPU, FRAMES, film, job, model
 from vidsr import render as module
-from vidsr.align import crops, cut
 from vidsr.device import Graphs, Lanes, Parcel, Portions, Work, shared_out
 from vidsr.errors import DeviceError
-from vidsr.frame import PixelFormat
 from vidsr.render import render
 from vidsr.upscale import Restorer
 
@@ -148,7 +145,7 @@ def test_portions_end_at_one() -> None:
 def test_a_restorer_gives_the_same_through_graphs() -> None:
     plain, graphed = (Restorer(model(), CPU, torch.float32) for _ in range(2))
     record = Recorder()
-    graphed._graphs = Graphs(graphed._one, record=record)
+    graphed._graphs = Graphs(graphed._whole, record=record)
     for count, side in ((3, 16), (4, 16), (1, 24)):
         clips = torch.rand(count, 5, 3, side, side)
         assert torch.allclose(graphed.added(clips), plain.added(clips), atol=1e-6)
@@ -264,20 +261,6 @@ def test_a_group_of_frames_comes_back_in_one_copy(monkeypatch: pytest.MonkeyPatc
     assert len(list(render(film(), 0, FRAMES, work))) == FRAMES
     assert asked[:4] == ["fetch", "fetch", "open", "fetch"]  # one group is in work while the next is prepared
     assert asked.count("fetch") == asked.count("open") == groups < FRAMES
-
-
-@pytest.mark.parametrize("pixels", [YUV420, PixelFormat("yuv444p16le", 16, 0, 0)], ids=lambda pixels: pixels.name)
-def test_windows_of_several_sizes_are_cut_out_together(pixels: PixelFormat) -> None:
-    frame = frame_of(portrait(), pixels=pixels)
-    places = [(FACE, 60.0), ((2.0, 500.0), 75.0), (FACE, 64.0), ((-300.0, 200.0), 66.0), ((256.0, 900.0), 57.0)]
-    tracks = [track_of(1, middle, window, ident=i) for i, (middle, window) in enumerate(places)]
-    cuts = [cut(frame, track, 64, planes(pixels=pixels)) for track in tracks]
-    together, alone = Lanes(CPU), Lanes(CPU)
-    together.together = 64
-    there = planes(pixels=pixels)
-    for one, other in zip(crops(cuts, there, together), crops(cuts, there, alone), strict=True):
-        assert one.track == other.track
-        assert torch.allclose(one.rgb, other.rgb, atol=1e-4)
 
 
 def test_a_machine_without_cuda_skips_or_fails_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

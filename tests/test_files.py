@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.faces import track_of
 from tests.test_jobs import SAMPLE, Silent, packets, run, settings
-from vidsr import jobs, space, weights
+from vidsr import contact, jobs, space, weights
 from vidsr.config import Encode
+from vidsr.data.shards import write_shards
+from vidsr.data.stills import Pictures, synthetic
 from vidsr.errors import InputError, OutputError
 from vidsr.files import beside, check_writable, durable, fitting, partial_of
 from vidsr.plan import plan
@@ -224,6 +229,43 @@ def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.Monkey
             beside(tmp_path / "whole", Path("/dev/shm/vidsr test"))
         assert not list(Path("/dev/shm").glob(".vidsr*"))
     assert names(tmp_path) == ["whole"]
+
+
+def _sheet(path: Path) -> None:
+    view = contact.View(np.zeros((256, 256, 3), np.uint8), np.zeros((256, 256, 3), np.uint8))
+    contact.save_sheet([contact.Row(track_of(3, (50.0, 50.0), 40.0), 1, (view,))], ("input",), path)
+
+
+def _model(path: Path) -> None:
+    model = weights.load("vidsr_x4_gan")
+    weights.save(path, model.network, model.card)
+
+
+def _shards(path: Path) -> None:
+    write_shards(Pictures(synthetic(np.random.default_rng(1), 3, 128)), path, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("write", [_sheet, _model, _shards])
+def test_what_gets_its_name_is_on_the_disk_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None]
+) -> None:
+    on_disk: set[int] = set()
+    sync, rename = os.fsync, Path.replace
+
+    def synced(handle: int) -> None:
+        on_disk.add(os.fstat(handle).st_ino)
+        sync(handle)
+
+    def renamed(self: Path, target: Path) -> Path:
+        inside = list(self.rglob("*")) if self.is_dir() else [self]
+        assert {one.stat().st_ino for one in inside} <= on_disk
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    write(tmp_path / "made")
+    assert (tmp_path / "made").exists()
+    assert tmp_path.stat().st_ino in on_disk
 
 
 def test_a_lock_that_its_holder_removed_is_not_taken_for_ours(film: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from spandrel.architectures.GFPGAN import GFPGAN
 from spandrel.architectures.RestoreFormer import RestoreFormer
 from torch import Tensor, nn
 
-from tests.faces import portrait
+from tests.faces import crop, frame_of, planes, portrait, track_of
 from vidsr import foreign, weights
 from vidsr.collection import about, tried
 from vidsr.detect import CenterFace
@@ -216,7 +216,26 @@ def test_restoreformer_is_called_as_its_own_program_calls_it(tmp_path: Path) -> 
     large = F.interpolate(rgb, scale_factor=4, mode="bicubic", align_corners=False)
     with torch.inference_mode():
         wanted = ((network(2 * large - 1)[0] + 1) / 2).clamp(0, 1)
-        assert torch.equal(model.network(rgb[None]), wanted)
+        assert torch.allclose(model.network(rgb[None]), wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.5, 3.0])
+def test_a_face_restorer_sees_the_face_upright_and_its_change_lands_on_the_face(angle: float) -> None:
+    """A stand-in that lights up where the left eye of an upright face must be."""
+    eye, seen = TEMPLATE[0], []
+
+    def light(_: torch.nn.Module, face: torch.Tensor) -> torch.Tensor:
+        seen.append(face)
+        y, x = torch.meshgrid(torch.arange(FACE), torch.arange(FACE), indexing="ij")
+        return face + 0.2 * torch.exp(-((x + 0.5 - eye[0]) ** 2 + (y + 0.5 - eye[1]) ** 2) / 200)
+
+    there = crop(frame_of(portrait()), track_of(1, (222.0, 108.0), 96.0, angle=angle), planes())
+    clip = torch.from_numpy(there.rgb.transpose(2, 0, 1))[None, None]
+    added = FaceRestorer("light", torch.nn.Identity(), light).added_at(clip, torch.from_numpy(there.to_unit)[None])
+    assert added.shape == (1, 3, 448, 448)
+    peak = np.array(np.unravel_index(int(added[0].mean(0).argmax()), (448, 448)))[::-1] / 4 + 0.125
+    assert there.to_unit @ np.append(peak, 1) == pytest.approx(TEMPLATE[0] / FACE, abs=0.005)
+    assert seen[0].shape == (1, 3, FACE, FACE) and float(seen[0].min()) >= -1.2
 
 
 class Shot:

@@ -25,8 +25,8 @@ from vidsr.config import Encode, Enhance, Render
 from vidsr.errors import OutputError
 from vidsr.frame import Frame
 from vidsr.plan import auto_scale, plan
-from vidsr.record import Record
-from vidsr.report import OUTSIDE, Report, parse, summary
+from vidsr.record import read
+from vidsr.report import OUTSIDE, Report, summary
 from vidsr.video import Film, probe
 from vidsr.workfolder import forget, opened
 
@@ -146,7 +146,7 @@ def test_a_picture_in_which_nothing_changes_is_copied(empty: Path, tmp_path: Pat
     assert (report.copied, report.restored, report.stop) == (True, 0, 20)
     assert any("copied" in line for line in summary(report))
     report.save(tmp_path / "report.json")
-    assert parse(Record.read(tmp_path / "report.json")) == report
+    assert read(tmp_path / "report.json", Report) == report
     assert list(tmp_path.glob("*.vidsr")) == []
 
 
@@ -504,9 +504,11 @@ def test_films_that_are_under_way_together_have_logs_of_their_own(film: Path, tm
     for work in works:
         work.folder.mkdir()
     before = log.log.level
-    one, other = (log.logged(work, Silent()) for work in works)
-    watch = one.__enter__()
-    other.__enter__().stage("render", 3)
+    watch, another = log.Stages(Silent()), log.Stages(Silent())
+    one, other = log.logged(works[0], watch), log.logged(works[1], another)
+    one.__enter__()
+    other.__enter__()
+    another.stage("render", 3)
     watch.stage("analyse", 3)
     one.__exit__(None, None, None)
     assert log.log.level == logging.DEBUG

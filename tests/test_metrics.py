@@ -9,7 +9,9 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import structural_similarity
 
 from tests.faces import portrait
-from vidsr.metrics import luma, psnr_y, ssim_y
+from vidsr import metrics
+from vidsr.errors import ModelError
+from vidsr.metrics import luma, psnr, psnr_y, ssim_y
 
 
 def pair() -> tuple[np.ndarray, np.ndarray]:
@@ -39,3 +41,28 @@ def test_ssim_is_scikit_images() -> None:
     )
     assert ssim_y(a, b) == pytest.approx(theirs, abs=2e-3)
     assert ssim_y(a, a) == pytest.approx(1.0)
+
+
+def test_psnr_under_a_mask_knows_nothing_of_what_lies_beside_it() -> None:
+    a = np.full((8, 8), 100, np.uint8).astype(np.float32)
+    b, mask = a.copy(), np.zeros((8, 8), bool)
+    b[:4], mask[2:] = 110, True  # two of six rows differ by 10
+    assert psnr(a, b, mask) == pytest.approx(10 * np.log10(255**2 / (100 / 3)))
+    assert psnr(a, b, ~mask) == pytest.approx(20 * np.log10(255 / 10))
+    assert psnr(a, a, mask) == 99
+
+
+def test_dlibs_distance_is_nothing_for_one_picture_and_grows_with_blur() -> None:
+    pytest.importorskip("dlib", reason="the recogniser needs dlib")
+    distance = metrics.Distance()
+    side = metrics.CHIP
+    face = cv2.resize(portrait()[40:190, 148:298], (side, side), interpolation=cv2.INTER_AREA)
+    soft, softer = (cv2.GaussianBlur(face, (0, 0), sigma) for sigma in (1.5, 5))
+    assert distance(face, face) == 0
+    assert 0.02 < distance(face, soft) < distance(face, softer)
+
+
+def test_without_dlib_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "find_spec", lambda _: None)
+    with pytest.raises(ModelError, match="pip install dlib-bin"):
+        metrics.Distance()

@@ -13,17 +13,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from tests.test_commands import names
 from tests.test_package import ROOT
 from tests.test_picture import Colour, plain_frame
 from vidsr import config, enhance, notebook, preview
-from vidsr.align import Planes
-from vidsr.blend import enlarged
+from vidsr.align import Cut, Place, Planes
 from vidsr.color import Color
+from vidsr.enlarge import enlarged
 from vidsr.errors import InputError, VidsrError
-from vidsr.frame import Crop, Frame, PixelFormat
+from vidsr.frame import Frame, PixelFormat
 from vidsr.progress import Bars
 from vidsr.report import Report
 from vidsr.video import Reader, probe
@@ -152,9 +151,19 @@ def test_a_frame_that_was_read_knows_its_film(tmp_path: Path) -> None:
 
 
 def test_a_crop_shows_its_face() -> None:
-    rgb = torch.rand(3, 32, 48, generator=torch.Generator().manual_seed(1))
-    crop = Crop(1, 0, np.zeros((2, 3), np.float32), rgb)
-    assert (decoded(crop._repr_png_()) == np.rint(255 * rgb.permute(1, 2, 0).numpy())).all()
+    rgb = np.random.default_rng(1).random((32, 32, 3), np.float32)
+    crop = Cut(1, 0, Place(0, 0, 32, 1, 0, np.zeros((2, 3), np.float32)), rgb, np.zeros((32, 32), np.uint8))
+    assert (decoded(crop._repr_png_()) == np.rint(255 * rgb)).all()
+
+
+def test_a_stage_whose_frames_are_not_counted_shows_no_frames(capfd: pytest.CaptureFixture[str]) -> None:
+    with Bars("film.mp4") as bars:
+        bars.stage("publish", None)
+        bars.stage("analyse", None)
+        bars.advance(7, 1)
+    said = capfd.readouterr().err
+    assert "film.mp4: publish [00:00]" in said and "?" not in said and " 0 frames" not in said
+    assert "film.mp4: analyse: 7 frames" in said
 
 
 def test_in_a_notebook_the_bar_is_a_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tests import scene
 from tests.clips import FILMS, TONE, ffmpeg, ffprobe
 from tests.faces import track_of
-from vidsr import contact, highlight
+from vidsr import contact, highlight, report_page
 from vidsr.analysis import Analysis, select
 from vidsr.config import Analyze, Enhance, Preview, Render
 from vidsr.detect import open_detector
@@ -28,6 +28,7 @@ from vidsr.mosaic import Mosaic, even
 from vidsr.page import filled, policy
 from vidsr.plan import plan
 from vidsr.previewing import Way, preview
+from vidsr.report import VERSION, Report, Span
 from vidsr.report_page import lane
 from vidsr.scene import MOST_FRAMES, Scene
 from vidsr.scene import scene as settle
@@ -297,6 +298,17 @@ def test_names_from_outside_stay_text() -> None:
     assert page.count("<script") == 2 and "<script>alert" not in page
 
 
+def test_under_two_frames_a_second_the_search_for_a_cut_ends(tmp_path: Path) -> None:
+    fast = made(tmp_path / "fast.mp4", lambda n: scene.backdrop(2 + 5 * (n // 12)), 24)
+    film = tmp_path / "film.mkv"
+    ffmpeg("-r", "1", "-i", fast, "-c:v", "libx264", film)
+    about = probe(film)
+    timeline = promised_timeline(about)
+    assert timeline is not None and len(timeline) == 24 and about.rate < 2
+    first, stop = highlight.telling(about, timeline, Analyze(), open_detector(Analyze()), 5.0)
+    assert first < 12 < stop
+
+
 def test_a_page_may_run_only_its_own_script_and_open_nothing() -> None:
     rules = policy("a {}", "let a;")
     assert "default-src 'none'" in rules and "unsafe" not in rules and "http" not in rules
@@ -309,6 +321,11 @@ def test_bars_of_a_long_film_stay_few() -> None:
     assert len(lane(parts, 0, 200_000)) < 100
     assert lane([(0, 50)], 0, 100) == "M0 0H500V100H0Z"
     assert lane([(20, 30), (60, 70)], 20, 120).count("M") == 2
+
+
+def test_a_report_without_frames_has_a_page() -> None:
+    none = Report(VERSION, "in.mp4", "out.mp4", "plain", 1, 5, 5, (Span(5, 5, "passed", "no face"),), (), ())
+    assert "no face" in report_page.page(none)
 
 
 def test_the_preview_is_what_enhance_renders(tmp_path: Path) -> None:

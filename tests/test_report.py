@@ -9,10 +9,14 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from tests.faces import track_of
-from vidsr.record import Record
-from vidsr.report import HIDDEN, NO_FACE, OUTSIDE, VERSION, Fate, Report, Span, fates, outside, parse, spans
+from vidsr.analysis import load
+from vidsr.commands import cli
+from vidsr.errors import InputError
+from vidsr.record import read
+from vidsr.report import HIDDEN, NO_FACE, OUTSIDE, VERSION, Fate, Report, Span, fates, outside, spans
 from vidsr.tally import Tally, Verdict
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "vidsr/report.schema.json").read_text())
@@ -42,7 +46,7 @@ def test_a_report_is_what_its_schema_says(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     report().save(path)
     validate(path)
-    assert parse(Record.read(path)) == report()
+    assert read(path, Report) == report()
 
 
 def test_a_report_of_an_earlier_version_is_read(tmp_path: Path) -> None:
@@ -55,9 +59,20 @@ def test_a_report_of_an_earlier_version_is_read(tmp_path: Path) -> None:
         del track["place"], track["curve"]
     path.write_text(json.dumps(told))
     validate(path)
-    old = parse(Record.read(path))
+    old = read(path, Report)
     assert (old.rate, old.shots, old.command, old.tracks[0].curve) == (None, (), (), ())
     assert old.frames == report().frames
+
+
+def test_what_is_wrong_in_a_file_is_told_with_what_helps_there(tmp_path: Path) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text('{"format": 1, "version": 1}')
+    with pytest.raises(InputError, match=r"\$\.format`; analyze the film again"):
+        load(path)
+    with pytest.raises(InputError, match=r"required field `\w+`$"):
+        read(path, Report)
+    found = CliRunner().invoke(cli, ["report", str(path)])
+    assert str(found.exception).endswith("required field `input`; write it again with `vidsr enhance --report`")
 
 
 @pytest.mark.parametrize(

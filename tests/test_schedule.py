@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Future
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import scene
+from vidsr import schedule
 from vidsr.config import Enhance
 from vidsr.errors import InputError, WorkerError
 from vidsr.jobs import Steps
 from vidsr.report import VERSION, Report
-from vidsr.schedule import AHEAD, MOST_LOSSES, Answered, Ended, Event, Failed, Lost, Schedule, Told, longest_first
-from vidsr.tasks import Join, Joined, Order, Prepare, Ready, Rendered, Segment, Task
+from vidsr.schedule import AHEAD, MOST_LOSSES, Ended, Schedule, longest_first
+from vidsr.tasks import Answer, Join, Joined, Order, Prepare, Ready, Rendered, Segment, Task, Told
+from vidsr.workers import Failed
 
 REPORT = Report(VERSION, "", "", "plain", 1, 0, 1, (), (), ())
 
@@ -66,42 +69,76 @@ class Films:
             self.closed.append(name)
 
 
+class Hand:
+    """A worker, which does its task when the place says so."""
+
+    def __init__(self, place: Hands) -> None:
+        self.place = place
+        self.heard: list[Told] = []
+
+    def submit(self, task: Task) -> Future[Answer | Failed]:
+        future: Future[Answer | Failed] = Future()
+        self.place.given.append(task)
+        self.place.work[future] = self, task
+        return future
+
+    def told(self) -> list[Told]:
+        heard, self.heard = self.heard, []
+        return heard
+
+
 class Hands:
     """A place whose workers answer in the order in which they were asked; `fate` may name another end of a task."""
 
     def __init__(self, hands: int) -> None:
-        self.hands = hands
+        self.hands = [Hand(self) for _ in range(hands)]
         self.given: list[Task] = []
-        self.work: deque[tuple[int, Task]] = deque()
+        self.work: dict[Future[Answer | Failed], tuple[Hand, Task]] = {}
         self.is_closed = False
-        self.doubles = False
-        self.dropped: list[int] = []
 
-    def drop(self, ticket: int) -> None:
-        self.dropped.append(ticket)
-        self.work = deque(entry for entry in self.work if entry[0] != ticket)
+    def workers(self) -> Sequence[Hand]:
+        return self.hands
 
-    @property
-    def free(self) -> int:
-        return self.hands - len(self.work)
+    def lost(self, worker: object) -> str:
+        assert isinstance(worker, Hand)
+        self.hands[self.hands.index(worker)] = Hand(self)
+        return "was ended by signal 9"
 
-    def give(self, ticket: int, task: Task) -> None:
-        assert self.free
-        self.given.append(task)
-        self.work.append((ticket, task))
-
-    def fate(self, ticket: int, task: Task) -> list[Event]:
+    def fate(self, hand: Hand, task: Task) -> Answer | Failed:
+        """What a task ends with; an exception is the worker's death."""
         if isinstance(task, Prepare):
-            return [Answered(ticket, Ready((0, 1), ((0, 1),)))]
+            return Ready((0, 1), ((0, 1),))
         if isinstance(task, Segment):
-            return [Told(ticket, None, 5, 1), Answered(ticket, Rendered(True))]
-        return [Answered(ticket, Joined(Path(), REPORT))]
+            hand.heard.append(Told(None, 5, 1))
+            return Rendered(True)
+        return Joined(Path(), REPORT)
 
-    def wait(self) -> Sequence[Event]:
-        return self.fate(*self.work.popleft())
+    def wait(self, given: Collection[object], *_: object) -> tuple[list[Future[Answer | Failed]], list[object]]:
+        """In the place of `concurrent.futures.wait`: one task more is done."""
+        assert set(given) == set(self.work) and given
+        future = next(iter(self.work))
+        try:
+            future.set_result(self.fate(*self.work.pop(future)))
+        except BrokenExecutor as death:
+            future.set_exception(death)
+        return [future], []
 
     def close(self) -> None:
         self.is_closed = True
+
+
+class Died(BrokenExecutor):
+    """A worker's end."""
+
+
+@pytest.fixture(autouse=True)
+def steered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scheduler waits for its place's answers, which come one by one."""
+
+    def waiting(given: dict[Future[Answer | Failed], tuple[Hand, object]], *rest: object) -> object:
+        return next(iter(given.values()))[0].place.wait(given, *rest)
+
+    monkeypatch.setattr(schedule, "wait", waiting)
 
 
 def run(names: Sequence[str], place: Hands) -> tuple[dict[str, Ended[str]], Films]:
@@ -123,12 +160,12 @@ def test_every_film_ends_once_and_every_segment_is_done_once() -> None:
 
 def test_a_film_that_fails_takes_no_other_with_it_and_waits_for_those_at_work_on_it() -> None:
     class Wrong(Hands):
-        def fate(self, ticket: int, task: Task) -> list[Event]:
+        def fate(self, hand: Hand, task: Task) -> Answer | Failed:
             if isinstance(task, Segment) and "bad" in task.order.film.path.name and task.span[0] == 0:
-                return [Failed(ticket, ValueError("bug"))]
+                return Failed.of(ValueError("bug"))
             if isinstance(task, Segment) and "bad" in task.order.film.path.name:
                 assert "bad:9" not in films.closed  # nobody may be writing into a folder that is being removed
-            return super().fate(ticket, task)
+            return super().fate(hand, task)
 
     films = Films()
     names = iter(["good:3", "bad:9", "unreadable:1", "fine:2"])
@@ -145,11 +182,12 @@ def test_what_a_dead_worker_had_is_given_to_another_and_its_progress_taken_back(
     class Mortal(Hands):
         deaths = 0
 
-        def fate(self, ticket: int, task: Task) -> list[Event]:
+        def fate(self, hand: Hand, task: Task) -> Answer | Failed:
             if isinstance(task, Segment) and self.deaths < MOST_LOSSES - 1:
                 self.deaths += 1
-                return [Told(ticket, None, 3, 1), Lost(ticket, "was ended by signal 9")]
-            return super().fate(ticket, task)
+                hand.heard.append(Told(None, 3, 1))
+                raise Died
+            return super().fate(hand, task)
 
     place = Mortal(1)
     ends, films = run(["film:2"], place)
@@ -160,15 +198,16 @@ def test_what_a_dead_worker_had_is_given_to_another_and_its_progress_taken_back(
 
 def test_a_task_that_every_worker_dies_of_fails_its_film_only() -> None:
     class Deadly(Hands):
-        def fate(self, ticket: int, task: Task) -> list[Event]:
+        def fate(self, hand: Hand, task: Task) -> Answer | Failed:
             if isinstance(task, Segment) and "deadly" in task.order.film.path.name:
-                return [Lost(ticket, "was ended by signal 9")]
-            return super().fate(ticket, task)
+                raise Died
+            return super().fate(hand, task)
 
     place = Deadly(2)
     ends, _ = run(["deadly:1", "film:2"], place)
     assert isinstance(ends["deadly:1"].error, WorkerError)
-    assert "deadly" in str(ends["deadly:1"].error) and "memory" in str(ends["deadly:1"].error)
+    told = str(ends["deadly:1"].error)
+    assert "deadly" in told and "memory" in told and "the last was ended by signal 9" in told
     assert ends["film:2"].report == REPORT
     assert sum("deadly" in task.order.film.path.name for task in place.given) == 1 + MOST_LOSSES
 
@@ -195,30 +234,37 @@ def test_a_long_film_is_shared_and_the_films_after_it_are_analysed_meanwhile() -
     assert all(n < last for n in at)
 
 
-def test_who_has_nothing_to_do_takes_on_what_another_is_slow_with() -> None:
-    class Slow(Hands):
-        now = 0.0
+def test_workers_that_all_die_end_everything() -> None:
+    class Deadly(Hands):
+        def fate(self, *_: object) -> Answer | Failed:
+            raise Died
 
-        def wait(self) -> Sequence[Event]:
-            """The first worker never answers; time goes on."""
-            self.now += 100.0
-            return self.fate(*self.work.pop()) if len(self.work) > 1 else []
+    films, place = Films(), Deadly(2)
+    with pytest.raises(WorkerError, match="7 workers died one after the other; the last was ended by signal 9"):
+        list(Schedule(iter([f"film{n}:5" for n in range(99)]), films.begin, place).run())
+    assert place.is_closed and sorted(films.closed) == sorted(films.begun)
 
-    films, place = Films(), Slow(2)
-    place.doubles = True
-    ends = list(Schedule(iter(["film:3"]), films.begin, place, clock=lambda: place.now).run())
-    assert ends[0].report == REPORT
-    assert films.watches["film:3"].frames == 15
-    assert len(place.dropped) == 3  # the analysis, a segment and the joining had each been with the slow one
-    assert sum(isinstance(task, Segment) for task in place.given) == 4
+
+def test_a_place_may_be_without_workers_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(Hands):
+        turns = 0
+
+        def workers(self) -> Sequence[Hand]:
+            self.turns += 1
+            return [] if self.turns < 4 else self.hands
+
+    monkeypatch.setattr(schedule, "TURN_S", 0.001)
+    monkeypatch.setattr(schedule, "wait", lambda given, *rest: place.wait(given, *rest) if given else ([], []))
+    place = Late(1)
+    assert run(["film:2"], place)[0]["film:2"].report == REPORT
 
 
 def test_an_end_of_everything_closes_every_film() -> None:
     class Broken(Hands):
-        def wait(self) -> Sequence[Event]:
+        def wait(self, *given: Any) -> Any:
             if len(self.given) > 6:
                 raise KeyboardInterrupt
-            return super().wait()
+            return super().wait(*given)
 
     films, place = Films(), Broken(2)
     with pytest.raises(KeyboardInterrupt):

@@ -12,9 +12,11 @@ import torch
 from tests.faces import FACE, blend, crop, frame_of, planes, portrait, track_of
 from tests.test_package import ROOT
 from vidsr import weights
-from vidsr.blend import CENTRE, RADII, Restored, enlarged
+from vidsr.blend import Restored
 from vidsr.config import Enhance
+from vidsr.enlarge import enlarged
 from vidsr.evaluate.seams import Grays, seam, seams
+from vidsr.template import CENTRE, RADII
 
 SCALE, WINDOW = 2, 96.0
 MATRIX = track_of(1, FACE, WINDOW).matrices[0]
@@ -62,8 +64,8 @@ def test_a_face_at_the_edge_of_the_picture_is_measured_inside_of_it() -> None:
 
 def test_blending_even_a_wrong_face_leaves_no_seam() -> None:
     frame, track = frame_of(portrait()), track_of(1, FACE, WINDOW)
-    found = crop(frame, track, 96, planes(), torch.device("cpu"))
-    lighter = Restored(found, torch.full((3, 384, 384), 0.04) + 0.1 * torch.randn(3, 384, 384), 1.0)
+    found = crop(frame, track, planes())
+    lighter = Restored(found, torch.full((3, 448, 448), 0.04) + 0.1 * torch.randn(3, 448, 448), 1.0)
     restored = blend(frame, [lighter], planes(SCALE)).luma.astype(np.float32)
     edge, rim = seam(PLAIN, restored, MATRIX, SCALE)
     assert edge < 1

@@ -69,7 +69,7 @@ def test_a_profile_is_not_seen_from_the_front() -> None:
     turned, profile = front.copy(), front.copy()
     turned[0, 2, 0] += 0.10  # three quarters: the nose goes aside, the eyes come nearer
     profile[0, 2, 0] += 0.18
-    profile[0, 0, 0] = profile[0, 1, 0] - 0.10
+    profile[0, 0, 0] = profile[0, 1, 0] - 0.03
     spun = front @ np.array([[0.0, 1.0], [-1.0, 0.0]])  # lying on its side, but still from the front
     assert [frontal(face)[0] for face in (front, turned, spun)] == [1, 1, 1]
     assert frontal(profile)[0] == 0

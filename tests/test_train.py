@@ -206,9 +206,8 @@ def test_mixed_precision_learns_and_keeps_its_weights_whole(tmp_path: Path) -> N
 
 
 def test_half_precision_is_refused_with_advice(tmp_path: Path) -> None:
-    for few in ("fp16", "int8"):
-        with pytest.raises(VidsrError, match="bf16"):
-            train.train(settings(tmp_path, precision=few), quiet)
+    with pytest.raises(VidsrError, match="bf16"):
+        train.train(settings(tmp_path, precision="fp16"), quiet)
 
 
 def gradients(run: Train) -> list[torch.Tensor]:

@@ -13,11 +13,12 @@ import pytest
 import torch
 
 from tests.faces import portrait
+from vidsr.data import films
 from vidsr.data.clips import FRAMES, FRESH, TILES, Clips, Mix, shoot
 from vidsr.data.films import LENGTH, find_films
 from vidsr.data.sets import Lazy
-from vidsr.data.stills import Pictures, load_stills, synthetic
-from vidsr.errors import InputError
+from vidsr.data.stills import Images, Pictures, load_stills, synthetic
+from vidsr.errors import InputError, ToolError
 
 SHARED = Path(__file__).parents[2] / "shared/data"
 MIX = Mix(8, film=0.25, moving=0.25, patch=16, window=5, reels=2)
@@ -155,6 +156,39 @@ def test_faces_are_cut_out_of_films_once_and_kept(tmp_path: Path) -> None:
     again = find_films(films, cache)
     assert kept.stat().st_mtime_ns == before
     assert np.array_equal(again.read(0), found.read(0))
+
+
+def test_a_torn_cache_of_clips_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "film.mp4").touch()
+    clip = np.full((LENGTH, 128, 128, 3), 7, np.uint8)
+    monkeypatch.setattr(films, "face_clips", lambda _: [clip])
+    find_films(tmp_path, tmp_path / "cache")
+    kept = next((tmp_path / "cache").glob("*.npz"))
+    for size in (kept.stat().st_size // 2, 0):
+        with kept.open("r+b") as file:
+            file.truncate(size)
+        assert np.array_equal(find_films(tmp_path, tmp_path / "cache").read(0), clip)
+
+
+def test_a_missing_ffmpeg_is_not_taken_for_films_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"film")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ToolError, match="not on the PATH"):
+        find_films(tmp_path, tmp_path / "cache")
+
+
+def test_a_film_that_ffmpeg_hangs_on_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(path: Path) -> list[Images]:
+        if path.name == "bad.mp4":
+            raise ToolError("ffmpeg made no progress in 30 s.")
+        return [np.zeros((LENGTH, 128, 128, 3), np.uint8)]
+
+    for name in ("bad.mp4", "good.mp4"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(films, "face_clips", hang)
+    assert [one.path.name for one in find_films(tmp_path, tmp_path / "cache").skipped] == ["bad.mp4"]
 
 
 def test_films_without_a_face_are_said(tmp_path: Path) -> None:

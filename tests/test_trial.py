@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -54,6 +55,21 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(film: Path, tmp_path: Path)
     for word in ("libx264 crf 17", "trial: frames 0 to 29", "MiB of picture"):
         assert word in found.stdout
     refused(vidsr("enhance", film, "-o", film, "--dry-run"), 1, "is the input")
+
+
+def test_a_dry_run_of_a_finished_batch_says_what_the_run_does(film: Path, tmp_path: Path) -> None:
+    films, out = tmp_path / "films", tmp_path / "out"
+    (films / "inner").mkdir(parents=True)
+    out.mkdir()
+    for name in ("a.mp4", "inner/b.mp4"):
+        shutil.copy(film, films / name)
+    words = ("enhance", films, "-o", out, "--scale", "1", "--model", "plain", "--preset", "ultrafast", "-q")
+    (out / "a.enhanced.mp4").write_bytes(b"made before")
+    found = vidsr(*words, "--dry-run")
+    assert found.returncode == 0, found.stderr
+    assert "a.enhanced.mp4 is there, newer than the film, and is kept" in found.stdout
+    assert f"output: {out}/inner/b.enhanced.mp4, x1" in found.stdout
+    assert names(out) == ["a.enhanced.mp4"]
 
 
 def test_the_size_of_frames_that_are_alike_is_foretold(film: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_memory_that_does_not_suffice_halves_the_batch(monkeypatch: pytest.Monke
     sizes = []
     one = Restorer._one
 
-    def small(self: Restorer, part: torch.Tensor) -> torch.Tensor:
+    def small(self: Restorer, part: torch.Tensor, _: torch.Tensor | None) -> torch.Tensor:
         sizes.append(len(part))
         if len(part) > 2:
             raise torch.cuda.OutOfMemoryError("simulated")

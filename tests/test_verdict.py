@@ -10,18 +10,17 @@ from vidsr.blend import Restored
 
 
 def face(added: torch.Tensor, weight: float = 1.0) -> Restored:
-    cut = crop(frame_of(portrait()), track_of(1, FACE, 96.0), 96, planes(), torch.device("cpu"))
-    return Restored(cut, added, weight)
+    return Restored(crop(frame_of(portrait()), track_of(1, FACE, 96.0), planes()), added, weight)
 
 
 def test_nothing_added_is_nothing_changed() -> None:
-    found = verdict(face(torch.zeros(3, 384, 384)))
+    found = verdict(face(torch.zeros(3, 448, 448)))
     assert found.agreement == 1
     assert found.after == found.before > 0
 
 
 def test_fine_texture_is_allowed_and_sharper() -> None:
-    fine = torch.zeros(3, 384, 384)
+    fine = torch.zeros(3, 448, 448)
     fine[:, ::2, ::2], fine[:, 1::2, 1::2] = 0.04, 0.04
     fine -= fine.mean()
     found = verdict(face(fine))
@@ -31,10 +30,10 @@ def test_fine_texture_is_allowed_and_sharper() -> None:
 
 
 def test_what_the_input_contradicts_is_refused() -> None:
-    broad = torch.zeros(3, 384, 384)
+    broad = torch.zeros(3, 448, 448)
     broad[:, 100:280, 100:280] = 0.3  # a light that is not in the input
     found = verdict(face(broad))
     assert found.agreement < 0.9
-    everywhere = verdict(face(torch.full((3, 384, 384), 0.3)))
+    everywhere = verdict(face(torch.full((3, 448, 448), 0.3)))
     assert everywhere.agreement == 0
     assert everywhere.after == pytest.approx(everywhere.before)

@@ -155,7 +155,7 @@ def test_a_film_read_for_a_look_is_reduced_and_nothing_else(folder: Path, name: 
 @pytest.mark.parametrize("name", FILMS)
 def test_a_published_film_is_the_same_film(folder: Path, tmp_path: Path, name: str) -> None:
     film, frames = known(folder, name)
-    made = tmp_path / f"made{output_suffix(film)}"
+    made = tmp_path / f"made{output_suffix(film, 'libx264')}"
     parts = segments(film, frames, Encode(preset="veryfast"), tmp_path)
     publish(film, parts, times(frames), made)
     result = probe(made)
@@ -195,7 +195,9 @@ def test_as_many_packets_wait_as_memory_is_meant_for_them(folder: Path, tmp_path
     (small,), large = segments(film, frames, Encode(), tmp_path, 1), tmp_path / "large.nut"
     large.touch()
     os.truncate(large, 1 << 30)
-    queues = [_picture([small, *more], count).queue for more, count in (([], 13), ([large], 1000), ([large], 10))]
+    counts = (([], 13), ([large], 1000), ([large], 10))
+    timeline = np.arange(1000, dtype=np.int64)
+    queues = [_picture(film, [small, *more, small], timeline[:count], 1).queue for more, count in counts]
     assert queues == [4096, 31, 8]
 
 
@@ -246,7 +248,7 @@ def check_looks(film: Film, made: Film) -> None:
 def test_a_range_is_published_with_its_sound(folder: Path, tmp_path: Path, name: str) -> None:
     film, frames = known(folder, name)
     span = range(4, 10)
-    made = tmp_path / f"made{output_suffix(film)}"
+    made = tmp_path / f"made{output_suffix(film, 'libx264')}"
     part = frames[span.start : span.stop]
     publish(film, segments(film, part, Encode("libx264"), tmp_path, 2), times(frames), made, frames=span)
     result = probe(made)

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -22,28 +23,64 @@ from vidsr import weights
 from vidsr.archive import Batch, Source, place, side_by_side
 from vidsr.config import Enhance, Hands, Render
 from vidsr.errors import DeviceError, InputError, VidsrError
-from vidsr.schedule import Answered, Ended, Event
-from vidsr.tasks import Rendered
-from vidsr.workers import Pool, portable
+from vidsr.schedule import Ended, Place, Worker
+from vidsr.tasks import Answer, Rendered, Task
+from vidsr.workers import Failed, Pool
 
 
-class Counted(Pool):
-    """A pool that counts the segments that were rendered, and those that were there already."""
+class Counted:
+    """A place that counts the workers that died, and the segments that were rendered and that were there already; once
+    one is rendered, it does `then`."""
 
-    def __init__(self, devices: Sequence[str | None]) -> None:
-        super().__init__(devices)
-        self.rendered = self.found = 0
+    def __init__(self, place: Place, then: Callable[[], object] | None = None) -> None:
+        self._place = place
+        self._then = then
+        self.answers: list[Future[Answer | Failed]] = []
+        self.deaths = 0
 
-    def wait(self) -> Sequence[Event]:
-        events = super().wait()
-        answers = [event.answer for event in events if isinstance(event, Answered)]
-        self.rendered += sum(isinstance(answer, Rendered) and answer.now for answer in answers)
-        self.found += sum(isinstance(answer, Rendered) and not answer.now for answer in answers)
-        return events
+    def _segments(self) -> list[Rendered]:
+        done = [future.result() for future in self.answers if future.done() and not future.exception()]
+        return [answer for answer in done if isinstance(answer, Rendered)]
+
+    @property
+    def rendered(self) -> int:
+        return sum(answer.now for answer in self._segments())
+
+    @property
+    def found(self) -> int:
+        return sum(not answer.now for answer in self._segments())
+
+    def workers(self) -> Sequence[Worker]:
+        if self._then is not None and self.rendered:
+            then, self._then = self._then, None
+            then()
+        for worker in (workers := self._place.workers()):
+            if not hasattr(worker, "counted"):
+                worker.counted, worker.submit = True, self._noting(worker.submit)  # type: ignore[attr-defined,method-assign]
+        return workers
+
+    def _noting(self, submit: Callable[[Task], Future[Answer | Failed]]) -> Callable[[Task], Future[Answer | Failed]]:
+        def noted(task: Task) -> Future[Answer | Failed]:
+            self.answers.append(submit(task))
+            return self.answers[-1]
+
+        return noted
+
+    def lost(self, worker: Worker) -> str:
+        self.deaths += 1
+        return self._place.lost(worker)
+
+    def close(self) -> None:
+        self._place.close()
+
+
+def counted(*devices: str | None) -> Counted:
+    """So many worker processes."""
+    return Counted(Pool(devices))
 
 
 def pooled(
-    films: Sequence[Path], output: Path, what: Enhance, pool: Pool, watch: Silent | None = None
+    films: Sequence[Path], output: Path, what: Enhance, pool: Place, watch: Silent | None = None
 ) -> dict[str, Ended[Source]]:
     """Films enhanced by a pool: how each one ended, by its name."""
     model = weights.open_model(what.render.model, what.render.fidelity)
@@ -89,8 +126,8 @@ def wanted(film: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_four_workers_give_the_packets_of_one_process(film: Path, wanted: list[str], tmp_path: Path) -> None:
     """Two do in the tests of the network and of a killed worker, one in that of a killed driver."""
     watch = Silent()
-    pool = Counted([None] * 4)
-    pids = pool.pids
+    there = Pool([None] * 4)
+    pool, pids = Counted(there), [worker.pid for worker in there.workers()]
     ended = pooled([film], tmp_path / "out.mp4", settings(), pool, watch)["film.mp4"]
     assert ended.report is not None and ended.report.restored == 30
     assert ended.report.input == str(film)
@@ -108,12 +145,13 @@ def test_a_network_on_two_workers_of_one_thread_gives_the_packets_of_one_process
         run(film, tmp_path / "alone.mp4", what)
     finally:
         torch.set_num_threads(threads)
-    pooled([film], tmp_path / "out.mp4", what, Counted(["cpu", "cpu"]))
+    pooled([film], tmp_path / "out.mp4", what, counted("cpu", "cpu"))
     assert packets(tmp_path / "out.mp4") == packets(tmp_path / "alone.mp4")
 
 
 def test_a_killed_worker_costs_only_the_segment_that_it_had(film: Path, wanted: list[str], tmp_path: Path) -> None:
-    pool = Counted([None, None])
+    there = Pool([None, None])
+    pool, victims = Counted(there), [there.workers()[0].pid]
 
     class Killer(Silent):
         def advance(self, frames: int, faces: int) -> None:
@@ -121,9 +159,8 @@ def test_a_killed_worker_costs_only_the_segment_that_it_had(film: Path, wanted: 
             if self.stages[-1] == "render" and victims:
                 os.kill(victims.pop(), signal.SIGKILL)
 
-    victims = [pool.pids[0]]
     ended = pooled([film], tmp_path / "out.mp4", settings(), pool, Killer())["film.mp4"]
-    assert victims == []
+    assert victims == [] and pool.deaths == 1
     assert ended.error is None
     assert packets(tmp_path / "out.mp4") == wanted
     assert pool.rendered + pool.found == 3
@@ -159,7 +196,7 @@ def test_a_killed_driver_takes_its_workers_along_and_only_what_is_unfinished_is_
     assert len(family) >= 2 and gone(family)
     assert not output.exists()
     finished = len(list(folder.glob("[0-9]*.sha256")))
-    pool = Counted([None])
+    pool = counted(None)
     assert pooled([film], output, settings(), pool)["film.mp4"].error is None
     assert (pool.found, pool.rendered) == (finished, 3 - finished)
     assert packets(output) == wanted
@@ -222,17 +259,17 @@ class Awkward(Exception):
 
 
 def test_errors_cross_unchanged_and_with_their_traceback() -> None:
-    error, trace = portable(InputError("film.mp4 is bad", "its last lines"))
+    error = Failed.of(InputError("film.mp4 is bad", "its last lines")).raised()
     assert isinstance(error, InputError) and (str(error), error.details) == ("film.mp4 is bad", "its last lines")
-    assert "InputError" in trace
-    assert str(portable(Awkward("this", "that"))[0]) == "Awkward: this and that"
+    assert "InputError" in str(error.__cause__)
+    assert str(Failed.of(Awkward("this", "that")).raised()) == "Awkward: this and that"
 
 
 def test_a_worker_says_what_one_process_would_have_said(film: Path, tmp_path: Path) -> None:
     what = settings(start=99.0)
     with pytest.raises(VidsrError) as alone:
         run(film, tmp_path / "out.mp4", what)
-    error = pooled([film], tmp_path / "out.mp4", what, Counted([None]))["film.mp4"].error
+    error = pooled([film], tmp_path / "out.mp4", what, counted(None))["film.mp4"].error
     assert (type(error), str(error).replace(str(film.parent), "")) == (
         type(alone.value),
         str(alone.value).replace(str(film.parent), ""),

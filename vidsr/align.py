@@ -1,24 +1,33 @@
-"""Frame and track to crop: a face's window, upright and at its own size, straight from the decoder's planes."""
+"""Frame and track to crop: a window of whole pixels over a face, at the frame's own scale, straight from its planes.
+
+The picture that is restored is never resampled: a warp by half a pixel cost more than the network gave back. Only
+neighbouring frames are warped, by optical flow, to the middle one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, floor
+from math import ceil
 
+import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
-from vidsr.color import Color, rgb_from
-from vidsr.config import CROP_SIZES
-from vidsr.device import Lanes
-from vidsr.frame import Crop, Floats, Frame, PixelFormat, Samples, Track
-from vidsr.stream import in_batches
+from vidsr.color import Color, rgb_of
+from vidsr.config import CROP_STEP, SMALLEST_CROP
+from vidsr.frame import Floats, Frame, PixelFormat, Samples, Track
+from vidsr.picture import png
+from vidsr.template import CENTRE, RADII, to_square
 
-REACH = 3  # pixels beyond the window that bicubic sampling may look at
+MARGIN = 4
+"""Pixels of the crop around the face's mask: what the network sees of its surroundings."""
+CHROMA_MARGIN = 2
+"""Chroma samples around a window that bicubic enlargement looks at."""
+STEADY = 8
+"""Frames to either side over which the crop's side does not change, so that the crops of a window have one size."""
+HYSTERESIS = np.radians(10)
+"""How far beyond 45 degrees a head must turn before its crop is turned by another quarter."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +42,14 @@ class Planes:
     chroma_left: bool
     scale: int = 1
 
+    @property
+    def step(self) -> tuple[int, int]:
+        """Luma pixels a chroma sample, across and down."""
+        return 1 << self.pixels.shift_x, 1 << self.pixels.shift_y
+
     def chroma_from_luma(self) -> NDArray[np.float64]:
         """`(2, 3)`: position in luma pixels of these planes -> position in chroma samples, centres at .5 in both."""
-        kx, ky = 1 << self.pixels.shift_x, 1 << self.pixels.shift_y
+        kx, ky = self.step
         # A sample sited at the left luma column has its centre at 0.5 luma pixels, not at kx / 2.
         left = (kx / 2 - 0.5) / kx if self.chroma_left and kx > 1 else 0.0
         return np.array([[1 / kx, 0, left], [0, 1 / ky, 0]])
@@ -69,128 +83,180 @@ class Box:
         return slice(self.y0 - outer.y0, self.y1 - outer.y0), slice(self.x0 - outer.x0, self.x1 - outer.x0)
 
 
-def crop_size(window: float) -> int:
-    """The side of the crop for a face whose window is `window` source pixels wide: the nearest ratio wins."""
-    return min(CROP_SIZES, key=lambda side: abs(np.log(side / window)))
+@dataclass(frozen=True)
+class Place:
+    """Where a crop lies: its corner and how many pixels of the frame each of its pixels is the mean of, along a side.
 
-
-def square(matrix: Floats, side: float) -> Floats:
-    """A `(2, 3)` map to the unit square as a map to `side` pixels."""
-    return np.asarray(matrix * side, np.float32)
-
-
-def compose(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The affine map `(2, 3)` that does `inner` first; in plain numbers, four times faster than arrays of this size."""
-    (a, b, c), (d, e, f) = outer.tolist()
-    (g, h, i), (j, k, m) = inner.tolist()
-    x = [a * g + b * j, a * h + b * k, a * i + b * m + c]
-    return np.array([x, [d * g + e * j, d * h + e * k, d * i + e * m + f]])
-
-
-def inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The way back of an affine map `(2, 3)`."""
-    (a, b, c), (d, e, f) = matrix.tolist()
-    area = a * e - b * d
-    g, h, i, j = e / area, -b / area, -d / area, a / area
-    return np.array([[g, h, -(g * c + h * f)], [i, j, -(i * c + j * f)]])
-
-
-def _extent(a: float, b: float, c: float, side: float, margin: int, length: int) -> tuple[int, int]:
-    """Along one axis: the first sample and the one after the last of `length` that `a u + b v + c` reaches in a square
-    of this side, and a margin."""
-    low, high = min(0.0, a * side) + min(0.0, b * side) + c, max(0.0, a * side) + max(0.0, b * side) + c
-    return max(0, floor(low) - margin), min(length, ceil(high) + margin)
-
-
-def covered(matrix: NDArray[np.float64], side: float, shape: tuple[int, int], margin: int) -> Box:
-    """The samples of a plane of `shape` under the square `side` of the crop that `matrix` maps to, and a margin."""
-    (a, b, c), (d, e, f) = inverse(matrix).tolist()
-    x0, x1 = _extent(a, b, c, side, margin, shape[1])
-    y0, y1 = _extent(d, e, f, side, margin, shape[0])
-    return Box(x0, y0, x1, y1)
-
-
-def look_up_map(matrix: NDArray[np.float64], source: tuple[int, int], shape: tuple[int, int]) -> Floats:
-    """`matrix (2, 3)`, from a wanted picture's pixels to a source's, in the unit squares that `look_up` counts in."""
-    to_unit = np.array([[2 / source[1], 0, -1], [0, 2 / source[0], -1]])
-    of_unit = np.array([[shape[1] / 2, 0, shape[1] / 2], [0, shape[0] / 2, shape[0] / 2]])
-    return compose(to_unit, compose(matrix, of_unit)).astype(np.float32)
-
-
-def look_up(sources: Tensor, maps: Tensor, shape: tuple[int, int], outside: str) -> Tensor:
-    """Look up sources `(N, C, h, w)` at the pixel centres of pictures of `shape`: `(N, C, *shape)`, bicubic.
-
-    `maps (N, 2, 3)` are those of `look_up_map`. `outside` is 'border' or 'zeros'.
+    `turn` quarter turns counter-clockwise, as `np.rot90` counts, bring the head upright. `to_unit (2, 3)` maps pixels
+    of the frame to the unit square of the face's template.
     """
-    grid = F.affine_grid(maps, [len(maps), 1, *shape], align_corners=False)
-    return F.grid_sample(sources, grid, mode="bicubic", padding_mode=outside, align_corners=False)
+
+    x: int
+    y: int
+    side: int
+    factor: int
+    turn: int
+    to_unit: Floats
+
+    @property
+    def covered(self) -> int:
+        """Its side in pixels of the frame."""
+        return self.side * self.factor
+
+
+def crop_side(window: float, factor: int = 1) -> int:
+    """The side of the crop for a face whose template's square is `window` pixels of the frame wide."""
+    wanted = 2 * max(RADII) * window / factor + 2 * MARGIN
+    return max(SMALLEST_CROP, ceil(wanted / CROP_STEP) * CROP_STEP)
+
+
+class Itinerary:
+    """The places of one track's crops in all of its frames.
+
+    Sides are multiples of CROP_STEP that cover the mask and a margin, the same for some frames on end; corners lie on
+    whole chroma samples, inside the frame where it is large enough. For networks that align the face themselves the
+    crop holds the template's whole square, and is not turned.
+    """
+
+    def __init__(self, track: Track, shape: tuple[int, int], planes: Planes, aligned: bool = False) -> None:
+        factor = track.factor
+        self._track, self._factor, self._shape, self._grid = track, factor, shape, planes.step
+        squares, sides, angles = to_square(track.matrices)
+        middle = np.array([CENTRE[0] - 0.5, CENTRE[1] - 0.5]) @ np.array([1, 1j])
+        centres = squares + middle * sides * np.exp(1j * angles)
+        self._centres = np.stack([centres.real, centres.imag], axis=1)
+        reach = np.sqrt(2) * (1 + 2 * abs(CENTRE[1] - 0.5)) / (2 * max(RADII)) if aligned else 1.0
+        self._sides = _steady(np.array([crop_side(side, factor) for side in reach * sides]))
+        self._turns = np.zeros(len(angles), np.int64) if aligned else _quarter_turns(angles)
+
+    def side(self, index: int) -> int:
+        """The crop's side where frame `index` is the middle one of a window."""
+        return int(self._sides[index - self._track.first])
+
+    def place(self, index: int, side: int) -> Place:
+        """The crop of frame `index` in a window of crops of this side."""
+        n = index - self._track.first
+        x, y = (
+            _corner(float(centre), side * self._factor, length, grid)
+            for centre, length, grid in zip(self._centres[n], self._shape[::-1], self._grid, strict=True)
+        )
+        return Place(x, y, side, self._factor, int(self._turns[n]), self._track.matrices[n])
+
+
+def _steady(sides: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The largest side among the frames around each."""
+    padded = np.pad(sides, STEADY, mode="edge")
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * STEADY + 1).max(axis=1))
+
+
+def _quarter_turns(angles: NDArray[np.float64]) -> NDArray[np.int64]:
+    """For each frame how many quarter turns bring a head of this roll upright: the last ones for as long as they do."""
+    exact = np.unwrap(angles) / (np.pi / 2)
+    turn, found = round(float(exact[0])), np.empty(len(angles), np.int64)
+    for n, value in enumerate(exact):
+        if abs(value - turn) > 0.5 + HYSTERESIS / (np.pi / 2):
+            turn = round(float(value))
+        found[n] = turn % 4
+    return found
+
+
+def _corner(centre: float, covered: int, length: int, grid: int) -> int:
+    """The first pixel of a window of `covered` pixels around `centre`, on the grid, inside of `length` if it fits."""
+    corner = round((centre - covered / 2) / grid) * grid
+    last = (length - covered) // grid * grid
+    return min(max(corner, 0), last) if last >= 0 else last // (2 * grid) * grid
 
 
 @dataclass(frozen=True, repr=False)
 class Cut:
-    """What a crop is made of: the decoder's samples under a face's window, views of the frame's planes.
-
-    `matrix (2, 3)` maps frame pixels to the crop's, `maps` the crop's pixels to those of each of `windows (C, h, w)`:
-    luma, chroma.
-    """
+    """A face's crop: `rgb (side, side, 3)` float32 in 0..1 and `luma8 (side, side)`, which flow is found in."""
 
     track: int
     index: int
-    side: int
-    matrix: Floats
-    windows: tuple[Samples, Samples]
-    maps: tuple[NDArray[np.float64], NDArray[np.float64]]
+    place: Place
+    rgb: Floats
+    luma8: NDArray[np.uint8]
+
+    def _repr_png_(self) -> bytes:
+        """For a notebook: the face as it is, a pixel for a pixel."""
+        return png(np.asarray(np.rint(255 * self.rgb), np.uint8))
+
+    @property
+    def to_unit(self) -> Floats:
+        """`(2, 3)`: pixels of the crop -> the unit square of the face's template, centres at .5."""
+        moved = self.place.to_unit.astype(np.float64).copy()
+        moved[:, 2] += moved[:, :2] @ [self.place.x, self.place.y]
+        moved[:, :2] *= self.place.factor
+        return np.asarray(moved, np.float32)
 
 
-def _window(samples: Samples, matrix: NDArray[np.float64], side: int) -> tuple[Samples, NDArray[np.float64]]:
-    """The part of planes `(C, h, w)` under a crop's window, and the map from the crop to it."""
-    height, width = samples.shape[-2:]
-    box = covered(matrix, side, (height, width), REACH)
-    # Where the window has left the frame, what is nearest stands for it.
-    x0, y0 = min(box.x0, width - 1), min(box.y0, height - 1)
-    part = samples[:, y0 : max(box.y1, y0 + 1), x0 : max(box.x1, x0 + 1)]
-    return part, compose(np.array([[1.0, 0, -x0], [0, 1.0, -y0]]), inverse(matrix))
+def _part(plane: Samples, x: int, y: int, width: int, height: int) -> Samples:
+    """A part of a plane; beyond its edges what is nearest stands for it."""
+    rows, columns = plane.shape
+    if x >= 0 and y >= 0 and x + width <= columns and y + height <= rows:
+        return plane[y : y + height, x : x + width]
+    across = np.clip(np.arange(x, x + width), 0, columns - 1)
+    down = np.clip(np.arange(y, y + height), 0, rows - 1)
+    return plane[np.ix_(down, across)]
 
 
-def cut(frame: Frame, track: Track, side: int, planes: Planes) -> Cut:
-    """Find the samples of `frame` that a crop of `track` at `side` pixels is made of; computes nothing."""
-    matrix = square(track.matrices[frame.index - track.first], side)
-    luma_map = matrix.astype(np.float64)
-    luma = _window(frame.luma[None], luma_map, side)
-    chroma = _window(frame.chroma, compose(luma_map, inverse(planes.chroma_from_luma())), side)
-    return Cut(track.id, frame.index, side, matrix, (luma[0], chroma[0]), (luma[1], chroma[1]))
+def _chroma(plane: Samples, place: Place, planes: Planes) -> Floats:
+    """One chroma plane under a place, enlarged once to the luma's grid from where its samples lie."""
+    (kx, ky), side, margin = planes.step, place.covered, CHROMA_MARGIN
+    part = _part(
+        plane, place.x // kx - margin, place.y // ky - margin, side // kx + 2 * margin, side // ky + 2 * margin
+    ).astype(np.float32)
+    if kx == ky == 1:
+        return np.asarray(part[margin:-margin, margin:-margin], np.float32)
+    there = planes.chroma_from_luma()
+    there[:, 2] += there[:, :2] @ [0.5, 0.5] - 0.5 + margin  # OpenCV counts from the centre of the first sample
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(part, there, (side, side), flags=flags), np.float32)
 
 
-def _stacked(windows: Sequence[Samples]) -> Samples:
-    """Windows `(C, h, w)` of several sizes in one array, filled up with their last row and column."""
-    height, width = (max(window.shape[axis] for window in windows) for axis in (1, 2))
-    stack = np.empty((len(windows), len(windows[0]), height, width), windows[0].dtype)
-    for place, window in zip(stack, windows, strict=True):
-        rows, columns = window.shape[1:]
-        place[:, :rows, :columns] = window
-        place[:, rows:, :columns] = window[:, -1:]
-        place[:, :, columns:] = place[:, :, columns - 1 : columns]
-    return stack
+def cut(frame: Frame, track: int, place: Place, planes: Planes) -> Cut:
+    """The crop at a place of a frame."""
+    luma = _part(frame.luma, place.x, place.y, place.covered, place.covered)
+    chroma = [_chroma(plane, place, planes) for plane in frame.chroma]
+    rgb = rgb_of(np.dstack([luma.astype(np.float32), *chroma]), planes.color)
+    luma8 = np.asarray(luma if luma.dtype == np.uint8 else luma >> (planes.pixels.depth - 8), np.uint8)
+    if place.factor > 1:
+        size = (place.side, place.side)
+        rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.float32)
+        luma8 = np.asarray(cv2.resize(luma8, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return Cut(track, frame.index, place, rgb, np.ascontiguousarray(luma8))
 
 
-def _equal(cuts: Sequence[Cut], planes: Planes, lanes: Lanes) -> list[Crop]:
-    """Crops of cuts that have one side."""
-    shape = (cuts[0].side, cuts[0].side)
-    stacks = [_stacked([cut.windows[plane] for cut in cuts]) for plane in (0, 1)]
-    maps = [
-        np.stack([look_up_map(cut.maps[plane], stack.shape[-2:], shape) for cut in cuts])
-        for plane, stack in enumerate(stacks)
-    ]
-    luma, chroma, luma_maps, chroma_maps = lanes.bring([*stacks, *maps])
-    samples = [
-        look_up(luma.float(), luma_maps, shape, "border"),
-        look_up(chroma.float(), chroma_maps, shape, "border"),
-    ]
-    pictures = rgb_from(torch.cat(samples, 1), planes.color)
-    return [Crop(cut.track, cut.index, cut.matrix, rgb) for cut, rgb in zip(cuts, pictures, strict=True)]
+def window(middle: Cut, near: Sequence[Cut]) -> Floats:
+    """What a network looks at, `(T, 3, side, side)`: `near`, in order, each warped to `middle`, which may be one of
+    them, by optical flow; turned by quarters so that the head is upright."""
+    pictures = [one.rgb if one.index == middle.index else warped(middle, one) for one in near]
+    upright = np.rot90(np.stack(pictures), middle.place.turn, (1, 2))
+    return np.ascontiguousarray(upright.transpose(0, 3, 1, 2))
 
 
-def crops(cuts: Sequence[Cut], planes: Planes, lanes: Lanes) -> list[Crop]:
-    """Sample cuts on the device, upright, as RGB: those of one side together. Not in the order of the cuts."""
-    batches = in_batches(((cut.side, cut) for cut in cuts), lanes.together)
-    return [found for _, batch in batches for found in _equal(batch, planes, lanes)]
+FLOW_SIDE = 96
+"""Flow is found in crops of up to this side: of larger ones in half or a quarter of their pixels."""
+
+
+def flow(here: NDArray[np.uint8], there: NDArray[np.uint8]) -> Floats:
+    """Where each pixel of `here (h, w)` lies in `there`, as displacements `(h, w, 2)` x y (DIS, Kroeger 2016)."""
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    side, factor = here.shape[0], 1
+    while side // factor > FLOW_SIDE:
+        factor *= 2
+    if factor == 1:
+        return np.asarray(dis.calc(here, there, None), np.float32)  # type: ignore[call-overload]
+    size = (side // factor, side // factor)
+    small = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in (here, there)]
+    found = dis.calc(small[0], small[1], None)  # type: ignore[call-overload]
+    return np.asarray(factor * cv2.resize(found, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def warped(middle: Cut, other: Cut) -> Floats:
+    """Another frame's crop of the face, `(side, side, 3)`, with each thing where the middle one shows it."""
+    side = middle.place.side
+    here = np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).astype(np.float32)
+    across, down = np.moveaxis(here + flow(middle.luma8, other.luma8), -1, 0)
+    mode = cv2.BORDER_REPLICATE
+    return np.asarray(cv2.remap(other.rgb, across, down, cv2.INTER_CUBIC, borderMode=mode), np.float32)

@@ -7,15 +7,17 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
+from typing import Annotated, Literal
 
+import msgspec
 import numpy as np
+from msgspec import Meta, Raw
 from numpy.typing import NDArray
 
 from vidsr.errors import InputError, OutputError
 from vidsr.frame import Track
-from vidsr.record import Record
+from vidsr.record import checked
 
 FORMAT, VERSION = "vidsr tracks", 1
 MOST_FRAMES = 1 << 25
@@ -115,7 +117,8 @@ def save(analysis: Analysis, path: Path) -> None:
 
 
 def _lines(analysis: Analysis) -> Iterator[str]:
-    film = {"name": analysis.name, "width": analysis.width, "height": analysis.height}
+    name = analysis.name.encode("utf-8", "replace").decode()  # it need not be Unicode
+    film = {"name": name, "width": analysis.width, "height": analysis.height}
     head = {
         "format": FORMAT,
         "version": VERSION,
@@ -129,7 +132,7 @@ def _lines(analysis: Analysis) -> Iterator[str]:
         yield f"{json.dumps(key)}: {json.dumps(value)},\n"
     yield '"tracks": ['
     for place, track in enumerate(analysis.tracks):
-        yield f'{"," if place else ""}\n{{"id": {track.id}, "rows": ['
+        yield f'{"," if place else ""}\n{{"id": {track.id}, "factor": {track.factor}, "rows": ['
         for n in range(len(track)):
             yield f"{',' if n else ''}\n{_row(track, n)}"
         yield "\n]}"
@@ -158,85 +161,120 @@ def _runs(timeline: NDArray[np.int64]) -> list[tuple[int, int, int]]:
     return runs
 
 
+@dataclass(frozen=True)
+class _Film:
+    name: str
+    width: Annotated[int, Meta(ge=1, le=1 << 16)]
+    height: Annotated[int, Meta(ge=1, le=1 << 16)]
+    frames: Annotated[int, Meta(ge=1, le=MOST_FRAMES)]
+    time_base: str
+
+
+@dataclass(frozen=True)
+class _Rows:
+    id: Annotated[int, Meta(ge=0, le=1 << 30)]
+    rows: Raw
+    """Decoded track by track: as Python's numbers, a row is ten times as large as in the end."""
+    factor: Literal[1, 2, 4] = 1
+
+
+@dataclass(frozen=True)
+class _File:
+    format: Literal["vidsr tracks"]
+    version: Literal[1]
+    film: _Film
+    shots: Annotated[list[tuple[int, int]], Meta(min_length=1)]
+    timeline: Annotated[list[tuple[int, int, int]], Meta(min_length=1)]
+    columns: list[str]
+    tracks: list[_Rows]
+
+
+_TABLE = msgspec.json.Decoder(
+    Annotated[list[Annotated[list[float], Meta(min_length=len(COLUMNS), max_length=len(COLUMNS))]], Meta(min_length=1)]
+)
+
+
 def load(path: Path) -> Analysis:
     """Read what `save` wrote; raises InputError that names the place for anything else."""
-    record = Record.read(path)
-    if record.text("format") != FORMAT or record.whole("version", 0, 1 << 30) != VERSION:
-        raise record.error(f'it is not a file of "format": "{FORMAT}", "version": {VERSION}')
-    film = record.record("film")
-    frames = film.whole("frames", 1, MOST_FRAMES)
-    shots = _shots(record, frames)
-    if record.value("columns") != list(COLUMNS):
-        raise record.error("its columns are not those of this version")
-    tracks = tuple(_track(one, shots) for one in record.records("tracks"))
-    if len({track.id for track in tracks}) != len(tracks):
-        raise record.error("two tracks have the same id")
-    return Analysis(
-        name=film.text("name"),
-        width=film.whole("width", 1, 1 << 16),
-        height=film.whole("height", 1, 1 << 16),
-        time_base=film.fraction("time_base"),
-        timeline=_timeline(record, frames),
-        shots=shots,
-        tracks=tracks,
+    with checked(path, "analyze the film again"):
+        file = msgspec.json.decode(path.read_bytes(), type=_File)
+        film = file.film
+        _require(file.columns == list(COLUMNS), "its columns are not those of this version")
+        shots = _shots(file)
+        tracks = tuple(_track(one, shots) for one in file.tracks)
+        _require(len({track.id for track in tracks}) == len(tracks), "two tracks have the same id")
+        return Analysis(film.name, film.width, film.height, _time_base(film), _timeline(file), shots, tracks)
+
+
+def _require(right: bool | np.bool_, otherwise: str) -> None:
+    if not right:
+        raise ValueError(otherwise)
+
+
+def _time_base(film: _Film) -> Fraction:
+    try:
+        value = Fraction(film.time_base[:40])
+    except (ValueError, ZeroDivisionError):
+        value = Fraction(0)
+    _require(value > 0, "its time base is no fraction such as 1/30000")
+    return value
+
+
+def _timeline(file: _File) -> NDArray[np.int64]:
+    runs = file.timeline
+    counts = [count for _, _, count in runs]
+    _require(
+        min(counts) >= 1 and sum(counts) == file.film.frames,
+        "its timeline has another number of frames than the film",
     )
-
-
-def _timeline(record: Record, frames: int) -> NDArray[np.int64]:
-    runs = record.wholes("timeline", 3)
-    if any(count < 1 for _, _, count in runs) or sum(count for _, _, count in runs) != frames:
-        raise record.error("its timeline has another number of frames than the film")
     ends = ((first, first + step * (count - 1)) for first, step, count in runs)
-    if any(abs(end) >= 1 << 62 for pair in ends for end in pair):
-        raise record.error("its timeline holds a time that is out of range")
+    _require(all(abs(end) < 1 << 62 for pair in ends for end in pair), "its timeline holds a time that is out of range")
     timeline = np.concatenate([first + step * np.arange(count, dtype=np.int64) for first, step, count in runs])
-    if np.any(np.diff(timeline) <= 0):
-        raise record.error("its timeline does not go forward")
+    _require(np.all(np.diff(timeline) > 0), "its timeline does not go forward")
     return timeline
 
 
-def _shots(record: Record, frames: int) -> tuple[tuple[int, int], ...]:
-    shots = tuple((first, stop) for first, stop in record.wholes("shots", 2))
+def _shots(file: _File) -> tuple[tuple[int, int], ...]:
+    shots = tuple(file.shots)
     bounds = [0, *(stop for _, stop in shots)]
-    if any(first != before or stop <= first for (first, stop), before in zip(shots, bounds, strict=False)):
-        raise record.error("its shots do not follow each other")
-    if bounds[-1] != frames:
-        raise record.error("its shots do not cover the film")
+    follow = all(first == before and stop > first for (first, stop), before in zip(shots, bounds, strict=False))
+    _require(follow, "its shots do not follow each other")
+    _require(bounds[-1] == file.film.frames, "its shots do not cover the film")
     return shots
 
 
-def _track(record: Record, shots: tuple[tuple[int, int], ...]) -> Track:
-    number = record.whole("id", 0, 1 << 30)
-    rows = record.numbers("rows", len(COLUMNS))
-    frames = rows[:, 0].tolist()
-    if any(after - before != 1 for before, after in pairwise(frames)):
-        raise record.error("its frames do not follow each other")
-    if not any(first <= frames[0] and frames[-1] < stop for first, stop in shots):
-        raise record.error("it does not lie inside one shot of the film")
-    if frames[0] % 1 or not np.isin(rows[:, 1], (0, 1)).all():
-        raise record.error("a frame or an observed is no whole number, or out of range")
-    if np.any(rows[:, 2:4] < 0) or np.any(rows[:, 2:4] > 1):
-        raise record.error("a weight or a score is not in 0..1")
-    _check_shapes(record, rows)
+def _track(one: _Rows, shots: tuple[tuple[int, int], ...]) -> Track:
+    rows, name = np.array(_TABLE.decode(one.rows), np.float64), f"track {one.id}"
+    first, last = rows[0, 0], rows[-1, 0]
+    _require(np.all(np.diff(rows[:, 0]) == 1), f"the frames of {name} do not follow each other")
+    _require(
+        any(begin <= first and last < stop for begin, stop in shots),
+        f"{name} does not lie inside one shot of the film",
+    )
+    _require(
+        first % 1 == 0 and np.isin(rows[:, 1], (0, 1)).all(),
+        f"a frame or an observed of {name} is no whole number, or out of range",
+    )
+    _require(np.all((rows[:, 2:4] >= 0) & (rows[:, 2:4] <= 1)), f"a weight or a score of {name} is not in 0..1")
+    _check_shapes(rows, name)
     single = rows.astype(np.float32)
     return Track(
-        id=number,
-        first=int(frames[0]),
+        id=one.id,
+        first=int(first),
         landmarks=single[:, POINTS].reshape(-1, 5, 2),
         boxes=single[:, BOX],
         score=single[:, 3],
         observed=rows[:, 1] == 1,
         matrices=single[:, MATRIX].reshape(-1, 2, 3),
         weight=single[:, 2],
+        factor=one.factor,
     )
 
 
-def _check_shapes(record: Record, rows: NDArray[np.float64]) -> None:
-    if np.any(np.abs(rows[:, BOX.start :]) > 1e6):
-        raise record.error("a coordinate is out of range")
-    if np.any(rows[:, 6:8] <= rows[:, 4:6]):
-        raise record.error("a box is empty or upside down")
+def _check_shapes(rows: NDArray[np.float64], name: str) -> None:
+    _require(np.all(np.abs(rows[:, BOX.start :]) <= 1e6), f"a coordinate of {name} is out of range")
+    _require(np.all(rows[:, 6:8] > rows[:, 4:6]), f"a box of {name} is empty or upside down")
     a, b, _, c, d, _ = rows[:, MATRIX].T
     scale = np.hypot(a, c)
-    if np.any(scale < 1e-6) or np.any(np.hypot(a - d, b + c) > 1e-4 * scale):
-        raise record.error("a matrix is no similarity")
+    similar = (scale >= 1e-6) & (np.hypot(a - d, b + c) <= 1e-4 * scale)
+    _require(np.all(similar), f"a matrix of {name} is no similarity")

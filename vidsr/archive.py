@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,8 @@ from vidsr import jobs
 from vidsr.config import Enhance, Hands
 from vidsr.errors import DeviceError, ExistsError, InputError, OutputError, VidsrError
 from vidsr.files import is_folder, told
-from vidsr.log import Switch
-from vidsr.plan import FOLDER, Plan, plan
+from vidsr.log import Stages
+from vidsr.plan import FOLDER, Plan, check_report, plan
 from vidsr.report import Report
 from vidsr.schedule import Ended, Place, Schedule, longest_first
 from vidsr.system import allow_files
@@ -71,14 +71,24 @@ def is_film(path: Path) -> bool:
 
 
 class Batch:
-    """What the films of one command share; `many` says that there are several."""
+    """What the films of one command share; `many` says that there are several, `report` where its report goes."""
 
-    def __init__(self, settings: Enhance, model: Model, output: Path | None, *, many: bool, fresh: bool) -> None:
+    def __init__(
+        self,
+        settings: Enhance,
+        model: Model,
+        output: Path | None,
+        *,
+        many: bool,
+        fresh: bool,
+        report: Path | None = None,
+    ) -> None:
         self.settings = settings
         self._model = model
         self.output = output
         self.many = many
         self._fresh = fresh
+        self._report = report
         self._taken: set[int] = set()  # hashes of the outputs: all that grows with the number of films
 
     def plan(self, source: Source) -> Plan:
@@ -90,12 +100,26 @@ class Batch:
         except ExistsError as error:
             self._take(source.path, error.path)
             if self.many and _newer(error.path, source.path):
-                raise AlreadyDone(str(error)) from error
+                raise AlreadyDone(str(error), error.path) from error
             raise
+        if self._report is not None:
+            check_report(work, self._report)
         self._take(source.path, work.output)
         if self._fresh:
             forget(work)
         return work
+
+    @contextmanager
+    def tried(self, source: Source) -> Iterator[Plan]:
+        """Plan one film as `plan` does, and leave none of the folders that this makes."""
+        wanted = (self.output or Path()) / source.under
+        made = [folder for folder in (wanted, *wanted.parents) if not folder.exists()]
+        try:
+            yield self.plan(source)
+        finally:
+            for folder in made:
+                with suppress(OSError):
+                    folder.rmdir()
 
     def _folder(self, source: Source) -> Path | None:
         """The output that was named; for a film in an inner folder, that folder of the output's, made if need be."""
@@ -113,7 +137,7 @@ class Batch:
         self._taken.add(mark)
 
 
-class AlreadyDone(OutputError):
+class AlreadyDone(ExistsError):
     """The film's output is there, and newer than the film."""
 
 
@@ -171,8 +195,8 @@ def side_by_side(
     """Each film's end, as it comes, done by the workers of `place`."""
 
     def begin(source: Source) -> tuple[jobs.Steps, Watch]:
-        work, watcher = batch.plan(source), Switch(watch(source))
-        return _told(work, watcher), watcher
+        work, stages = batch.plan(source), Stages(watch(source))
+        return _told(work, stages), stages
 
     allow_files()  # each film under way holds a lock
     return Schedule(longest_first(sources, _bytes), begin, place).run()
@@ -185,9 +209,9 @@ def _bytes(source: Source) -> int:
         return 0
 
 
-def _told(work: Plan, watch: Switch) -> jobs.Steps:
+def _told(work: Plan, stages: Stages) -> jobs.Steps:
     try:
-        return (yield from jobs.steps(work, watch))
+        return (yield from jobs.steps(work, stages))
     except VidsrError as error:
         raise _hopeful(error, work) from error
 

@@ -11,6 +11,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,9 +20,9 @@ from vidsr.config import Hands
 from vidsr.errors import DeviceError, WorkerError
 from vidsr.files import is_folder, set_apart, told
 from vidsr.jobs import Bench
-from vidsr.schedule import Event, Lost, Relay, Told
-from vidsr.tasks import Task
-from vidsr.workers import attempt, received, use_threads
+from vidsr.schedule import TURN_S, Worker
+from vidsr.tasks import Answer, Task, Told
+from vidsr.workers import Failed, attempt, use_threads
 
 try:
     import ray
@@ -32,7 +33,7 @@ except ImportError as error:
 LOOK_S = 5.0
 """How often the cluster is asked for nodes that came."""
 TELL_S = 2.0
-"""How often a worker is asked how far it is."""
+"""How long a worker is not asked again how far it is."""
 START_S = 180.0
 """How long the first worker may take to come up, and how long there may be none."""
 KNOCK_S = 5.0
@@ -131,23 +132,41 @@ class _Worker:
     def hello(self, token: Token) -> Hello:
         return Hello(Nature.here(), f"{socket.gethostname()} ({ray.util.get_node_ip_address()})", token.wrong())
 
-    def do(self, ticket: int, task: Task) -> Event | tuple[Exception, str]:
-        return attempt(task, self._bench, Relay(ticket, self._told.append), ticket)
+    def do(self, task: Task) -> Answer | Failed:
+        self._told.clear()
+        return attempt(task, self._bench, self._told.append)
 
     def told(self) -> list[Told]:
         """What was told since the last time; asked from another thread than the one that works."""
         return [self._told.popleft() for _ in range(len(self._told))]
 
 
-@dataclass(eq=False)
 class _Hand:
-    """An actor: on which node, whether it has said hello, what it has in work, and when it was last asked."""
+    """An actor: on which node, and whether it has said hello, without which it gets nothing to do."""
 
-    actor: ray.actor.ActorHandle
-    node: str
-    ready: bool = False
-    ticket: int | None = None
-    asked: float = 0.0
+    def __init__(self, actor: ray.actor.ActorHandle, node: str) -> None:
+        self.actor, self.node = actor, node
+        self.ready = False
+        self.hello: Future[Hello] = Future()
+        self._asked: Future[list[Told]] | None = None
+        self._due = 0.0
+
+    def greet(self, token: Token) -> None:
+        """Ask it for a hello."""
+        self.ready, self.hello = False, self.actor.hello.remote(token).future()
+
+    def submit(self, task: Task) -> Future[Answer | Failed]:
+        self._asked, self._due = None, time.monotonic() + TELL_S
+        found: Future[Answer | Failed] = self.actor.do.remote(task).future()
+        return found
+
+    def told(self) -> Sequence[Told]:
+        if self._asked is None and time.monotonic() > self._due:
+            self._asked = self.actor.told.remote().future()
+        if self._asked is None or not self._asked.done():
+            return []
+        asked, self._asked, self._due = self._asked, None, time.monotonic() + TELL_S
+        return asked.result() if asked.exception() is None else []
 
 
 @dataclass(frozen=True)
@@ -187,70 +206,55 @@ class Cluster:
         self._token = token
         self._nature = Nature.here()
         self._hands: list[_Hand] = []
-        self._refs: dict[ray.ObjectRef, tuple[_Hand, str]] = {}
         self._starts: dict[str, int] = {}
         self._strict = True
         self._looked = 0.0
         self._seen = time.monotonic()
 
-    @property
-    def hands(self) -> int:
-        return sum(hand.ready for hand in self._hands)
-
-    @property
-    def free(self) -> int:
-        return sum(hand.ready and hand.ticket is None for hand in self._hands)
-
     def begin(self) -> None:
-        """Start a worker wherever one fits, and hear from every node; WorkerError where one cannot take part."""
+        """Start a worker wherever one fits, and hear from every node; WorkerError where one cannot take part.
+
+        A node that says nothing within START_S is not waited for, where another has a worker.
+        """
         self._look()
         if not self._hands:
             raise DeviceError(
                 f"no node of the cluster has room for a worker of {self._needs}; "
                 "see --ray-cpus, --ray-gpus and --ray-memory"
             )
-        nodes = {hand.node for hand in self._hands}
-        while nodes - {hand.node for hand in self._hands if hand.ready} and not self._late():
-            self._answers(1.0)
-        if not self.hands:
-            raise WorkerError(f"no worker came up within {START_S:.0f} s: others may hold the cluster's resources")
+        deadline = time.monotonic() + START_S
+        while {hand.node for hand in self._hands} - {hand.node for hand in self.workers()}:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(TURN_S)
         self._strict = False
 
-    def give(self, ticket: int, task: Task) -> None:
-        hand = next(hand for hand in self._hands if hand.ready and hand.ticket is None)
-        hand.ticket, hand.asked = ticket, time.monotonic()
-        self._refs[hand.actor.do.remote(ticket, task)] = hand, "do"
+    def workers(self) -> Sequence[_Hand]:
+        self._look()
+        greeted = [hand for hand in self._hands if not hand.ready and hand.hello.done()]
+        for hand in greeted:
+            self._greeted(hand)
+        ready = [hand for hand in self._hands if hand.ready]
+        if greeted and len(ready) == len(self._hands):
+            self._token.remove()
+        if ready:
+            self._seen = time.monotonic()
+        elif time.monotonic() - self._seen > START_S:
+            raise WorkerError(f"no worker was up for {START_S:.0f} s: others may hold the cluster's resources")
+        return ready
 
-    @property
-    def doubles(self) -> bool:
-        return True
-
-    def drop(self, ticket: int) -> None:
-        for hand in [hand for hand in self._hands if hand.ticket == ticket]:
-            self._forget(hand)
-
-    def wait(self) -> Sequence[Event]:
-        before = self.free
-        while True:
-            self._look()
-            events = self._answers(1.0)
-            if events or self.free > before:
-                return events
-            if self._late():
-                raise WorkerError(f"the cluster has had no worker for {START_S:.0f} s")
-            self._ask()
+    def lost(self, worker: Worker) -> str:
+        """A worker is gone, perhaps with its node: the others there must say hello again."""
+        assert isinstance(worker, _Hand)
+        self._forget(worker)
+        for other in self._hands:
+            if other.node == worker.node:
+                self._greet(other)
+        return ""
 
     def close(self) -> None:
-        for hand in self._hands:
-            with suppress(Exception):  # the cluster may be gone
-                ray.kill(hand.actor)
-        self._hands, self._refs = [], {}
-
-    def _late(self) -> bool:
-        now = time.monotonic()
-        if self.hands:
-            self._seen = now
-        return now - self._seen > START_S
+        for hand in list(self._hands):
+            self._forget(hand)
 
     def _look(self) -> None:
         """Every now and then: workers for nodes that came, none for those that went."""
@@ -258,7 +262,7 @@ class Cluster:
             return
         self._looked = time.monotonic()
         nodes = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
-        for hand in [hand for hand in self._hands if hand.node not in nodes and hand.ticket is None]:
+        for hand in [hand for hand in self._hands if hand.node not in nodes]:
             self._forget(hand)
         for node, resources in nodes.items():
             there = sum(hand.node == node for hand in self._hands)
@@ -276,55 +280,21 @@ class Cluster:
             max_concurrency=2,  # one works, one says how far it is
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
         ).remote("cuda" if needs.gpus else "cpu", max(1, int(needs.cpus)))
-        self._greet(_Hand(actor, node))
+        self._hands.append(_Hand(actor, node))
+        self._greet(self._hands[-1])
 
     def _greet(self, hand: _Hand) -> None:
-        """Let a worker say hello: until it has, it gets nothing to do."""
-        hand.ready = False
         self._token.place()
-        if hand not in self._hands:
-            self._hands.append(hand)
-        self._refs[hand.actor.hello.remote(self._token)] = hand, "hello"
+        hand.greet(self._token)
 
-    def _ask(self) -> None:
-        now = time.monotonic()
-        for hand in self._hands:
-            if hand.ticket is not None and now - hand.asked > TELL_S:
-                hand.asked = now + 3600.0  # until it has answered
-                self._refs[hand.actor.told.remote()] = hand, "told"
-
-    def _answers(self, patience_s: float) -> list[Event]:
-        if not self._refs:
-            time.sleep(patience_s)
-            return []
-        refs = list(self._refs)
-        ray.wait(refs, timeout=patience_s)
-        done, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
-        return [event for ref in done for event in self._answer(ref)]
-
-    def _answer(self, ref: ray.ObjectRef) -> Iterator[Event]:
-        if ref not in self._refs:  # of a worker that has just been buried
+    def _greeted(self, hand: _Hand) -> None:
+        """Hear a worker's hello: whether it can take part."""
+        if (error := hand.hello.exception()) is not None:
+            self._forget(hand)
+            if self._strict and "No module named 'vidsr" in str(error):
+                raise WorkerError(f"vidsr is not installed on node {hand.node}: install the same version on every node")
             return
-        hand, kind = self._refs.pop(ref)
-        try:
-            found = ray.get(ref)
-        except ray.exceptions.RayError as error:
-            yield from self._buried(hand, error)
-            return
-        if kind == "hello":
-            self._greeted(hand, found)
-            if not any(kind == "hello" for _, kind in self._refs.values()):
-                self._token.remove()
-        elif kind == "told":
-            hand.asked = time.monotonic()
-            yield from (told for told in found if told.ticket == hand.ticket)
-        elif hand.ticket is not None:
-            self._starts[hand.node] = 0
-            ticket, hand.ticket = hand.ticket, None
-            yield received(found, ticket)
-
-    def _greeted(self, hand: _Hand, hello: Hello) -> None:
-        wrong = ""
+        hello, wrong = hand.hello.result(), ""
         if different := self._nature.differences(hello.nature):
             wrong = f"node {hello.host} has other versions: {different}; make them equal"
         elif hello.wrong:
@@ -336,26 +306,14 @@ class Cluster:
             raise WorkerError(wrong)
         if wrong:
             logging.getLogger(__name__).warning("%s; it is left out", wrong)
-            self._starts[hand.node] = 1 << 20
             self._forget(hand)
+        self._starts[hand.node] = 1 << 20 if wrong else 0
         hand.ready = not wrong
 
-    def _buried(self, hand: _Hand, error: Exception) -> Iterator[Event]:
-        """A worker is gone: what it had is lost, and those of its node that have nothing to do must say hello again."""
-        self._forget(hand)
-        words = str(error)
-        if self._strict and "No module named 'vidsr" in words:
-            raise WorkerError(f"vidsr is not installed on node {hand.node}: install the same version on every node")
-        if hand.ticket is not None:
-            yield Lost(hand.ticket, f"on Ray: {type(error).__name__}")
-        for other in self._hands:
-            if other.node == hand.node and other.ready and other.ticket is None:
-                self._greet(other)
-
     def _forget(self, hand: _Hand) -> None:
-        self._hands.remove(hand)
-        self._refs = {ref: entry for ref, entry in self._refs.items() if entry[0] is not hand}
-        with suppress(Exception):
+        if hand in self._hands:
+            self._hands.remove(hand)
+        with suppress(Exception):  # the cluster may be gone
             ray.kill(hand.actor)
 
 

@@ -1,17 +1,16 @@
-"""What `vidsr models` does with model files: says what they are, tries them, adds them, mixes them."""
+"""What `vidsr models` does with model files: says what they are, tries them, adds them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from vidsr import shelf, weights
-from vidsr.config import CROP_SIZES
+from vidsr.config import SMALLEST_CROP
 from vidsr.errors import ModelError
-from vidsr.files import check_readable, check_writable, told
+from vidsr.files import check_readable
 from vidsr.network import SCALE
 from vidsr.weights import Model
 
@@ -26,7 +25,7 @@ def about(model: Model) -> str:
 
 def tried(model: Model) -> Model:
     """The model, after it restored one small picture; ModelError where it fails, or what it gives is no picture."""
-    side = min(CROP_SIZES)
+    side = SMALLEST_CROP
     ramp = torch.linspace(0, 1, side)
     clip = (ramp[:, None] * ramp).expand(1, model.window, 3, side, side)
     with torch.inference_mode():
@@ -57,13 +56,3 @@ def added_inventory() -> Iterator[tuple[str, bool]]:
         intact = weights.sha256(one.path) == one.sha256
         size = one.path.stat().st_size / 1e6
         yield f"{name}: {size:.1f} MB, {one.about}; added; {'checksum ok' if intact else 'CHECKSUM DIFFERS'}", intact
-
-
-def mix(sharp: Model, true: Model, share: float, path: Path, overwrite: bool) -> Model:
-    """Write the network between two as a file of its own: what was measured of either does not hold for it."""
-    check_writable(path, overwrite)
-    made = weights.interpolated(sharp, true, share)
-    card = replace(made.card, stage=f"{sharp.name} + {true.name} at {share:g}", metrics={})
-    with told(path):
-        weights.save(path, made.network, card)
-    return replace(made, card=card)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
+from vidsr.frame import Floats
 from vidsr.picture import LUMA_WEIGHTS, ycbcr
 
 
@@ -60,10 +63,11 @@ def luma(rgb: Tensor) -> Tensor:
     return red * r + (1 - red - blue) * g + blue * b
 
 
-def rgb_from(samples: Tensor, color: Color) -> Tensor:
-    """YUV sample values `(..., 3, h, w)` float -> RGB in 0..1, clipped."""
-    offset, to_rgb, _ = _there(color, samples.device)
-    return torch.einsum("ij,...jhw->...ihw", to_rgb, samples - offset).clamp(0, 1)
+def rgb_of(samples: Floats, color: Color) -> Floats:
+    """YUV sample values `(h, w, 3)` float32 on the host -> RGB in 0..1, clipped."""
+    to_rgb = color.to_rgb.double().numpy()
+    matrix = np.column_stack([to_rgb, -to_rgb @ color.offset.double().numpy()])
+    return np.asarray(np.clip(cv2.transform(samples, matrix), 0, 1), np.float32)
 
 
 def yuv_difference(rgb: Tensor, color: Color) -> Tensor:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from vidsr import config, heap, settings_file, signals
-from vidsr.commands_train import shard, sheet, train
+from vidsr.commands_train import shard, train
 from vidsr.console import shown as _shown
 from vidsr.console import verbosity
-from vidsr.errors import VidsrError
+from vidsr.errors import RefusedError, VidsrError
 from vidsr.evaluate.cli import evaluate
 from vidsr.models_cli import export, models
 from vidsr.options import (
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from vidsr.schedule import Ended
     from vidsr.weights import Model
 
-FAILED, SOME_FAILED, INTERRUPTED, TERMINATED = 1, 3, 130, 143
+FAILED, REFUSED, SOME_FAILED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 PAGE_SUFFIXES = (".html", ".htm")
 MOST_COMPARED = 8  # settings in one preview
 
@@ -150,23 +150,32 @@ class _Wanted:
 
 def _enhance_all(inputs: Sequence[Path], wanted: _Wanted, dry_run: bool, told: Lines) -> int:
     """The exit code of a command whose films are all there."""
+    from vidsr.archive import Batch
+
     sources, first, many = _sources(inputs)
     _check_targets(first, many, wanted)
-    settings = wanted.settings
+    batch = Batch(
+        wanted.settings,
+        _model(wanted.settings),
+        wanted.output,
+        many=many,
+        fresh=wanted.fresh and not dry_run,
+        report=wanted.report,
+    )
     if dry_run:
-        fine = [_dry_run(one.path, wanted.output, settings, _model(settings), wanted.quiet) for one in sources]
-        return 0 if all(fine) else SOME_FAILED if many else FAILED
-    return _enhance_each(sources, wanted, many, first, told)
+        codes = [_dry_run(one, batch, wanted.quiet) for one in sources]
+        return SOME_FAILED if many and any(codes) else max(codes)
+    return _enhance_each(sources, batch, wanted, first, told)
 
 
-def _enhance_each(sources: Iterator[Source], wanted: _Wanted, many: bool, first: Path, told: Lines) -> int:
-    from vidsr.archive import AlreadyDone, Batch, Sum
+def _enhance_each(sources: Iterator[Source], batch: Batch, wanted: _Wanted, first: Path, told: Lines) -> int:
+    from vidsr.archive import AlreadyDone, Sum
 
-    batch = Batch(wanted.settings, _model(wanted.settings), wanted.output, many=many, fresh=wanted.fresh)
-    total = Sum()
+    many, total, code = batch.many, Sum(), FAILED
     for ended in _ends(sources, batch, wanted, first, told):
         total = total.with_end(ended)
         if ended.error is not None:
+            code = _code(ended.error)
             if not isinstance(ended.error, AlreadyDone):
                 told.failed(ended.film.path, ended.error)
             _tell_error(ended.error, alone=not many)
@@ -176,18 +185,27 @@ def _enhance_each(sources: Iterator[Source], wanted: _Wanted, many: bool, first:
     if many and (total.failed or not wanted.quiet):
         for line in total.lines():
             _say(line, err=total.failed > 0)
-    return 0 if not total.failed else SOME_FAILED if many else FAILED
+    if not total.failed:
+        return 0
+    return SOME_FAILED if many else code
+
+
+def _code(error: Exception) -> int:
+    """The exit code of a film's error: what could be known before the work is wrong usage."""
+    return REFUSED if isinstance(error, RefusedError) else FAILED
 
 
 def _watch(inputs: Sequence[Path], wanted: _Wanted, told: Lines) -> NoReturn:
     """Enhance the films of folders as they come, until a signal ends it."""
+    from vidsr.archive import Batch
     from vidsr.files import is_folder
     from vidsr.watching import rounds
 
     if wanted.output is None or not is_folder(wanted.output) or not all(map(is_folder, inputs)):
         raise click.UsageError("--watch takes folders, and -o a folder that exists")
     for films in rounds(inputs, config.Watching()):
-        _enhance_each(iter(films), wanted, True, films[0].path, told)
+        batch = Batch(wanted.settings, _model(wanted.settings), wanted.output, many=True, fresh=wanted.fresh)
+        _enhance_each(iter(films), batch, wanted, films[0].path, told)
     raise AssertionError("the rounds have no end")
 
 
@@ -263,22 +281,24 @@ def _tell_error(error: Exception, alone: bool) -> None:
     _complain(error)
 
 
-def _dry_run(film: Path, output: Path | None, settings: config.Enhance, model: Model, quiet: bool) -> bool:
-    """Say what would be done; of two seconds it is, out of sight. False where it could not be done."""
+def _dry_run(source: Source, batch: Batch, quiet: bool) -> int:
+    """Say what would be done; of two seconds it is, out of sight. Returns the exit code."""
     from vidsr import trial
-    from vidsr.plan import plan
+    from vidsr.archive import AlreadyDone
     from vidsr.progress import Bars
 
     try:
-        work = plan(film, output, settings, model)
-        with Bars(_shown(film.name), quiet) as bars:
+        with batch.tried(source) as work, Bars(_shown(source.path.name), quiet) as bars:
             found = trial.estimate(work, bars)
+    except AlreadyDone as done:
+        _say(f"{source.path}: {done.path} is there, newer than the film, and is kept (see --overwrite)")
+        return 0
     except VidsrError as error:
         _complain(error)
-        return False
+        return _code(error)
     for line in trial.lines(found):
         _say(line)
-    return True
+    return 0
 
 
 def _save_report(done: Report, path: Path) -> None:
@@ -333,7 +353,7 @@ def _check_targets(first: Path, many: bool, wanted: _Wanted) -> None:
         raise click.UsageError("--report takes one input")
     if report is not None:
         if report.exists() and first.exists() and report.samefile(first):
-            raise VidsrError(f"the report {report} is the input; choose another name")
+            raise RefusedError(f"the report {report} is the input; choose another name")
         check_writable(report, wanted.settings.overwrite)
 
 
@@ -436,13 +456,13 @@ def _span(text: str) -> tuple[int, int]:
 def report(source: Path, output: Path | None, overwrite: bool) -> None:
     """Make the page of a finished film from what `enhance --report REPORT.json` wrote."""
     from vidsr.files import check_writable
-    from vidsr.record import Record
-    from vidsr.report import parse
+    from vidsr.record import read
+    from vidsr.report import Report
     from vidsr.report_page import save_page
 
     page = output or source.with_suffix(".html")
     check_writable(page, overwrite)
-    save_page(parse(Record.read(source)), page)
+    save_page(read(source, Report, "write it again with `vidsr enhance --report`"), page)
     _say(str(page))
 
 
@@ -462,7 +482,7 @@ def doctor(device: str) -> None:
         sys.exit(FAILED)
 
 
-for _command in (evaluate, models, export, train, shard, sheet):
+for _command in (evaluate, models, export, train, shard):
     cli.add_command(_command)
 
 
@@ -503,7 +523,7 @@ def main() -> None:
         if os.environ.get("VIDSR_DEBUG") == "1":
             raise
         _complain(error)
-        sys.exit(FAILED)
+        sys.exit(_code(error))
 
 
 if __name__ == "__main__":

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from vidsr import config
 from vidsr.console import log, print_log, verbosity
 from vidsr.options import TRAIN, options
-
-if TYPE_CHECKING:
-    from vidsr.data.stills import Faces
 
 SOURCE = click.Path(path_type=Path)
 
@@ -44,26 +40,10 @@ def _unheard(_: object) -> None:
     """For -q."""
 
 
-DATA = click.argument("data", metavar="DATA")
-CACHE = click.option(
-    "--cache", type=SOURCE, help="Where faces cut out of films are kept.  [default: faces beside OUTPUT]"
-)
-
-
-def _faces(data: str, output: Path, cache: Path | None, seed: int, quiet: bool) -> Faces:
-    """The faces that DATA holds, after saying what was found."""
-    from vidsr.data.sources import open_faces
-
-    source = open_faces(data, cache or output.parent / "faces", seed)
-    if not quiet:
-        _say(source)
-    return source.faces
-
-
 @click.command()
-@DATA
+@click.argument("data", metavar="DATA")
 @click.option("-o", "--output", type=SOURCE, required=True, help="A new folder for the shards.")
-@CACHE
+@click.option("--cache", type=SOURCE, help="Where faces cut out of films are kept.  [default: faces beside OUTPUT]")
 @options(config.Train, "seed")
 @verbosity
 def shard(data: str, output: Path, cache: Path | None, seed: int, quiet: bool) -> None:
@@ -71,24 +51,10 @@ def shard(data: str, output: Path, cache: Path | None, seed: int, quiet: bool) -
     import numpy as np
 
     from vidsr.data.shards import write_shards
+    from vidsr.data.sources import open_faces
 
-    written = write_shards(_faces(data, output, cache, seed, quiet), output, np.random.default_rng(seed))
-    if not quiet:
-        _say(f"{output}: {len(written)} shards")
-
-
-@click.command()
-@DATA
-@click.option("-o", "--output", type=SOURCE, required=True, help="The picture, .png.")
-@CACHE
-@options(config.Train, "seed")
-@verbosity
-def sheet(data: str, output: Path, cache: Path | None, seed: int, quiet: bool) -> None:
-    """Show what training makes of DATA: every kind of degradation, enlarged plainly, beside its truth."""
-    import numpy as np
-
-    from vidsr.sheet import save_sheet
-
-    save_sheet(_faces(data, output, cache, seed, quiet), np.random.default_rng(seed), output)
-    if not quiet:
-        _say(output)
+    say = _unheard if quiet else _say
+    source = open_faces(data, cache or output.parent / "faces", seed)
+    say(source)
+    written = write_shards(source.faces, output, np.random.default_rng(seed))
+    say(f"{output}: {len(written)} shards")

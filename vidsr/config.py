@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CODECS = ("libx264", "libx265", "libsvtav1", "ffv1")
+CODECS = ("auto", "libx264", "libx265", "libsvtav1", "ffv1")
+DEINTERLACE = ("auto", "off", "frame", "field", "ivtc")
 DETECTORS = ("centerface", "sfd", "blazeface", "retinaface", "scrfd", "yunet")
 """The first comes with the install; the others are face-alignment's and are downloaded at first use."""
 LANDMARKERS = ("detector", "fan")
@@ -18,9 +19,9 @@ ARCHITECTURES = ("vidsr", "srgan", "vdsr")
 CRITICS = ("dcgan", "srgan")
 RIVALRIES = ("hinge", "relativistic")
 SCALES = ("auto", "1", "2", "4")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
-CROP_SIZES = (32, 48, 64, 96, 128, 192, 256)
-"""Sides of the low-resolution crops, pixels; a face gets the one nearest to its own size."""
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+CROP_STEP, SMALLEST_CROP = 16, 32
+"""Sides of the low-resolution crops, pixels: multiples of the one, not less than the other."""
 MAX_WINDOW = 320.0
 """Faces whose window is wider than this many source pixels are passed through: the network does not help them."""
 
@@ -29,7 +30,7 @@ MAX_WINDOW = 320.0
 class Encode:
     """How the output's picture is coded."""
 
-    codec: str = "libx264"
+    codec: str = "auto"  # what the container and the film ask for: H.264, HEVC for HDR, AV1 in webm
     crf: float | None = None  # None: 17 for libx264, 19 for libx265, 24 for libsvtav1; ffv1 is lossless
     preset: str | None = None  # None: the encoder's own default
 
@@ -71,6 +72,8 @@ class Enhance:
     analyze: Analyze = Analyze()
     render: Render = Render()
     encode: Encode = Encode()
+    deinterlace: str = "auto"  # interlaced film: a frame for each, if found to be one; field: two; ivtc: as shot
+    ignore_dolby_vision: bool = False  # work on the base layer of a film that cannot be watched without its RPU
     start: float | None = None  # seconds from the film's beginning
     end: float | None = None
     tracks: str | None = None  # a file from `vidsr analyze`; None: analyse
@@ -122,6 +125,19 @@ class Preview:
     frames: tuple[int, int] | None = None
     start: float | None = None  # seconds from the film's beginning; None: where the film tells the most
     duration: float = 3.0  # seconds
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """How `vidsr evaluate video` makes sharp clips poor, and what it looks at."""
+
+    crf: tuple[int, ...] = (1, 18, 23, 28, 33)  # of x264
+    codec: tuple[str, ...] = ("x264",)
+    bitrate: float | None = None  # kbit/s of mpeg2 at 720x576, of mpeg4 at 640x480; None: 3000 and 800
+    frames: int = 16  # measured, in the middle of each clip
+    scale: int = 4  # of the pipeline; at 1 the truth is the film before its codec
+    motion: bool = False  # measure flicker, jitter and warping too
+    alone: bool = False  # every model frame by frame as well
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from vidsr.errors import OutputError
+from vidsr.files import durable, told
 from vidsr.frame import Track
 from vidsr.mosaic import DARK, written
 from vidsr.picture import Rgb
@@ -86,12 +87,7 @@ def sheet(rows: Sequence[Row], labels: Sequence[str]) -> Rgb:
 def save_sheet(rows: Sequence[Row], labels: Sequence[str], path: Path) -> None:
     """Write the sheet as PNG, whole; OutputError where that cannot be."""
     done, coded = cv2.imencode(".png", sheet(rows, labels)[..., ::-1])
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(coded.tobytes())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"{path} could not be written: {error.strerror}") from error
     if not done:
         raise OutputError(f"{path} could not be coded")
+    with told(path):
+        durable(path, coded.tobytes())

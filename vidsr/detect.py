@@ -26,8 +26,8 @@ OUTPUTS = ("537", "538", "539", "540")
 """The file's names of the maps of centres, sizes, offsets and landmarks."""
 OVERLAP = 0.3
 """Of two detections whose intersection over union exceeds this, the weaker is dropped."""
-NETS = 3
-"""Shapes of pictures that go on without making their net anew: the whole, and parts of it."""
+NETS = 4
+"""Shapes of pictures that go on without making their net anew: the whole, parts of it, and a face's square."""
 
 CHANNELS = (1, 2, 2, 10)
 """How many each of these maps has."""

@@ -88,7 +88,7 @@ def _faster(name: str) -> Check:
     import torch
 
     from vidsr.gpu import may_have_gpu
-    from vidsr.upscale import multiplies_int8, pick_device, pick_dtype
+    from vidsr.upscale import pick_device, pick_dtype
 
     try:
         device = pick_device(name)
@@ -99,10 +99,8 @@ def _faster(name: str) -> Check:
     if sys.platform.startswith("linux") and may_have_gpu() and not torch.version.cuda and not torch.version.hip:
         advice = "pip install --force-reinstall torch torchvision, without the CPU's index"
         return Check("faster", False, "a GPU is here, and this torch is for the CPU only", advice, optional=True)
-    if multiplies_int8():
-        return Check("faster", True, "--precision int8, at a cost that the README says; an NVIDIA GPU")
     bf16 = pick_dtype("auto", device) is torch.bfloat16
-    return Check("faster", True, "an NVIDIA GPU" if bf16 else "a processor that multiplies bf16 or int8; an NVIDIA GPU")
+    return Check("faster", True, "an NVIDIA GPU" if bf16 else "a processor that multiplies bf16; an NVIDIA GPU")
 
 
 def _models() -> Check:

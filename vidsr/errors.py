@@ -21,6 +21,10 @@ class OutputError(VidsrError):
     """The output cannot be written, exists already, or came out wrong."""
 
 
+class RefusedError(OutputError):
+    """What was asked for cannot be written: known before the work begins, and wrong usage, as it were."""
+
+
 class ExistsError(OutputError):
     """The output `path` exists, and may not be replaced."""
 

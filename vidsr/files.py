@@ -52,23 +52,30 @@ def partial_of(path: Path) -> Path:
 
 
 def settle(partial: Path, path: Path) -> None:
-    """Bring a finished file to the disk, then give it its name; both survive a power cut."""
-    with partial.open("r+b") as file:  # Windows brings only what could be written to the disk
-        os.fsync(file.fileno())
+    """Bring a finished file, or a folder whose files are on the disk, there too, then give it its name."""
+    sync(partial)
     partial.replace(path)
     with suppress(OSError):  # not every file system can bring a folder to the disk
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(path.parent)
 
 
-def durable(path: Path, text: str) -> None:
+def sync(path: Path) -> None:
+    """Bring a file, or a folder's list of names, to the disk."""
+    # Windows brings only what could be written to the disk.
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def durable(path: Path, content: str | bytes) -> None:
     """Write under a temporary name, bring it to the disk, rename; where that fails, nothing is left."""
     partial = partial_of(path)
+    # Names of files need not be Unicode.
+    data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
     try:
-        partial.write_text(text, encoding="utf-8", errors="surrogateescape")  # names of files need not be Unicode
+        partial.write_bytes(data)
         settle(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)

@@ -86,17 +86,15 @@ class _OneByOne(nn.Module):
         super().__init__()
         self.name, self.model = name, model
 
-    def forward(self, clip: Tensor) -> Tensor:
+    def each(self, clip: Tensor, restored: Callable[..., Tensor], *others: Tensor) -> Tensor:
+        """`restored` of each crop `(1, 3, h, w)` with its own of `others`, in one batch."""
         with blamed(f"the network of {self.name} failed on a crop of {clip.shape[-1]}x{clip.shape[-2]} pixels"):
             # Copies: some of these networks change their input in place.
-            made = torch.cat([self.restored(crop.clone(memory_format=torch.contiguous_format)) for crop in clip])
+            crops = [crop.clone(memory_format=torch.contiguous_format) for crop in clip]
+            made = torch.cat([restored(crop, *rest) for crop, *rest in zip(crops, *others, strict=True)])
         if not bool(made.isfinite().all()):  # waits for the device
             raise ModelError(f"the network of {self.name} gave numbers that are not finite; try --precision fp32")
         return made
-
-    def restored(self, rgb: Tensor) -> Tensor:
-        """`(1, 3, h, w) -> (1, 3, 4h, 4w)`."""
-        raise NotImplementedError
 
 
 class Enlarger(_OneByOne):
@@ -109,7 +107,11 @@ class Enlarger(_OneByOne):
         super().__init__(name, network.model)
         self._network = network
 
+    def forward(self, clip: Tensor) -> Tensor:
+        return self.each(clip, self.restored)
+
     def restored(self, rgb: Tensor) -> Tensor:
+        """`(1, 3, h, w) -> (1, 3, 4h, 4w)`."""
         if self._network.input_channels == 3:
             return self._large(rgb)
         y = luma(rgb)
@@ -123,15 +125,44 @@ class Enlarger(_OneByOne):
 
 
 class FaceRestorer(_OneByOne):
-    """A restorer of aligned faces of 512 pixels, RGB in -1..1, in the window of our crops."""
+    """A restorer of aligned faces of 512 pixels, RGB in -1..1: the face is warped to the template and what the network
+    changes is warped back."""
 
     def __init__(self, name: str, model: nn.Module, call: Callable[[nn.Module, Tensor], Tensor]) -> None:
         super().__init__(name, model)
         self._call = call
 
-    def restored(self, rgb: Tensor) -> Tensor:
-        made = self._call(self.model, 2 * resized(rgb, (FACE, FACE)) - 1)
-        return resized(((made + 1) / 2).clamp(0, 1), (SCALE * rgb.shape[-2], SCALE * rgb.shape[-1]))
+    def forward(self, clip: Tensor) -> Tensor:
+        """A crop that is the template's square already."""
+        square = torch.eye(2, 3, device=clip.device).expand(len(clip), -1, -1) / clip.shape[-1]
+        return enlarge(clip[:, 0]) + self.added_at(clip, square)
+
+    def added_at(self, clip: Tensor, to_unit: Tensor) -> Tensor:
+        """What is added to the plain enlargement of crops; `to_unit (B, 2, 3)` maps their pixels to the template."""
+        return self.each(clip, self._added, to_unit)
+
+    def _added(self, rgb: Tensor, to_unit: Tensor) -> Tensor:
+        side = rgb.shape[-1]
+        there = to_unit.double() @ _affine(
+            side / 2, side / 2, to_unit.device
+        )  # from -1..1 of the crop to the unit square
+        there = torch.cat([2 * there - _affine(0, 1, to_unit.device)[:2], there.new_tensor([[0, 0, 1.0]])])
+        face = _looked_up(rgb, torch.linalg.inv(there)[:2], FACE, "border")
+        made = self._call(self.model, 2 * face - 1)
+        change = ((made + 1) / 2).clamp(0, 1) - face
+        return _looked_up(change, there[:2], SCALE * side, "zeros")
+
+
+def _affine(scale: float, shift: float, device: torch.device) -> Tensor:
+    """`(3, 3)`: both coordinates times `scale` and moved by `shift`."""
+    return torch.tensor([[scale, 0, shift], [0, scale, shift], [0, 0, 1]], dtype=torch.float64, device=device)
+
+
+def _looked_up(source: Tensor, there: Tensor, side: int, outside: str) -> Tensor:
+    """`source (1, 3, h, w)` by bicubic at `(1, 3, side, side)`; `there (2, 3)` maps its -1..1 to the source's."""
+    grid = F.affine_grid(there[None].float(), [1, 3, side, side], align_corners=False)
+    found = F.grid_sample(source.float(), grid, mode="bicubic", padding_mode=outside, align_corners=False)
+    return found.to(source.dtype)
 
 
 def _gfpgan(model: nn.Module, face: Tensor) -> Tensor:

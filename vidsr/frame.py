@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from vidsr.picture import Colour
 
 Samples = NDArray[np.uint8] | NDArray[np.uint16]
@@ -120,7 +118,8 @@ class Track:
     the unit square of the crop template (0..1 in x and y; FFHQ's alignment), so that multiplying its rows by the
     crop's side gives pixels. `boxes (n, 4)`; `score (n,)`; `observed (n,)` is False where the face was bridged, not
     seen; `weight (n,)` in 0..1 is how much of the effect is shown: it fades where the track begins and ends inside a
-    shot, and where the face is hidden for a while.
+    shot, and where the face is hidden for a while. `factor`, 1, 2 or 4, is by how much the frame can be reduced there
+    without loss of detail (see `detail`).
     """
 
     id: int
@@ -131,6 +130,7 @@ class Track:
     observed: NDArray[np.bool_]
     matrices: Floats
     weight: Floats
+    factor: int = 1
 
     def __post_init__(self) -> None:
         n = len(self.landmarks)
@@ -174,29 +174,3 @@ class Track:
 
     def __repr__(self) -> str:
         return f"Track({self.id}, frames {self.first}..{self.stop - 1}, {self.height:.0f} px high)"
-
-
-@dataclass(frozen=True, repr=False)
-class Crop:
-    """The aligned face of one track in one frame: `rgb (3, h, w)` float32 in 0..1, on the device that will use it.
-
-    `matrix (2, 3)` maps frame pixels to the pixels of the `rgb` it travels with, always.
-    """
-
-    track: int
-    index: int
-    matrix: Floats
-    rgb: Tensor
-
-    def __post_init__(self) -> None:
-        _check(self.matrix.shape == (2, 3), f"matrix must be (2, 3), not {self.matrix.shape}")
-        _check(self.rgb.ndim == 3 and self.rgb.shape[0] == 3, f"rgb must be (3, h, w), not {tuple(self.rgb.shape)}")
-
-    def __repr__(self) -> str:
-        return f"Crop(track {self.track}, frame {self.index}, rgb={tuple(self.rgb.shape)})"
-
-    def _repr_png_(self) -> bytes:
-        """For a notebook: the face as it is, a pixel for a pixel."""
-        from vidsr.picture import png
-
-        return png(np.asarray(np.rint(255 * self.rgb.permute(1, 2, 0).clamp(0, 1).cpu().numpy()), np.uint8))

@@ -12,6 +12,7 @@ from vidsr.flow import Points
 from vidsr.frame import Detection, Floats
 from vidsr.picture import Colour, Gray, Small, to_rgb
 from vidsr.shots import Look
+from vidsr.turned import Turned, strongest_first
 
 AROUND, LEAST_AROUND = 0.5, 48.0
 """How far around the faces it looks, in units of the longer side of each box, and at least in pixels: the detector
@@ -166,11 +167,12 @@ class Gaze:
 
     The whole picture is looked at where a shot begins, where something outside of the known faces was not to be seen
     before, where a known face is not found again, and from time to time; else only the part around the known faces, or
-    nothing where there are none.
+    nothing where there are none. Heads that are turned are looked at one by one (see `Turned`).
     """
 
-    def __init__(self, detector: Detector, colour: Colour) -> None:
+    def __init__(self, detector: Detector, colour: Colour, min_score: float) -> None:
         self._detector = detector
+        self._turned = Turned(detector, colour, min_score)
         self._colour = colour
         self._known: _Known | None = None
         self._faces: list[Detection] = []
@@ -180,8 +182,14 @@ class Gaze:
     def __call__(self, look: Look) -> list[Detection]:
         """The detections in a look, strongest first."""
         self._times += 1
+        found = self._upright(look)
+        self._faces = self._turned(look, found, whole=self._times == 0)
+        return strongest_first([*self._faces, *self._turned.faces])
+
+    def _upright(self, look: Look) -> list[Detection]:
         luma = look.small.luma
-        due = self._times >= (WITH_FACES if self._faces else WITHOUT)
+        seldom = WITH_FACES if self._faces or self._turned.faces else WITHOUT
+        due = self._times >= seldom or self._turned.lost
         part = self._around(luma.shape)
         known = None if look.cut or self._known is None or not self._known.shows(luma, part) else self._known
         if known is None or due or not known.is_whole():
@@ -193,7 +201,6 @@ class Gaze:
         found = [part.moved(one) for one in self._detector([to_rgb(part.cut(look.small), self._colour)])[0]]
         if not all(_again(face, found) for face in self._faces):
             return self._whole(look, known)
-        self._faces = found
         return found
 
     def _whole(self, look: Look, known: _Known | None) -> list[Detection]:
@@ -203,15 +210,15 @@ class Gaze:
         else:
             known.learn(look.small.luma)
         self._times = 0
-        self._faces = self._detector([to_rgb(look.small, self._colour)])[0]
-        return self._faces
+        return self._detector([to_rgb(look.small, self._colour)])[0]
 
     def _around(self, shape: tuple[int, ...]) -> Part | None:
         """The part around the known faces: the last one as long as it will do, as each new size costs a network."""
-        if not self._faces:
+        faces = [*self._faces, *self._turned.faces]
+        if not faces:
             self._part = None
             return None
-        boxes = np.array([one.box for one in self._faces], np.float64)
+        boxes = np.array([one.box for one in faces], np.float64)
         sides = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])[:, None]
         near = np.maximum(AROUND * sides, LEAST_AROUND)
         wanted = np.concatenate([boxes[:, :2] - near, boxes[:, 2:] + near])

@@ -109,7 +109,7 @@ def _other(sample: _Sample, samples: Sequence[_Sample]) -> _Sample | None:
 def _edge(film: Film, timeline: Stamps, best: _Sample, other: int) -> int:
     """Between `best` and the frame `other`, where the picture changes for good, to within half a second."""
     alike, changed = best.index, other
-    while abs(changed - alike) > 0.5 * float(film.rate):
+    while abs(changed - alike) > max(1.0, 0.5 * float(film.rate)):  # neighbours have nothing between them
         middle = (alike + changed) // 2
         picture = next(small_rgb(frame, film, TINY) for frame in picked(film, timeline, [middle]))
         if difference(best.tiny, picture) > OTHER:

@@ -13,7 +13,7 @@ from vidsr.analysis import Analysis
 from vidsr.delivery import delivered, note
 from vidsr.errors import InputError, ModelError, OutputError, VidsrError
 from vidsr.files import beside, own_name, settle, sha256, told
-from vidsr.log import Switch, logged, tell
+from vidsr.log import Stages, logged, tell
 from vidsr.passes import (
     AHEAD,
     TALLY,
@@ -47,6 +47,7 @@ from vidsr.video.check import packet_pts
 from vidsr.workfolder import agree, check_unchanged, has_segments, locked, match, remove, whole, worth_keeping
 
 if TYPE_CHECKING:
+    from vidsr.frame import Track
     from vidsr.upscale import Restorer
     from vidsr.weights import Model
 
@@ -75,19 +76,29 @@ Steps = Generator[Sequence[Task], Sequence[Answer], Report]
 """One film: gives tasks that may be done at once and anywhere, wants their answers in order, ends with a report."""
 
 
+COMBED = "its frames are interlaced, and --deinterlace is off"
+
+
+def chosen(work: Plan, tracks: tuple[Track, ...]) -> tuple[tuple[Track, ...], dict[int, str]]:
+    """As `restorable`; in an interlaced film that stays so, none: what is drawn over two fields would comb."""
+    if work.film.fields and not work.film.deinterlace:
+        return (), {track.id: COMBED for track in tracks}
+    return restorable(tracks, work.settings.render.faces)
+
+
 def enhance(work: Plan, watch: Watch) -> Report:
     """Make the enhanced film: analyse, render segment by segment, publish; the output appears whole or not at all.
 
     A run that was stopped goes on from its last whole segment. Raises VidsrError; the work folder then stays for the
     next try if it holds finished work, and is removed if it does not.
     """
-    switch = Switch(watch)
-    bench, course = Bench(model=work.model), steps(work, switch)
+    stages = Stages(watch)
+    bench, course = Bench(model=work.model), steps(work, stages)
     try:
         tasks = next(course)
         while True:
             try:
-                answers = done(tasks, bench, switch)
+                answers = done(tasks, bench, stages)
             except BaseException as error:
                 tasks = course.throw(error)
             else:
@@ -97,16 +108,16 @@ def enhance(work: Plan, watch: Watch) -> Report:
         return report
 
 
-def steps(work: Plan, watch: Switch) -> Steps:
+def steps(work: Plan, stages: Stages) -> Steps:
     """One film's work, but for its tasks, which the caller has done by whom it likes.
 
     An error of a task is thrown in, and comes out as what `enhance` raises. Holds the work folder's lock meanwhile.
-    What the caller tells `watch` goes through the film's log.
+    The stages that the caller is told of go into the film's log.
     """
     with told(work.output):
         try:
-            with locked(work) as folder, logged(work, watch.to) as heard, watch.through(heard):
-                return (yield from _finished(work, folder, watch))
+            with locked(work) as folder, logged(work, stages):
+                return (yield from _finished(work, folder, stages))
         except VidsrError as error:
             if DISK_FULL not in error.details:
                 raise
@@ -195,7 +206,7 @@ class Bench:
         if self._opened is None or self._opened.order != order:
             work = self.here(self.plan(order))
             analysis = fitting(work.folder / "tracks.json", work.film)
-            tracks, reasons = restorable(analysis.tracks, work.settings.render.faces)
+            tracks, reasons = chosen(work, analysis.tracks)
             self._opened = _Opened(order, analysis, Faces(work, tracks, self._placed), reasons)
         return self._opened
 
@@ -262,7 +273,8 @@ def _copied(film: _Opened, watch: Watch) -> Joined | None:
     """The film with all its streams copied, the picture too; None where a copy is not what it should be: a film may
     have packets that show nothing, or time stamps that its container makes up."""
     source = film.faces.work.film
-    if sorted(packet_pts(source.path, source.index)) != film.analysis.timeline.tolist():
+    packets = sorted(pts + source.shift_ticks for pts in packet_pts(source.path, source.index))
+    if packets != film.analysis.timeline.tolist():
         return None
     watch.stage("publish", None)
     try:
@@ -299,6 +311,7 @@ def _published(film: _Opened, span: tuple[int, int], spans: Sequence[tuple[int, 
         shots=tuple((max(a, first), min(b, stop)) for a, b in analysis.shots if a < stop and first < b),
         command=command(work),
         copied=not paths,
+        codec=work.settings.encode.codec,
     )
     return Joined(beside(made, work.output), report)
 

@@ -18,6 +18,7 @@ from vidsr.frame import LANDMARKS, Detection
 from vidsr.likeness import Looks, looks_of
 from vidsr.picture import Gray
 from vidsr.shots import Look
+from vidsr.template import roll
 
 NEAR, FAR = 0.5, 1.0
 """How far from the expected place a detection may be, in units of the face's size: at once, and after a gap."""
@@ -239,7 +240,7 @@ class Linker:
         return distance + 0.5 * unlike
 
     def _match(self, look: Look, keys: list[Key]) -> None:
-        faces = [looks_of(look.small, key.points[LANDMARKS:]) for key in keys]
+        faces = [looks_of(look.small, key.points[LANDMARKS:], roll(key.points[:LANDMARKS])) for key in keys]
         cost = np.full((len(self._open), len(keys)), NEVER)
         for i, path in enumerate(self._open):
             for j, key in enumerate(keys):

@@ -11,7 +11,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from importlib.metadata import version
 from io import TextIOWrapper
@@ -64,79 +64,53 @@ class _Lines(logging.Formatter):
         return super().formatMessage(record)
 
 
-class _Stages:
-    """Logs how long each stage took, and tells the watch behind it."""
+class Stages:
+    """A watch that hands on what it is told, and logs how long each stage took: with `say`, which may be changed."""
 
-    def __init__(self, watch: Watch, say: Say) -> None:
+    def __init__(self, watch: Watch, say: Say = log) -> None:
+        self.say = say
         self._watch = watch
-        self._say = say
         self._name = ""
         self._began = 0.0
         self._frames = 0
 
     def stage(self, name: str, frames: int | None) -> None:
-        self.end()
+        """A stage begins."""
+        self.close()
         self._name, self._began, self._frames = name, time.monotonic(), 0
-        self._say.info("%s begins", name)
+        self.say.info("%s begins", name)
         self._watch.stage(name, frames)
 
     def advance(self, frames: int, faces: int) -> None:
+        """So many frames more are done."""
         self._frames += frames
         self._watch.advance(frames, faces)
 
-    def end(self) -> None:
+    def close(self) -> None:
+        """The last stage has ended."""
         if self._name:
             count = f", {self._frames} frames" if self._frames else ""
-            self._say.info("%s: %.1f s%s", self._name, time.monotonic() - self._began, count)
+            self.say.info("%s: %.1f s%s", self._name, time.monotonic() - self._began, count)
         self._name = ""
 
 
-class Switch:
-    """A watch that hands on what it is told: to `to`, or for a while to another one."""
-
-    def __init__(self, to: Watch) -> None:
-        self.to = to
-
-    def stage(self, name: str, frames: int | None) -> None:
-        """A stage begins."""
-        self.to.stage(name, frames)
-
-    def advance(self, frames: int, faces: int) -> None:
-        """So many frames more are done."""
-        self.to.advance(frames, faces)
-
-    @contextmanager
-    def through(self, watch: Watch) -> Iterator[None]:
-        """Inside the block, what is told goes to `watch`."""
-        before, self.to = self.to, watch
-        try:
-            yield
-        finally:
-            self.to = before
+def timed(watch: Watch) -> closing[Stages]:
+    """A context in which it is logged how long each stage takes that the watch is told of."""
+    return closing(Stages(watch))
 
 
 @contextmanager
-def timed(watch: Watch, say: Say = log) -> Iterator[Watch]:
-    """Log how long each stage takes that the watch is told of."""
-    stages = _Stages(watch, say)
-    try:
-        yield stages
-    finally:
-        stages.end()
-
-
-@contextmanager
-def logged(work: Plan, watch: Watch) -> Iterator[Watch]:
-    """Keep the log of what happens in the block, in the work folder, which the caller holds; gives the watch to tell.
+def logged(work: Plan, stages: Stages) -> Iterator[None]:
+    """Keep the log of what happens in the block, its stages too, in the work folder, which the caller holds.
 
     While it is kept, the package's logger lets everything through.
     """
-    say = _about(work)
+    say = stages.say = _about(work)
     with _kept(work.folder / LOG):
         _begin(work, say)
         try:
-            with timed(watch, say) as stages:
-                yield stages
+            with closing(stages):
+                yield
         except VidsrError as error:
             say.error("%s", error)
             for line in error.details.strip().splitlines():

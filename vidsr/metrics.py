@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -14,15 +15,24 @@ from vidsr.losses import Features
 from vidsr.weights import tensors
 
 Image = NDArray[np.uint8]
+Numbers = NDArray[np.floating]
 
 BORDER = 4
 """Pixels cut from every edge before measuring, as is usual at a factor of 4."""
+BEST = 99.0
+"""What equal pictures score in dB, so that means stay finite."""
 
 
 def luma(rgb: Image) -> NDArray[np.float64]:
     """BT.601 studio-range luma of `(h, w, 3)` uint8 RGB, 16..235, not rounded (Matlab's rgb2ycbcr)."""
     r, g, b = (rgb[..., i].astype(np.float64) for i in range(3))
     return 16 + (65.481 * r + 128.553 * g + 24.966 * b) / 255
+
+
+def psnr(a: NDArray[np.floating], b: NDArray[np.floating], mask: NDArray[np.bool_]) -> float:
+    """Peak signal-to-noise ratio in dB, peak 255, of two planes `(h, w)` under a mask `(h, w)`; 99 at most."""
+    error = float(np.mean((a[mask] - b[mask]) ** 2, dtype=np.float64))
+    return min(BEST, 10 * float(np.log10(255**2 / error))) if error else BEST
 
 
 def _inside(image: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -110,6 +120,38 @@ class Identity:
     def of_stills(self, a: Image, b: Image) -> float:
         """The same for two pictures `(s, s, 3)` aligned as FFHQ is: their middles, by area averaging or bilinear."""
         return self(_middle(a), _middle(b))
+
+
+CHIP = 150
+"""Side of dlib's picture of a face."""
+CHIP_POINTS = np.array([[45.2, 46.6], [103.8, 46.6], [74.5, 79.4], [49.6, 104.2], [99.4, 104.2]], np.float32)
+"""Where CenterFace's landmarks lie in it: medians over 70 FFHQ faces aligned by dlib's 68 points, made symmetric."""
+
+
+class Distance:
+    """dlib's face recogniser: how far two pictures are from showing one person. No model here is trained against it.
+
+    Raises ModelError where its packages are missing.
+    """
+
+    def __init__(self) -> None:
+        found = find_spec("face_recognition_models")  # importing it needs pkg_resources, which newer setuptools lack
+        try:
+            import dlib
+        except ImportError:
+            found = None
+        if found is None or found.origin is None:
+            raise ModelError("dlib's recogniser is missing; try: pip install dlib-bin face-recognition-models")
+        path = Path(found.origin).parent / "models/dlib_face_recognition_resnet_model_v1.dat"
+        self._network = dlib.face_recognition_model_v1(str(path))
+
+    def embed(self, face: Image) -> NDArray[np.float64]:
+        """The numbers `(128,)` of a face `(150, 150, 3)`, uint8 RGB, whose landmarks lie at CHIP_POINTS."""
+        return np.array(self._network.compute_face_descriptor(np.ascontiguousarray(face)), np.float64)
+
+    def __call__(self, a: Image, b: Image) -> float:
+        """The Euclidean distance of two faces `(150, 150, 3)`; above 0.6 dlib takes them for two persons."""
+        return float(np.linalg.norm(self.embed(a) - self.embed(b)))
 
 
 def _middle(image: Image) -> Image:

@@ -56,20 +56,6 @@ def remove(name: str) -> None:
     click.echo(f"{shelf.remove(name)} is removed")
 
 
-@models.command()
-@click.argument("first")
-@click.argument("second")
-@click.option("--at", type=click.FloatRange(0, 1), required=True, help="0 is FIRST, 1 is SECOND.")
-@click.option("-o", "--output", type=SOURCE, required=True, help="The model file, .safetensors.")
-@options(config.Enhance, "overwrite")
-def mix(first: str, second: str, at: float, output: Path, overwrite: bool) -> None:
-    """Write the network between two of one size that `vidsr train` made: their weights, averaged."""
-    from vidsr import collection, weights
-
-    made = collection.mix(weights.load_own(first), weights.load_own(second), at, output, overwrite)
-    click.echo(f"{output}: {collection.about(made)}")
-
-
 @click.command()
 @click.argument("model")
 @click.option("--onnx", "path", type=SOURCE, required=True, help="The file to write.")

@@ -57,7 +57,7 @@ class Mosaic:
 
     def joined(self, pictures: Sequence[Frame], depth: int) -> Frame:
         """One frame of all `pictures`, whose samples have `depth` bits, in 8 bits and 4:2:0."""
-        luma, chroma = self._ground.copy(), np.full((2, self.size[1] // 2, self.size[0] // 2), NEUTRAL, np.uint8)
+        luma, chroma = _ground(self).copy(), np.full((2, self.size[1] // 2, self.size[0] // 2), NEUTRAL, np.uint8)
         high, wide = even(self.height), even(self.width)
         for (x, y), picture in zip(self.corners, pictures, strict=True):
             small = reduce(picture, depth, max(picture.luma.shape))
@@ -67,10 +67,6 @@ class Mosaic:
             half = [_halved(plane, (wide // 2, high // 2)) for plane in small.chroma]
             chroma[:, y // 2 : (y + high) // 2, x // 2 : (x + wide) // 2] = np.stack(half)
         return Frame(pictures[0].index, pictures[0].pts, luma, chroma)
-
-    @property
-    def _ground(self) -> Gray:
-        return _ground(self)
 
 
 def _halved(plane: Gray, size: tuple[int, int]) -> Gray:

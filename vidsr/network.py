@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
@@ -19,7 +20,7 @@ def enlarge(rgb: Tensor) -> Tensor:
     return F.interpolate(rgb, scale_factor=SCALE, mode="bicubic", align_corners=False)
 
 
-def silence(layer: nn.Conv2d) -> None:
+def silence(layer: nn.Module) -> None:
     """Let a layer begin by giving zero."""
     for number in layer.parameters():
         nn.init.zeros_(number)
@@ -37,25 +38,65 @@ class Block(nn.Module):
         self.second = nn.Conv2d(features, features, 3, padding=1)
         silence(self.second)
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.second(F.relu(self.first(x)))
+    def forward(self, x: Tensor, tone: Tensor | None = None) -> Tensor:
+        """`tone (B, 2, features, 1, 1)` scales and shifts what lies between the two (FiLM, Perez 2018)."""
+        inner = self.first(x)
+        if tone is not None:
+            inner = inner * (1 + tone[:, 0]) + tone[:, 1]
+        out: Tensor = x + self.second(F.relu(inner))
         return out
 
 
+class Context(nn.Module):
+    """The face as a whole: a U of layers at 1/2, 1/4, 1/8 of the crop, whose sides are multiples of 8.
+
+    `(B, features, h, w)` -> the same with what the whole says of each place, and `(B, toned, 2, features, 1, 1)`: a
+    scale and a shift for each of `toned` later blocks, from the mean over the crop, which knows how hard the film was
+    coded. A fresh one changes nothing.
+    """
+
+    def __init__(self, features: int, widths: Sequence[int], toned: int, blocks: int = 2) -> None:
+        super().__init__()
+        steps = list(pairwise([features, *widths]))
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in steps)
+        self.body = nn.ModuleList(nn.Sequential(*(Block(width) for _ in range(blocks))) for width in widths)
+        self.up = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in steps)
+        self.film = nn.Sequential(nn.Linear(widths[-1], 64), nn.ReLU(), last := nn.Linear(64, toned * 2 * features))
+        self.toned, self.features = toned, features
+        silence(self.up[0])
+        silence(last)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        finer = []
+        for down, body in zip(self.down, self.body, strict=True):
+            finer.append(x)
+            x = body(F.relu(down(x)))
+        tones = self.film(x.mean((2, 3))).unflatten(1, (self.toned, 2, self.features, 1, 1))
+        for up, fine in zip(reversed(self.up), reversed(finer), strict=True):
+            x = fine + F.pixel_shuffle(up(x), 2)
+        return x, tones
+
+
 class Vidsr(nn.Module):
-    """The restorer: `(B, T, 3, h, w) -> (B, 3, 4h, 4w)`, RGB in 0..1, T neighbouring aligned crops of one face.
+    """The restorer: `(B, T, 3, h, w) -> (B, 3, 4h, 4w)`, RGB in 0..1, T crops of one face, the others warped to the
+    middle one.
 
     The middle frame's bicubic enlargement plus what the network adds (VDSR's residual, Kim 2016, section 3.1), all
     work at low resolution and one pixel shuffle at the end (ESPCN, Shi 2016). Time is a window, not a state: any
-    frame can be computed alone. A fresh network adds nothing.
+    frame can be computed alone. `context` are the widths of its `Context` after the first blocks; none without. A fresh
+    network adds nothing.
     """
 
-    def __init__(self, window: int = 5, features: int = 48, blocks: int = 8) -> None:
+    EARLY = 3
+    """Blocks before the context."""
+
+    def __init__(self, window: int = 7, features: int = 48, blocks: int = 10, context: Sequence[int] = ()) -> None:
         super().__init__()
         self.window = window
         self.head = nn.Conv2d(3 * window, features, 3, padding=1)
-        self.body = nn.Sequential(*(Block(features) for _ in range(blocks)))
+        self.body = nn.ModuleList(Block(features) for _ in range(blocks))
         self.tail = nn.Conv2d(features, 3 * SCALE * SCALE, 3, padding=1)
+        self.context = Context(features, context, blocks - self.EARLY) if context else None
         silence(self.tail)
 
     def forward(self, clip: Tensor) -> Tensor:
@@ -64,9 +105,13 @@ class Vidsr(nn.Module):
     def added(self, clip: Tensor) -> Tensor:
         """What is added to the plain enlargement: `(B, T, 3, h, w) -> (B, 3, 4h, 4w)`."""
         x = (clip.flatten(1, 2) - 0.5).to(memory_format=torch.channels_last)  # (B, 3T, h, w)
-        x = F.relu(self.head(x))  # (B, features, h, w)
-        x = x + self.body(x)  # (B, features, h, w)
-        return F.pixel_shuffle(self.tail(x), SCALE)  # (B, 3, 4h, 4w)
+        x = head = F.relu(self.head(x))  # (B, features, h, w)
+        tones: Tensor | None = None
+        for number, block in enumerate(self.body):
+            if number == self.EARLY and self.context is not None:
+                x, tones = self.context(x)
+            x = block(x, tones[:, number - self.EARLY] if tones is not None else None)
+        return F.pixel_shuffle(self.tail(head + x), SCALE)
 
 
 class Plain(nn.Module):
@@ -88,8 +133,18 @@ class Residual(Protocol):
         """`(B, T, 3, h, w)` in 0..1 -> `(B, 3, 4h, 4w)`."""
 
 
-def added(network: nn.Module, clip: Tensor) -> Tensor:
+@runtime_checkable
+class Posed(Protocol):
+    """A network that wants faces aligned and does that itself."""
+
+    def added_at(self, clip: Tensor, to_unit: Tensor) -> Tensor:
+        """As `Residual.added`; `to_unit (B, 2, 3)` maps pixels of each crop to the unit square of the template."""
+
+
+def added(network: nn.Module, clip: Tensor, to_unit: Tensor | None = None) -> Tensor:
     """What any network adds to the plain enlargement: `(B, T, 3, h, w)` in 0..1 -> `(B, 3, 4h, 4w)`."""
+    if isinstance(network, Posed) and to_unit is not None:
+        return network.added_at(clip, to_unit)
     if isinstance(network, Residual):
         return network.added(clip)
     restored: Tensor = network(clip)

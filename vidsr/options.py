@@ -36,6 +36,7 @@ class Time(click.ParamType[float]):
 CHOICES: dict[str, Sequence[str]] = {
     "scale": config.SCALES,
     "codec": config.CODECS,
+    "deinterlace": config.DEINTERLACE,
     "precision": config.PRECISIONS,
     "detector": config.DETECTORS,
     "landmarks": config.LANDMARKERS,
@@ -118,10 +119,12 @@ HELP = {
     "spool_gib": "Largest film that is taken from stdin, GiB: it is kept in a file.",
     "watch": "Go on looking for films that come into the folders, until Ctrl-C.",
     "Train.batch": "Samples of each step, all processes together.",
-    "precision": "Numbers of the network; auto: bf16 if the device has it (training: on CUDA), else fp32. int8: CPU.",
+    "precision": "Numbers of the network; auto: bf16 if the device has it (training: on CUDA), else fp32.",
     "batch": "Faces of 64 pixels in one call of the network.",
     "keep_grain": "Leave noise and the codec's flicker in faces as they are.",
-    "codec": "Encoder of the output's picture.",
+    "codec": "Encoder of the output's picture; auto: H.264, HEVC for HDR, AV1 in webm.",
+    "deinterlace": "Interlaced film: auto or frame, one frame for each; field, two; ivtc, film in 30 frames; or off.",
+    "ignore_dolby_vision": "Enhance a film of Dolby Vision profile 5 by its base layer, whose colours are wrong.",
     "crf": "Its quality, lower is better.  [default: 17 libx264, 19 libx265, 24 libsvtav1]",
     "preset": "Its preset.  [default: the encoder's own]",
     "start": "Begin here: seconds, or 1:02:03.5.",
@@ -214,7 +217,17 @@ COMPARED = ("model", "fidelity")
 
 ENCODE = ("codec", "crf", "preset")
 
-ENHANCE = ("start", "end", "tracks", "overwrite", "keep_going", "work_dir", "keep_work")
+ENHANCE = (
+    "deinterlace",
+    "ignore_dolby_vision",
+    "start",
+    "end",
+    "tracks",
+    "overwrite",
+    "keep_going",
+    "work_dir",
+    "keep_work",
+)
 
 PIPES = ("progress", "spool_gib")
 

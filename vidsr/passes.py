@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vidsr.analysis import Analysis, load, save, select
 from vidsr.config import MAX_WINDOW, Enhance
+from vidsr.detail import measured
 from vidsr.detect import Detector, open_detector
 from vidsr.errors import InputError
 from vidsr.files import durable, partial_of, settle, sha256, told
@@ -28,7 +29,7 @@ from vidsr.stream import Behind, drained, prefetch
 from vidsr.tally import Tally
 from vidsr.tasks import Watch
 from vidsr.track import analyse
-from vidsr.video import Film, Reader, Writer, probe
+from vidsr.video import Film, Reader, Writer, looked_at, probe
 from vidsr.workfolder import whole
 
 if TYPE_CHECKING:  # torch is loaded where the first face is restored
@@ -62,7 +63,7 @@ def analyse_film(film: Film, settings: Enhance, watch: Watch) -> tuple[Analysis,
     ):
         analysis = analyse(counted(frames, watch), film, settings.analyze, finder)
         repaired = f"{reader.repaired} frames without a usable time stamp got one" if reader.repaired else ""
-        return analysis, " ".join(filter(None, (reader.damage, repaired)))
+    return measured(analysis, film), " ".join(filter(None, (reader.damage, repaired)))
 
 
 def analyse_part(
@@ -77,12 +78,13 @@ def analyse_part(
         renumbered = (dataclasses.replace(frame, index=frame.index - first) for frame in counted(frames, watch))
         found = analyse(renumbered, film, settings.analyze, finder)
     starts = [0, *(start + first for start, _ in found.shots[1:])]
-    return dataclasses.replace(
+    whole_film = dataclasses.replace(
         found,
         timeline=timeline,
         shots=tuple(zip(starts, [*starts[1:], len(timeline)], strict=True)),
         tracks=tuple(dataclasses.replace(track, first=track.first + first) for track in found.tracks),
     )
+    return measured(whole_film, film)
 
 
 def detector_of(settings: Enhance) -> Detector:
@@ -167,9 +169,10 @@ def restorable(tracks: tuple[Track, ...], chosen: str) -> tuple[tuple[Track, ...
     wanted = {track.id for track in select(tracks, chosen)}
     reasons = {track.id: "not chosen by --faces" for track in tracks if track.id not in wanted}
     reasons |= {
-        track.id: f"its window is wider than the {MAX_WINDOW:.0f} pixels that the model helps"
+        track.id: f"it is sharp at its own size, {track.window / track.factor:.0f} pixels wide: over {MAX_WINDOW:.0f} "
+        "there is nothing that the model could add"
         for track in tracks
-        if track.id in wanted and track.window > MAX_WINDOW
+        if track.id in wanted and track.window / track.factor > MAX_WINDOW
     }
     reasons |= {track.id: HIDDEN for track in tracks if track.id not in reasons and not track.weight.any()}
     return tuple(track for track in tracks if track.id not in reasons), reasons
@@ -264,9 +267,9 @@ def make_job(work: Plan, tracks: tuple[Track, ...], restorer: Restorer | None = 
     from vidsr.network import Plain
     from vidsr.render import Job
 
-    render_settings = work.settings.render
-    calm = not render_settings.keep_grain and not isinstance(work.model.network, Plain)
-    return Job(work.planes, tracks, restorer or make_restorer(work), render_settings.batch, calm)
+    settings = work.settings.render
+    denoise = not settings.keep_grain and not isinstance(work.model.network, Plain)
+    return Job(work.planes, tracks, restorer or make_restorer(work), settings.batch, denoise)
 
 
 def make_restorer(work: Plan) -> Restorer:
@@ -284,7 +287,7 @@ def promised_frames(film: Film) -> int:
 
 def analyze(source: Path, output: Path, settings: Enhance, watch: Watch) -> tuple[Analysis, str]:
     """Find the faces of a film and write them to `output`; also gives what is damaged in the film, '' if nothing is."""
-    film = probe(source)
+    film = looked_at(probe(source), settings.deinterlace, settings.ignore_dolby_vision)
     output = checked_output(output, film, settings.overwrite)
     with timed(watch) as heard:
         analysis, damage = analyse_film(film, settings, heard)

@@ -5,15 +5,27 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidsr.config import Enhance, Render
+from vidsr.config import Enhance
 from vidsr.delivery import delivered
-from vidsr.errors import OutputError
+from vidsr.errors import OutputError, RefusedError
 from vidsr.files import check_readable, check_writable, fitting, is_folder
-from vidsr.video import CODED, Film, Output, check_codec, container_of, output_suffix, passages, probe, require_encoder
+from vidsr.video import (
+    CODED,
+    Film,
+    Output,
+    check_codec,
+    chosen_codec,
+    container_of,
+    looked_at,
+    output_suffix,
+    probe,
+    rehearse,
+    require_encoder,
+)
 
 if TYPE_CHECKING:  # they load torch, which a film without faces does not need
     from vidsr.align import Planes
@@ -74,6 +86,16 @@ def checked_output(output: Path, film: Film, overwrite: bool) -> Path:
     return output
 
 
+def check_report(work: Plan, report: Path) -> None:
+    """RefusedError where a report would be written over the output, its work folder, or what is read for it."""
+    settings, place = work.settings, _absolute(report)
+    if place == work.output or work.folder in (place, *place.parents):
+        raise RefusedError(f"the report {report} is the output, or its work folder; choose another name")
+    read = (work.film.path, *(Path(name) for name in (settings.tracks, settings.render.model) if name))
+    if place.exists() and any(path.exists() and place.samefile(path) for path in (work.output, *read)):
+        raise RefusedError(f"the report {report} is the output or an input; choose another name")
+
+
 def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100  (links are kept: a link is what the user named)
 
@@ -86,24 +108,15 @@ def _checked(work: Plan) -> Plan:
     if max(work.film.width, work.film.height) * work.scale > LONGEST_SIDE:
         size = f"{work.film.width * work.scale}x{work.film.height * work.scale}"
         raise OutputError(f"the output would be {size}: sides of up to {LONGEST_SIDE} can be coded; lower --scale")
-    _check_precision(work.settings.render)
     with suppress(OSError):  # an empty folder is what a run left that was killed at its very last step
         if work.output.exists():
             work.folder.rmdir()
     done = delivered(work.folder, work.output) is not None
     checked_output(work.output, work.film, work.settings.overwrite or done)
     check_codec(codec, work.output.suffix)
-    passages(work.film, work.output.suffix)
     require_encoder(codec)
+    rehearse(work.film, output_spec(work), work.output.suffix)
     return work
-
-
-def _check_precision(settings: Render) -> None:
-    """DeviceError for numbers that the device cannot compute in; all other choices need no torch here."""
-    if settings.precision == "int8":
-        from vidsr.upscale import pick_device, pick_dtype
-
-        pick_dtype(settings.precision, pick_device(settings.device))
 
 
 def plan(source: Path, output: Path | None, settings: Enhance, model: Model) -> Plan:
@@ -116,13 +129,17 @@ def plan(source: Path, output: Path | None, settings: Enhance, model: Model) -> 
 
 def planned(film: Film, output: Path | None, settings: Enhance, model: Model) -> Plan:
     """The plan for a film that was probed; see `plan`."""
+    film = looked_at(film, settings.deinterlace, settings.ignore_dolby_vision)
     wanted = settings.render.scale
     scale = auto_scale(film.width, film.height) if wanted == "auto" else int(wanted)
     if settings.tracks is not None:
         check_readable(Path(settings.tracks))
     usual = default_output(film, settings.encode.codec)
-    named = output / usual.name if output is not None and is_folder(output) else output
-    return _checked(Plan(film, _absolute(named or usual), settings, scale, model))
+    named = _absolute((output / usual.name if output is not None and is_folder(output) else output) or usual)
+    if settings.encode.codec == "auto":
+        encode = replace(settings.encode, codec=chosen_codec(film, named.suffix))
+        settings = replace(settings, encode=encode)
+    return _checked(Plan(film, named, settings, scale, model))
 
 
 def output_spec(work: Plan) -> Output:
@@ -136,4 +153,4 @@ def copies_picture(work: Plan) -> bool:
     film, encode = work.film, work.settings.encode
     as_usual = encode.crf is None and encode.preset is None and film.codec == CODED[encode.codec]
     same_home = film.container == container_of(work.output.suffix).demuxer
-    return work.scale == 1 and as_usual and same_home and not film.converted
+    return work.scale == 1 and as_usual and same_home and not film.converted and not film.deinterlace

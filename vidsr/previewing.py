@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vidsr import contact, jobs
-from vidsr.blend import enlarged
 from vidsr.config import Encode, Enhance, Preview
+from vidsr.enlarge import enlarged
 from vidsr.errors import OutputError
 from vidsr.files import check_writable, told
 from vidsr.frame import Frame, Track

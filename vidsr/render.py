@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidsr.align import Planes, crop_size, crops, cut
-from vidsr.blend import Differences, Patches, Place, Restored, densities, differences, fineness, merged, showing
-from vidsr.calm import REACH, calmed
-from vidsr.device import Parcel, Portions, one_thread
-from vidsr.frame import Crop, Floats, Frame, Track
+from vidsr.align import Cut, Itinerary, Planes, cut, window
+from vidsr.blend import Patches, Restored, beyond_lanczos, differences, fineness, merged, outlines, patches, shown
+from vidsr.device import Lanes, Parcel, Portions, one_thread
+from vidsr.frame import Floats, Frame, Track
 from vidsr.network import SCALE
 from vidsr.resize import reduced
 from vidsr.stream import in_batches
 from vidsr.tally import JUDGED, Verdict
+from vidsr.temporal import DISTANCES, REACH, averaged
 from vidsr.upscale import Restorer
 from vidsr.verdict import verdicts
 
@@ -36,38 +36,37 @@ Tell = Callable[[int, int, Verdict], None]
 class Job:
     """What every range of one film shares: where samples lie, who is restored, by what, in batches of how many.
 
-    `calm` averages what stands still over time.
+    `denoise` averages faces over time.
     """
 
     planes: Planes
     tracks: Sequence[Track]
     restorer: Restorer
     batch: int
-    calm: bool = False
+    denoise: bool = False
 
     @property
     def reach(self) -> int:
-        """Frames to either side whose restored faces are averaged."""
-        return REACH if self.calm else 0
+        """Frames to either side with whose faces a face is averaged."""
+        return REACH if self.denoise else 0
 
     @property
     def halo(self) -> int:
         """Frames that a range needs on either side."""
-        return self.reach + self.restorer.window // 2
+        return self.reach + max(map(abs, self.restorer.offsets))
 
 
 @dataclass(frozen=True)
 class _Face:
-    """One face of one frame with the crops of its window, T pictures `(3, h, w)`."""
+    """One face of one frame, and what the network looks at, `clip (T, 3, h, w)`."""
 
-    crop: Crop
-    window: tuple[Tensor, ...]
+    cut: Cut
+    clip: Floats
     weight: float
-    fine: int
 
     @property
     def side(self) -> int:
-        return self.crop.rgb.shape[-1]
+        return self.cut.place.side
 
 
 @dataclass(frozen=True)
@@ -85,57 +84,69 @@ class _Waiting:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """A frame with what the network adds to its faces, by track."""
+    """A frame with what the network adds to its faces."""
 
     frame: Frame
-    faces: dict[int, Restored]
+    faces: list[Restored]
 
     @property
     def size(self) -> float:
         """How many faces of UNIT pixels these are worth."""
-        return sum((face.crop.rgb.shape[-1] / UNIT) ** 2 for face in self.faces.values())
+        return sum((face.cut.place.side / UNIT) ** 2 for face in self.faces)
 
 
 W = TypeVar("W", _Waiting, _Drawn)
 
 
 class _Windows:
-    """Crops of the tracks, kept for as long as a window reaches."""
+    """Crops of the tracks, cut when they are asked for, from frames that are kept for as long as a window reaches."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._sizes = {track.id: crop_size(track.window) for track in job.tracks}
-        self._fine = {track.id: fineness(track.matrices, self._sizes[track.id], job.planes) for track in job.tracks}
-        self._crops: dict[tuple[int, int], Crop] = {}
+        self._frames: dict[int, Frame] = {}
+        self._cuts: dict[tuple[int, int, int], Cut] = {}
+        self._itineraries: dict[int, Itinerary] = {}
 
     def take(self, frame: Frame) -> None:
-        job = self._job
-        here = [track for track in job.tracks if track.first <= frame.index < track.stop]
-        cuts = [cut(frame, track, self._sizes[track.id], job.planes) for track in here]
-        with torch.inference_mode(), one_thread():
-            for found in crops(cuts, job.planes, job.restorer.lanes):
-                self._crops[found.track, frame.index] = found
+        self._frames[frame.index] = frame
 
     def faces(self, index: int) -> list[_Face]:
         """The faces of frame `index`; at a track's ends the last frame stands for those that are not there."""
-        halo, found = self._job.restorer.window // 2, []
+        found = []
         for track in self._job.tracks:
             weight = float(track.weight[index - track.first]) if track.first <= index < track.stop else 0.0
             if weight == 0.0:
                 continue
-            reach = (min(max(index + step, track.first), track.stop - 1) for step in range(-halo, halo + 1))
-            window = tuple(self._crops[track.id, near].rgb for near in reach)
-            found.append(_Face(self._crops[track.id, index], window, weight, self._fine[track.id]))
+            side = self._itinerary(track).side(index)
+            reach = (min(max(index + step, track.first), track.stop - 1) for step in self._job.restorer.offsets)
+            near = [self._cut(track, other, side) for other in reach]
+            middle = self._cut(track, index, side)
+            found.append(_Face(middle, window(middle, near), weight))
         return found
 
+    def _itinerary(self, track: Track) -> Itinerary:
+        if track.id not in self._itineraries:
+            shape = next(iter(self._frames.values())).luma.shape
+            aligned = self._job.restorer.aligned
+            self._itineraries[track.id] = Itinerary(track, shape, self._job.planes, aligned)
+        return self._itineraries[track.id]
+
+    def _cut(self, track: Track, index: int, side: int) -> Cut:
+        key = (index, track.id, side)
+        if key not in self._cuts:
+            place = self._itinerary(track).place(index, side)
+            self._cuts[key] = cut(self._frames[index], track.id, place, self._job.planes)
+        return self._cuts[key]
+
     def forget(self, before: int) -> None:
-        for key in [key for key in self._crops if key[1] < before]:
-            del self._crops[key]
+        for key in [key for key in self._cuts if key[0] < before]:
+            del self._cuts[key]
+        self._frames.pop(before - 1, None)
 
 
 def _with_windows(frames: Iterable[Frame], wanted: range, job: Job) -> Iterator[_Waiting]:
-    """Each wanted frame with its faces; `frames` begin and end up to half a window outside of what is wanted."""
-    windows, half = _Windows(job), job.restorer.window // 2
+    """Each wanted frame with its faces; `frames` begin and end up to a halo outside of what is wanted."""
+    windows, half = _Windows(job), job.halo - job.reach
     ahead: deque[Frame] = deque()
 
     def ready(frame: Frame) -> Iterator[_Waiting]:
@@ -168,51 +179,49 @@ def _grouped(items: Iterable[W], batch: float) -> Iterator[list[W]]:
 
 
 def _drawn(group: Sequence[_Waiting], job: Job) -> Iterator[_Drawn]:
-    """Run all faces of some frames through the network, in one batch a crop size and fineness."""
-    done: dict[int, dict[int, Restored]] = {}
-    keyed = (((face.side, face.fine), face) for waiting in group for face in waiting.faces)
-    for (_, fine), faces in in_batches(keyed, job.batch):
+    """Run all faces of some frames through the network, in one batch a crop's size."""
+    done: dict[int, list[Restored]] = {}
+    keyed = (((face.side, face.cut.place.factor), face) for waiting in group for face in waiting.faces)
+    for _, faces in in_batches(keyed, job.batch):
+        fine = fineness(faces[0].cut.place, job.planes)
         with torch.inference_mode():
             with one_thread():
-                clips = torch.stack([picture for face in faces for picture in face.window])
-            added = job.restorer.added(clips.reshape(len(faces), -1, *clips.shape[1:]))
+                clips, to_unit = job.restorer.lanes.bring(
+                    [np.stack([face.clip for face in faces]), np.stack([face.cut.to_unit for face in faces])]
+                )
+            added = job.restorer.added(clips, to_unit)
             with one_thread():
+                if job.planes.scale * faces[0].cut.place.factor == job.planes.scale == SCALE and not job.restorer.idle:
+                    added += beyond_lanczos(clips[:, clips.shape[1] // 2], faces[0].cut.place)
                 added = reduced(added, SCALE // fine)
         for face, extra in zip(faces, added, strict=True):
-            done.setdefault(face.crop.index, {})[face.crop.track] = Restored(face.crop, extra, face.weight)
+            back = torch.rot90(extra, -face.cut.place.turn, (1, 2))
+            done.setdefault(face.cut.index, []).append(Restored(face.cut, back, face.weight))
     for waiting in group:
-        yield _Drawn(waiting.frame, done.get(waiting.frame.index, {}))
+        yield _Drawn(waiting.frame, done.get(waiting.frame.index, []))
 
 
-def _calmed(frames: Iterable[_Drawn], reach: int) -> Iterator[_Drawn]:
-    """Each face averaged over `reach` frames to either side, as far as the stream has them."""
-    past: deque[dict[int, Restored]] = deque(maxlen=reach)
-    ahead: deque[_Drawn] = deque()  # the one in question, and those after it
-    for drawn in chain(frames, repeat(None, reach)):
-        if drawn is not None:
-            ahead.append(_halved(drawn))
-        if ahead and (drawn is None or len(ahead) > reach):
-            middle = ahead.popleft()
-            yield _averaged(middle, [*past, *(one.faces for one in ahead)])
-            past.append(middle.faces)
+def _denoised(frames: Iterable[_Drawn], distance: int) -> Iterator[_Drawn]:
+    """Each face averaged with itself `distance` frames before and after, as far as the stream has them."""
+    held: deque[_Drawn] = deque(maxlen=2 * distance + 1)
+    for drawn in chain(frames, repeat(None, distance)):
+        held.append(drawn or _Drawn(replace(held[-1].frame, index=held[-1].frame.index + 1), []))
+        middle = held[-1 - distance] if len(held) > distance else None
+        if middle is not None:
+            near = [one for one in (held[0], held[-1]) if abs(one.frame.index - middle.frame.index) == distance]
+            yield _Drawn(middle.frame, [_averaged(face, near) for face in middle.faces])
 
 
-def _halved(drawn: _Drawn) -> _Drawn:
-    """The same in half the memory: what waits for its neighbours is rounded by a fiftieth of a grey level at most."""
-    with one_thread():
-        faces = {track: replace(face, added=face.added.half()) for track, face in drawn.faces.items()}
-    return _Drawn(drawn.frame, faces)
-
-
-def _averaged(middle: _Drawn, near: Sequence[dict[int, Restored]]) -> _Drawn:
-    faces = {}
+def _averaged(face: Restored, near: Sequence[_Drawn]) -> Restored:
+    """A face averaged with those of its track that have its size."""
+    others = [
+        other
+        for drawn in near
+        for other in drawn.faces
+        if other.cut.track == face.cut.track and other.added.shape == face.added.shape
+    ]
     with torch.inference_mode(), one_thread():
-        for track, face in middle.faces.items():
-            others = [one[track] for one in near if track in one]
-            own = face.added.float()
-            added, settled = calmed(face.crop.rgb, own, [o.crop.rgb for o in others], [o.added for o in others])
-            faces[track] = replace(face, added=added, settled=settled)
-    return _Drawn(middle.frame, faces)
+        return averaged(face, others) if others else face
 
 
 @dataclass(frozen=True)
@@ -220,19 +229,18 @@ class _Spread:
     """Some faces on the device: what they add to their frames, and the verdicts `(M, 3)` on the judged among them."""
 
     faces: Sequence[Restored]
-    differences: Differences
+    luma: Tensor
+    chroma: Tensor
     verdicts: Tensor
 
-    def results(self, luma: Floats, chroma: Floats, numbers: Floats) -> Iterator[_Result]:
-        """Face by face, from the same tensors on the host."""
-        judged = iter(numbers.tolist())
-        for face, patches in zip(self.faces, self.differences.patches(luma, chroma), strict=True):
-            yield _Result(face.crop, patches, Verdict(*next(judged)) if _judged(face) else None)
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.luma, self.chroma, self.verdicts
 
 
 @dataclass(frozen=True)
 class _Result:
-    crop: Crop
+    cut: Cut
     patches: Patches
     verdict: Verdict | None
 
@@ -247,53 +255,67 @@ class _Sent:
 
 
 def _judged(face: Restored) -> bool:
-    return face.crop.index % JUDGED == 0
+    return face.cut.index % JUDGED == 0
 
 
-def _spread(faces: Sequence[Restored], place: Place) -> _Spread:
-    """Bring the differences of faces of one size and density to their frames' planes, and judge some."""
-    pictures = showing(faces)
-    found = differences([face.crop for face in faces], pictures, [face.weight for face in faces], place)
+def _spread(faces: Sequence[Restored], planes: Planes, lanes: Lanes) -> _Spread:
+    """Bring the differences of faces of one size to their frames' planes, and judge some."""
     judged = [number for number, face in enumerate(faces) if _judged(face)]
+    to_unit, rgb, weights = lanes.bring(
+        [
+            np.stack([face.cut.to_unit for face in faces]),
+            np.array([faces[number].cut.rgb.transpose(2, 0, 1) for number in judged], np.float32),
+            np.array([faces[number].weight for number in judged], np.float32),
+        ]
+    )
+    fine = faces[0].fine
+    inside = outlines(to_unit, faces[0].cut.place.side, fine)
+    settled = [face.settled for face in faces if face.settled is not None]
+    added = torch.stack([face.added for face in faces])
+    pictures = shown(added, inside, fine, torch.stack(settled) if settled else None)
+    luma, chroma = differences(pictures, faces, planes, lanes)
     if not judged:
-        return _Spread(faces, found, pictures.new_empty(0, 3))
-    (weights,) = place.lanes.bring([np.array([faces[number].weight for number in judged], np.float32)])
-    rgb = torch.stack([faces[number].crop.rgb for number in judged])
-    return _Spread(faces, found, verdicts(torch.stack([pictures[number] for number in judged]), rgb, weights))
+        return _Spread(faces, luma, chroma, pictures.new_empty(0, 3))
+    return _Spread(faces, luma, chroma, verdicts(pictures[judged], rgb, weights, inside[judged]))
 
 
 def _sent(group: Sequence[_Drawn], job: Job) -> _Sent:
     """Send what is added to some frames to the host, in one copy that nothing waits for."""
-    lanes, scale = job.restorer.lanes, job.planes.scale
-    height, width = group[0].frame.luma.shape
-    place = Place(job.planes, (height * scale, width * scale), lanes)
+    lanes = job.restorer.lanes
     portions = Portions(lanes.together, job.restorer.release)
     spread: list[_Spread] = []
     with torch.inference_mode(), one_thread():
-        keyed = ((_kind(face, job.planes), face) for one in group for face in one.faces.values())
+        keyed = ((_kind(face), face) for one in group for face in one.faces)
         for _, faces in in_batches(keyed, job.batch):
-            spread += portions.run(len(faces), lambda part: _spread(faces[part], place))  # noqa: B023
-        tensors = [t for one in spread for t in (one.differences.luma, one.differences.chroma, one.verdicts)]
-        return _Sent(group, spread, lanes.fetch(tensors))
+            spread += portions.run(len(faces), lambda part: _spread(faces[part], job.planes, lanes))  # noqa: B023
+        return _Sent(group, spread, lanes.fetch([tensor for one in spread for tensor in one.tensors]))
 
 
-def _kind(face: Restored, planes: Planes) -> tuple[int, int, tuple[int, int]]:
+def _kind(face: Restored) -> tuple[int, tuple[int, ...], bool]:
     """What faces that are worked on together have in common."""
-    return face.crop.rgb.shape[-1], face.fine, densities(face.crop, planes)
+    return face.cut.place.covered, tuple(face.added.shape), face.settled is None
+
+
+def _results(sent: _Sent, planes: Planes) -> Iterator[_Result]:
+    """Face by face; the device is waited for here."""
+    arrays, frames = iter(sent.parcel.open()), {drawn.frame.index: drawn.frame for drawn in sent.group}
+    for spread in sent.spread:
+        luma, chroma, numbers = next(arrays), next(arrays), iter(next(arrays).tolist())
+        for face, y, uv in zip(spread.faces, luma, chroma, strict=True):
+            made = patches(face.cut.place, y, uv, frames[face.cut.index], planes)
+            yield _Result(face.cut, made, Verdict(*next(numbers)) if _judged(face) else None)
 
 
 def _finished(sent: _Sent, job: Job, tell: Tell) -> Iterator[Frame]:
-    """The group's frames with their faces; the device is waited for here."""
-    arrays = iter(sent.parcel.open())
+    """The group's frames with their faces."""
     done: dict[int, list[_Result]] = {}
-    for spread in sent.spread:
-        for result in spread.results(next(arrays), next(arrays), next(arrays)):
-            done.setdefault(result.crop.index, []).append(result)
+    for result in _results(sent, job.planes):
+        done.setdefault(result.cut.index, []).append(result)
     for drawn in sent.group:
-        faces = sorted(done.get(drawn.frame.index, []), key=lambda result: result.crop.track)
+        faces = sorted(done.get(drawn.frame.index, []), key=lambda result: result.cut.track)
         for face in faces:
             if face.verdict is not None:
-                tell(face.crop.track, drawn.frame.index, face.verdict)
+                tell(face.cut.track, drawn.frame.index, face.verdict)
         yield merged(drawn.frame, [face.patches for face in faces], job.planes)
 
 
@@ -310,10 +332,13 @@ def render(frames: Iterable[Frame], first: int, stop: int, job: Job, tell: Tell 
     """
     lanes = job.restorer.lanes
     waiting = _with_windows(frames, range(first - job.reach, stop + job.reach), job)
-    drawn = (one for group in _grouped(waiting, job.batch) for one in _drawn(group, job))
-    calm = (one for one in _calmed(drawn, job.reach) if first <= one.frame.index < stop) if job.reach else drawn
+    drawn: Iterator[_Drawn] = (one for group in _grouped(waiting, job.batch) for one in _drawn(group, job))
+    if job.denoise:
+        for distance in DISTANCES:
+            drawn = _denoised(drawn, distance)
+        drawn = (one for one in drawn if first <= one.frame.index < stop)
     away: deque[_Sent] = deque()
-    for group in _grouped(calm, job.batch if lanes.together > 1 else 0):
+    for group in _grouped(drawn, job.batch if lanes.together > 1 else 0):
         away.append(_sent(group, job))
         if len(away) > lanes.ahead:
             yield from _finished(away.popleft(), job, tell)

@@ -8,15 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Annotated, Final, Literal
 
 import numpy as np
+from msgspec import Meta
 
 from vidsr.files import durable, told
 from vidsr.frame import Track
-from vidsr.record import Record
 from vidsr.tally import Sample, Tally, Verdict
 
-VERSION = 1
+VERSION: Final = 1
 CURVES = 200
 """Tracks whose curves are kept, the longest; of each as many samples as a tally has."""
 NO_FACE = "no face found"
@@ -28,6 +29,7 @@ MOST_TOLD = 5
 """Faces that the summary names; the others are counted."""
 TOO_SMALL = 24.0
 """Faces whose box is lower than this many pixels show mostly what the model has learnt, not who was there."""
+Count = Annotated[int, Meta(ge=0, le=1 << 40)]
 Place = tuple[int, int, int, int, int]
 """A frame, and a face's box in it: x0, y0, x1, y1, pixels of the input."""
 
@@ -36,8 +38,8 @@ Place = tuple[int, int, int, int, int]
 class Span:
     """Consecutive frames, `stop` excluded, that fared alike: `state` is "restored" or "passed", `reason` says why."""
 
-    first: int
-    stop: int
+    first: Count
+    stop: Count
     state: str
     reason: str
 
@@ -51,9 +53,9 @@ class Fate:
     `curve` samples of agreement, and sharpness before and after; reports of earlier versions have neither.
     """
 
-    id: int
-    first: int
-    stop: int
+    id: Count
+    first: Count
+    stop: Count
     height: float
     score: float
     shown: float
@@ -72,17 +74,17 @@ class Report:
     """One finished film. `frames` covers every frame of the output's range; `warnings` are sentences for the user.
 
     `rate` is in frames a second, `shots` are (first, stop) in the output's range, `command` are the words that make the
-    film again, and `copied` says that the picture is the input's own, not coded again; reports of earlier versions lack
-    them.
+    film again, `copied` says that the picture is the input's own, not coded again, and `codec` by which encoder it was
+    otherwise; reports of earlier versions lack them.
     """
 
-    version: int
+    version: Literal[1]
     input: str
     output: str
     model: str
-    scale: int
-    first: int
-    stop: int
+    scale: Annotated[int, Meta(ge=1, le=4)]
+    first: Count
+    stop: Count
     frames: tuple[Span, ...]
     tracks: tuple[Fate, ...]
     warnings: tuple[str, ...]
@@ -90,6 +92,7 @@ class Report:
     shots: tuple[tuple[int, int], ...] = ()
     command: tuple[str, ...] = ()
     copied: bool = False
+    codec: str = ""
 
     @property
     def restored(self) -> int:
@@ -100,52 +103,6 @@ class Report:
         """Write the report as JSON, as `report.schema.json` describes it; OutputError where that cannot be."""
         with told(path):
             durable(path, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
-
-
-def parse(record: Record) -> Report:
-    """The report that `save` wrote; InputError for anything else."""
-    most = 1 << 40
-    frames = (
-        Span(one.whole("first", 0, most), one.whole("stop", 0, most), one.text("state"), one.text("reason"))
-        for one in record.records("frames")
-    )
-    return Report(
-        version=record.whole("version", VERSION, VERSION),
-        input=record.text("input"),
-        output=record.text("output"),
-        model=record.text("model"),
-        scale=record.whole("scale", 1, 4),
-        first=record.whole("first", 0, most),
-        stop=record.whole("stop", 0, most),
-        frames=tuple(frames),
-        tracks=tuple(_fate(one) for one in record.records("tracks")),
-        warnings=tuple(record.texts("warnings")),
-        rate=record.number("rate") if record.has("rate") else None,
-        shots=tuple((a, b) for a, b in record.wholes("shots", 2)) if record.has("shots") else (),
-        command=tuple(record.texts("command")) if record.has("command") else (),
-        copied=record.has("copied") and record.value("copied") is True,
-    )
-
-
-def _fate(one: Record) -> Fate:
-    return Fate(
-        *(one.whole("id", 0, 1 << 40), one.whole("first", 0, 1 << 40), one.whole("stop", 0, 1 << 40)),
-        height=one.number("height"),
-        score=one.number("score"),
-        shown=one.number("shown"),
-        agreement=one.number_or_none("agreement"),
-        sharpness_before=one.number_or_none("sharpness_before"),
-        sharpness_after=one.number_or_none("sharpness_after"),
-        state=one.text("state"),
-        reason=one.text("reason"),
-        warning=one.text("warning"),
-        place=_place(one.wholes("place", 5)) if one.has("place") else (),
-        curve=tuple((int(f), a, b, c) for f, a, b, c in one.numbers("curve", 4).tolist()) if one.has("curve") else (),
-    )
-
-
-def _place(rows: list[list[int]]) -> tuple[Place, ...]:
-    return tuple((frame, x0, y0, x1, y1) for frame, x0, y0, x1, y1 in rows)
 
 
 def outside(tracks: Sequence[Track], first: int, stop: int) -> dict[int, str]:
@@ -249,7 +206,8 @@ def _told(fate: Fate) -> Iterator[str]:
 def summary(report: Report) -> Iterator[str]:
     """What a user wants to read at the end of a film."""
     total = report.stop - report.first
-    yield f"{report.output}: {total} frames at x{report.scale}, faces restored in {report.restored}"
+    coded = f", {report.codec}" if report.codec and not report.copied else ""
+    yield f"{report.output}: {total} frames at x{report.scale}{coded}, faces restored in {report.restored}"
     if report.copied:
         yield "  nothing is changed in the picture: it is copied, not coded again"
     told = [line for fate in report.tracks for line in _told(fate)]

@@ -63,7 +63,7 @@ class Reason:
 def lane(parts: Sequence[Part], first: int, stop: int) -> str:
     """Ranges of frames as bars of a drawing whose width is `first` to `stop`; bars that touch are one, so that there
     are never more than the drawing can show."""
-    scale = WIDTH / (stop - first)
+    scale = WIDTH / max(1, stop - first)
     bars: list[list[float]] = []
     for begin, end in parts:
         left, right = round((max(begin, first) - first) * scale, 1), round((min(end, stop) - first) * scale, 1)
@@ -133,7 +133,7 @@ def _reasons(report: Report) -> list[Reason]:
     for span in report.frames:
         if span.state == "passed":
             found.setdefault(span.reason, []).append((span.first, span.stop))
-    total = report.stop - report.first
+    total = max(1, report.stop - report.first)
     reasons = []
     for words, parts in found.items():
         frames = sum(stop - first for first, stop in parts)

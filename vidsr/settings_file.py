@@ -22,7 +22,7 @@ NEVER = frozenset({"output", "report", "tracks", "json", "config", "help"})
 HARMLESS = frozenset(
     [
         *("detect_every", "min_face", "scale", "model", "fidelity", "faces", "device", "precision", "batch"),
-        *("codec", "crf", "preset", "keep_going", "keep_grain", "keep_work", "quiet", "verbose"),
+        *("codec", "crf", "preset", "deinterlace", "keep_going", "keep_grain", "keep_work", "quiet", "verbose"),
     ]
 )
 """What a file in the working folder may set, which may have come with somebody else's films: nothing that names a

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +12,9 @@ from vidsr.config import Enhance
 from vidsr.plan import Plan
 from vidsr.report import Report
 from vidsr.video import Film
+
+TOLD_EVERY_S = 0.5
+"""How often a worker tells how far it is."""
 
 
 class Watch(Protocol):
@@ -96,3 +101,39 @@ class Joined:
 Task = Prepare | Segment | Join
 
 Answer = Ready | Report | Rendered | Joined
+
+
+@dataclass(frozen=True)
+class Told:
+    """How far a task is: a stage begins (see `Watch.stage`), or so many frames and faces more are done."""
+
+    stage: str | None
+    frames: int | None
+    faces: int = 0
+
+
+class Relay:
+    """A watch for a worker: tells, now and then, how far its task is."""
+
+    def __init__(self, tell: Callable[[Told], None]) -> None:
+        self._tell = tell
+        self._frames = self._faces = 0
+        self._last = 0.0
+
+    def stage(self, name: str, frames: int | None) -> None:
+        """A stage begins."""
+        self._tell(Told(name, frames))
+
+    def advance(self, frames: int, faces: int) -> None:
+        """So many frames more are done."""
+        self._frames += frames
+        self._faces += faces
+        if time.monotonic() - self._last >= TOLD_EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Tell what was not told yet."""
+        if self._frames:
+            self._tell(Told(None, self._frames, self._faces))
+        self._frames = self._faces = 0
+        self._last = time.monotonic()

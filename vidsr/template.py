@@ -18,9 +18,13 @@ EYES_TO_SIDE, MOUTH_TO_SIDE, DOWN = 1.88, 1.80, 0.1
 the eyes, on the way to the mouth, its centre lies. FFHQ has 2.0, 1.8 and 0.1 for its own landmarker; these give the
 same squares (median 1.00, rms of the corners 0.06 of the side) for CenterFace's landmarks."""
 
-TURNED, PROFILE = 0.75, 1.05
+CENTRE, RADII, SOFT = (0.5, 0.53), (0.44, 0.46), 0.22
+"""The outline of a face in the unit square: an ellipse, and the part of it over which the mask fades."""
+
+TURNED, PROFILE = 1.5, 2.5
 """The nose's way from the middle of the eyes, over their distance: where five landmarks begin to fail, and where they
-carry nothing (read off faces of a street scene and of turning heads)."""
+carry nothing, not even where the mask lies. A crop on the frame's own pixels needs no more of them than that: when crops
+were turned and scaled by them, faces had to fade from 0.75 on."""
 
 SMALLEST = 1.0
 """Half sides below this many pixels are no face; the bound keeps every matrix finite."""
@@ -41,6 +45,11 @@ def similarity(landmarks: NDArray[np.floating]) -> Floats:
     axis = across - 1j * down
     axis = np.where(np.abs(axis) > 1e-6, axis, 1.0)
     return from_square(eyes + DOWN * down, 2 * side, np.angle(axis))
+
+
+def roll(landmarks: NDArray[np.floating]) -> float:
+    """How far the face with landmarks `(5, 2)` is turned in the picture, radians clockwise, in -pi..pi."""
+    return float(to_square(similarity(landmarks[None]))[2][0])
 
 
 def frontal(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -21,6 +21,7 @@ from vidsr.shots import Look, looks
 from vidsr.steady import along, keys_without_noise, steady
 from vidsr.stream import prefetch
 from vidsr.template import frontal
+from vidsr.turned import Turned
 from vidsr.video.probe import Film
 
 AHEAD = 16
@@ -84,17 +85,18 @@ def detected(source: Iterable[Look], colour: Colour, settings: Analyze, detector
     up to `(batch - 1) * detect_every` looks are held.
     """
     if detector.batch == 1:
-        gaze = Gaze(detector, colour)
+        gaze = Gaze(detector, colour, settings.min_score)
         for look, due in _due(source, settings.detect_every):
             yield look, _large(gaze(look), look, settings) if due else None
         return
+    turned = Turned(detector, colour, settings.min_score)
     held: list[tuple[Look, bool]] = []
     for look, due in _due(source, settings.detect_every):
         held.append((look, due))
         if sum(due for _, due in held) in (0, detector.batch):
-            yield from _with_detections(held, colour, settings, detector)
+            yield from _with_detections(held, colour, settings, turned)
             held = []
-    yield from _with_detections(held, colour, settings, detector)
+    yield from _with_detections(held, colour, settings, turned)
 
 
 def _due(source: Iterable[Look], every: int) -> Iterator[tuple[Look, bool]]:
@@ -110,12 +112,12 @@ def _due(source: Iterable[Look], every: int) -> Iterator[tuple[Look, bool]]:
 
 
 def _with_detections(
-    held: list[tuple[Look, bool]], colour: Colour, settings: Analyze, detector: Detector
+    held: list[tuple[Look, bool]], colour: Colour, settings: Analyze, turned: Turned
 ) -> Iterator[Seen]:
     pictures = [to_rgb(look.small, colour) for look, due in held if due]
-    found = iter(detector(pictures) if pictures else [])
+    found = iter(turned.detector(pictures) if pictures else [])
     for look, due in held:
-        yield look, _large(next(found), look, settings) if due else None
+        yield look, _large(turned.all(look, next(found)), look, settings) if due else None
 
 
 def _large(found: list[Detection], look: Look, settings: Analyze) -> list[Detection]:

@@ -57,7 +57,7 @@ class Place:
 
 def find_place(settings: Train) -> Place:
     """The device that is asked for; under torchrun this process's own, and the others are joined."""
-    if settings.precision in ("fp16", "int8"):  # gradients vanish without a scaler, or at once; bf16 has fp32's range
+    if settings.precision == "fp16":  # gradients vanish without a scaler; bf16 has fp32's range
         raise VidsrError("training knows fp32 and bf16; give --precision bf16")
     device = pick_device(settings.device)
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:

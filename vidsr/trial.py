@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from vidsr import jobs
-from vidsr.align import crop_size
+from vidsr.align import crop_side
 from vidsr.frame import Track
 from vidsr.plan import Plan, copies_picture, output_spec
 from vidsr.render import UNIT, Job
@@ -64,7 +64,7 @@ def estimate(work: Plan, watch: jobs.Watch) -> Estimate:
     """Analyse the film, or samples of it, do its most telling two seconds, and reckon the rest from that."""
     look = survey(work, watch)
     span = jobs.frame_range(look.analysis.timeline, work.film, work.settings)
-    tracks, reasons = jobs.restorable(look.analysis.tracks, work.settings.render.faces)
+    tracks, reasons = jobs.chosen(work, look.analysis.tracks)
     reasons |= outside(look.analysis.tracks, *span)
     units = _units(tracks, look.analysis.frames)
     inside = [(max(a, span[0]), min(b, span[1])) for a, b in look.seen if a < span[1] and span[0] < b]
@@ -92,7 +92,7 @@ def _units(tracks: Sequence[Track], frames: int) -> NDArray[np.float64]:
     """The network's work in each frame, faces of UNIT pixels `(frames,)`."""
     units = np.zeros(frames)
     for track in tracks:
-        units[track.first : track.stop] += (track.weight > 0) * (crop_size(track.window) / UNIT) ** 2
+        units[track.first : track.stop] += (track.weight > 0) * (crop_side(track.window) / UNIT) ** 2
     return units
 
 
@@ -164,7 +164,8 @@ def lines(found: Estimate) -> Iterator[str]:
     crf = "" if encode.codec not in CRF else f" crf {CRF[encode.codec] if encode.crf is None else encode.crf:g}"
     size = f"x{work.scale}, {spec.width}x{spec.height}"
     yield f"  output: {work.output}, {size}, {encode.codec}{crf}, model {work.model.name}"
-    for warning in [*([look.damage] if look.damage else []), *film.warnings, *spec.warnings]:
+    _, lost = passages(film, work.output.suffix)
+    for warning in [*([look.damage] if look.damage else []), *film.warnings, *spec.warnings, *lost]:
         yield f"  warning: {warning}"
     trial = f"frames {found.trial[0]} to {found.trial[1] - 1} took {found.trial_s:.1f} s"
     yield f"  trial: {trial}; by that, this machine needs some {_duration(found.seconds)} for the film"
@@ -204,7 +205,7 @@ def _faces(found: Estimate) -> Iterator[str]:
 
 
 def _crop(track: Track) -> str:
-    side = crop_size(track.window)
+    side = crop_side(track.window)
     return f"restored from crops of {side}x{side}"
 
 

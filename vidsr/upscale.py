@@ -5,16 +5,15 @@ from __future__ import annotations
 from functools import lru_cache
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vidsr.device import Graphs, Lanes, Portions, shared_out
 from vidsr.errors import DeviceError
-from vidsr.network import added
-from vidsr.quantized import quantized
+from vidsr.network import Plain, Posed, added
 from vidsr.system import processor_words
 from vidsr.weights import Model
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def pick_device(name: str) -> torch.device:
@@ -37,29 +36,15 @@ def pick_device(name: str) -> torch.device:
 
 
 @lru_cache(maxsize=1)
-def _flags() -> frozenset[str]:
-    return processor_words()
-
-
 def multiplies_bf16() -> bool:
     """Whether this CPU has instructions for bf16: without them it takes a hundred times longer than fp32."""
-    return not _flags().isdisjoint(("avx512_bf16", "amx_bf16"))
-
-
-def multiplies_int8() -> bool:
-    """Whether this CPU adds up 8-bit products exactly, which older ones overflow on, and this torch lets it."""
-    there = not _flags().isdisjoint(("avx512_vnni", "avx_vnni", "amx_int8"))
-    return there and hasattr(torch.ops.onednn, "qconv2d_pointwise")
+    return not processor_words().isdisjoint(("avx512_bf16", "amx_bf16"))
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
     """What the network computes in; `auto` is bf16 where the device multiplies it, which costs 0.003 dB and is twice as
-    fast as fp32 on a CPU that does; else fp16 on CUDA (before Ampere) and fp32. Raises DeviceError where
-    int8 is asked of a device without it.
+    fast as fp32 on a CPU that does; else fp16 on CUDA (before Ampere) and fp32.
     """
-    if precision == "int8" and (device.type != "cpu" or not multiplies_int8()):
-        what = "int8 needs --device cpu and a processor with AVX-512 VNNI, AVX-VNNI or AMX (on Linux)"
-        raise DeviceError(f"{what}; leave --precision out")
     if precision != "auto":
         return DTYPES[precision]
     if device.type == "cuda":
@@ -78,33 +63,39 @@ class Restorer:
     def __init__(self, model: Model, device: torch.device, dtype: torch.dtype) -> None:
         self.device = device
         self.window = model.window
+        self.offsets = model.card.frames
+        self.aligned = isinstance(model.network, Posed)
+        self.idle = isinstance(model.network, Plain)
         self.lanes = Lanes(device)
         self._dtype = dtype if dtype in model.dtypes else torch.float32
-        if dtype == torch.int8:
-            self._network: nn.Module = quantized(model.name, model.network)
-        else:
-            self._network = model.network.to(device, self._dtype).to(memory_format=model.layout)
+        self._network = model.network.to(device, self._dtype).to(memory_format=model.layout)
         # Networks of other projects wait for the device inside.
-        self._graphs = Graphs(self._one) if self.lanes.cuda and model.ours else None
+        self._graphs = Graphs(self._whole) if self.lanes.cuda and model.ours else None
         self._shares = model.ours and device.type == "cpu"
         self._portions = Portions(release=self.release)
 
-    def added(self, clips: Tensor) -> Tensor:
+    def added(self, clips: Tensor, to_unit: Tensor | None = None) -> Tensor:
         """What the network adds to the plain enlargement: `(B, T, 3, h, w)` in 0..1 -> `(B, 3, 4h, 4w)` float32.
 
+        `to_unit (B, 2, 3)`, from crops to the template's unit square, is for networks that align faces themselves.
         Exactly zero for a network that returns its plain enlargement. Where the device's memory is too small the
         batch is halved, down to one clip, and stays so; then DeviceError. On CUDA the host does not wait.
         """
-        run = self._graphs or self._one
         with torch.inference_mode():
-            parts = self._portions.run(len(clips), lambda part: run(clips[part]))
+            parts = self._portions.run(
+                len(clips), lambda part: self._one(clips[part], None if to_unit is None else to_unit[part])
+            )
             return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _one(self, clips: Tensor) -> Tensor:
-        return shared_out(self._whole, clips) if self._shares else self._whole(clips)
+    def _one(self, clips: Tensor, to_unit: Tensor | None = None) -> Tensor:
+        if self._graphs is not None:
+            return self._graphs(clips)
+        if self._shares:
+            return shared_out(self._whole, clips)
+        return self._whole(clips, to_unit)
 
-    def _whole(self, clips: Tensor) -> Tensor:
-        return added(self._network, clips.to(self._dtype)).float()
+    def _whole(self, clips: Tensor, to_unit: Tensor | None = None) -> Tensor:
+        return added(self._network, clips.to(self._dtype), to_unit).float()
 
     def release(self) -> None:
         """Give the memory of recorded graphs back."""

@@ -6,20 +6,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidsr.blend import outline
 from vidsr.color import luma
 from vidsr.resize import bicubic
 
 
-def verdicts(pictures: Tensor, rgb: Tensor, weights: Tensor) -> Tensor:
-    """Judge restored faces on the device: what `shown` gives `(N, 4, fh, fw)`, crops `(N, 3, h, w)`, weights `(N,)`.
+def verdicts(pictures: Tensor, rgb: Tensor, weights: Tensor, inside: Tensor) -> Tensor:
+    """Judge restored faces on the device: what `shown` gives `(N, 4, fh, fw)`, crops `(N, 3, h, w)`, weights `(N,)`,
+    outlines `(N, fh, fw)`.
 
     The numbers of Verdict, in their order: `(N, 3)`. `f` is 4, or less where the output resolves less.
     """
-    inside = outline(pictures.shape[-1], pictures.device)
     plain = bicubic(luma(rgb)[:, 0], pictures.shape[-1] // rgb.shape[-1])
     after = plain + weights[:, None, None] * luma(pictures[:, :3])[:, 0]
-    agreement = pictures[:, 3].sum((1, 2)) / inside.sum()
+    agreement = pictures[:, 3].sum((1, 2)) / inside.sum((1, 2)).clamp_min(1e-6)
     return torch.stack([agreement, _sharpness(plain, inside), _sharpness(after, inside)], 1)
 
 
@@ -27,4 +26,4 @@ def _sharpness(grey: Tensor, inside: Tensor) -> Tensor:
     """Of pictures `(N, h, w)`: `(N,)`."""
     around = F.pad(grey, (1, 1, 1, 1))
     edges = around[:, 2:, 1:-1] + around[:, :-2, 1:-1] + around[:, 1:-1, 2:] + around[:, 1:-1, :-2] - 4 * grey
-    return 255 * ((edges**2 * inside).sum((1, 2)) / inside.sum()).sqrt()
+    return 255 * ((edges**2 * inside).sum((1, 2)) / inside.sum((1, 2)).clamp_min(1e-6)).sqrt()

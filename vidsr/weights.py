@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from vidsr import shelf
 from vidsr.config import BALANCE
 from vidsr.errors import ModelError
+from vidsr.files import settle
 from vidsr.files import sha256 as sha256
 from vidsr.lineage import Srgan, Vdsr
 from vidsr.network import SCALE, Plain, Vidsr
@@ -30,8 +31,6 @@ FORMAT = "vidsr-1"
 MAX_FILE_MIB = 512
 MAX_FOREIGN_MIB = 4096
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-ARCHITECTURES: dict[str, Callable[[int, int, int], nn.Module]] = {"vidsr": Vidsr, "srgan": Srgan, "vdsr": Vdsr}
-"""Networks by name; each is made from its window, features and blocks."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,21 @@ class Card:
     data: str
     commit: str
     metrics: Mapping[str, float]
+    offsets: tuple[int, ...] = ()  # the frames of the window, from the middle one; empty: `window` neighbours
+    context: tuple[int, ...] = ()  # widths of what sees the face as a whole; empty: without
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """The window's frames, counted from the middle one."""
+        return self.offsets or tuple(range(-(self.window // 2), self.window // 2 + 1))
+
+
+ARCHITECTURES: dict[str, Callable[[Card], nn.Module]] = {
+    "vidsr": lambda card: Vidsr(card.window, card.features, card.blocks, card.context),
+    "srgan": lambda card: Srgan(card.window, card.features, card.blocks),
+    "vdsr": lambda card: Vdsr(card.window, card.features, card.blocks),
+}
+"""Networks by name, each made from its card."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +94,15 @@ def save(path: Path, network: nn.Module, card: Card) -> None:
         "format": FORMAT,
         "scale": str(SCALE),
         "architecture": card.architecture,
-        "config": json.dumps({"window": card.window, "features": card.features, "blocks": card.blocks}),
+        "config": json.dumps(
+            {
+                "window": card.window,
+                "features": card.features,
+                "blocks": card.blocks,
+                "offsets": card.offsets,
+                "context": card.context,
+            }
+        ),
         "stage": card.stage,
         "licence": card.licence,
         "data": card.data,
@@ -89,7 +111,7 @@ def save(path: Path, network: nn.Module, card: Card) -> None:
     }
     partial = path.with_name(path.name + ".partial")
     save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, partial, header)
-    partial.replace(path)
+    settle(partial, path)
 
 
 def find(name: str) -> Path:
@@ -148,18 +170,23 @@ def _checked_card(path: Path, header: Mapping[str, str]) -> Card:
     try:
         config = json.loads(header["config"])
         window, features, blocks = (int(config[key]) for key in ("window", "features", "blocks"))
+        offsets, context = (tuple(int(value) for value in config.get(key, ())) for key in ("offsets", "context"))
         metrics = {str(k): float(v) for k, v in json.loads(header.get("metrics", "{}")).items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"the header of {path} is damaged", str(error)) from error
     architecture = header.get("architecture", "")
     if architecture not in ARCHITECTURES:
         raise ModelError(f"{path} asks for the architecture {architecture!r}, which this version lacks")
-    if not (1 <= window <= 15 and window % 2 and 1 <= features <= 512 and 1 <= blocks <= 128):
+    sound = not offsets or (len(offsets) == window and offsets[window // 2] == 0 and max(map(abs, offsets)) <= 32)
+    sizes = (*context, features)
+    if not (
+        1 <= window <= 15 and window % 2 and max(sizes) <= 512 and min(sizes) >= 1 and 1 <= blocks <= 128 and sound
+    ):
         raise ModelError(
             f"{path} asks for a network of an unlikely size: window {window}, {features} features, {blocks} blocks"
         )
     text = {key: header.get(key, "unknown") for key in ("stage", "licence", "data", "commit")}
-    return Card(architecture, window, features, blocks, metrics=metrics, **text)
+    return Card(architecture, window, features, blocks, metrics=metrics, offsets=offsets, context=context, **text)
 
 
 def _weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
@@ -236,7 +263,7 @@ def _foreign(path: Path, digest: str, fidelity: float | None) -> Model:
 
 def build(card: Card) -> nn.Module:
     """A fresh network as the card describes it."""
-    return ARCHITECTURES[card.architecture](card.window, card.features, card.blocks)
+    return ARCHITECTURES[card.architecture](card)
 
 
 def interpolated(sharp: Model, true: Model, fidelity: float) -> Model:

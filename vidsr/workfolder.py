@@ -15,7 +15,7 @@ from vidsr import __version__, delivery, system
 from vidsr.errors import InputError, OutputError
 from vidsr.files import durable, sha256
 from vidsr.plan import Plan
-from vidsr.record import Json, Record
+from vidsr.record import Json, read
 
 FORMAT = 2
 OWN = re.compile(
@@ -31,6 +31,7 @@ FOUND = ("analysis", "ranges")
 """What the manifest says beside the job: the checksum of the analysis, and the ranges of frames of the segments."""
 
 LOG = "log.txt"
+AGAIN = "give --fresh to start again"
 
 LAST = ("manifest.json", "lock", delivery.NAME)
 """The order in which a folder's last files go: whenever the run is killed, the next one knows what is done."""
@@ -147,7 +148,7 @@ def match(work: Plan) -> None:
     """Go on with the manifest that is there, or drop all and write a new one; OutputError where it is another job's."""
     path, wanted = work.folder / "manifest.json", manifest(work)
     with suppress(InputError):
-        found = {key: value for key, value in Record.read(path).values.items() if key not in FOUND}
+        found = {key: value for key, value in read(path, Json).items() if key not in FOUND}
         changed = list(_differences(found, wanted))
         if changed:
             raise OutputError(
@@ -164,7 +165,7 @@ def match(work: Plan) -> None:
 def agree(folder: Path, analysis: str, ranges: Sequence[tuple[int, int]]) -> None:
     """Enter the analysis's checksum and the segments' ranges in the manifest; segments made by others are dropped."""
     path = folder / "manifest.json"
-    values = Record.read(path).values
+    values = read(path, Json, AGAIN)
     new: Json = {"analysis": analysis, "ranges": [list(one) for one in ranges]}
     if any(values.get(key) != value for key, value in new.items()):
         for segment in folder.glob("[0-9]*"):
@@ -172,11 +173,17 @@ def agree(folder: Path, analysis: str, ranges: Sequence[tuple[int, int]]) -> Non
         durable(path, json.dumps(values | new, indent=1))
 
 
+@dataclasses.dataclass(frozen=True)
+class _Manifest:
+    input: Json
+
+
 def check_unchanged(work: Plan) -> None:
     """InputError where the film is not the file any more that the manifest speaks of."""
-    facts, known = work.film.path.stat(), Record.read(work.folder / "manifest.json").record("input").values
+    facts = work.film.path.stat()
+    known = read(work.folder / "manifest.json", _Manifest, AGAIN).input
     if (known.get("bytes"), known.get("modified_ns")) != (facts.st_size, facts.st_mtime_ns):
-        raise InputError(f"{work.film.path} was changed while it was being enhanced; give --fresh to start again")
+        raise InputError(f"{work.film.path} was changed while it was being enhanced; {AGAIN}")
 
 
 def whole(path: Path) -> bool:

@@ -11,29 +11,31 @@ from __future__ import annotations
 
 import argparse
 import heapq
-from collections import Counter, deque
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
+from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
 from tests.bench.tools import Trial
+from vidsr import schedule
 from vidsr.config import Enhance
 from vidsr.jobs import Steps
 from vidsr.report import VERSION, Report
-from vidsr.schedule import Answered, Event, Lost, Schedule, Told, longest_first
-from vidsr.tasks import Join, Joined, Order, Prepare, Ready, Rendered, Segment, Silent, Task
+from vidsr.schedule import Schedule, longest_first
+from vidsr.tasks import Answer, Join, Joined, Order, Prepare, Ready, Rendered, Segment, Silent, Task, Told
 from vidsr.video import Film
 from vidsr.video.probe import Tags
+from vidsr.workers import Failed
 
 REPORT = Report(VERSION, "", "", "plain", 1, 0, 1, (), (), ())
 FPS, SEGMENT = 25, 250
 SLOW_SHARE, SLOWNESS = 0.02, 4.0
 """Nodes that are so much slower than the others."""
-TELLS_S = 60.0
-"""How often a node says how far its analysis is."""
 FAILURE_S, REPAIR_S = 12 * 3600.0, 600.0
 """A node fails once in so long, at random; and is away for so long."""
 
@@ -70,13 +72,25 @@ def lengths(sizes: Nodes) -> list[int]:
     return [int(one * 60 * FPS) for one in minutes]
 
 
+class Node:
+    """A worker that exists only as its speed."""
+
+    def __init__(self, clock: Clock, number: int) -> None:
+        self._clock, self.number = clock, number
+
+    def submit(self, task: Task) -> Future[Answer | Failed]:
+        return self._clock.give(self, task)
+
+    def told(self) -> list[Told]:
+        return []
+
+
 @dataclass
 class _Work:
     end: float
-    node: int
-    ticket: int
     task: Task
     seconds: float
+    future: Future[Answer | Failed]
 
 
 class Clock:
@@ -84,14 +98,13 @@ class Clock:
 
     def __init__(self, sizes: Nodes, frames: Sequence[int], costs: Costs) -> None:
         rng = self._rng = np.random.default_rng(sizes.seed + 1)
-        self.now = self.busy_s = self.lost_s = 0.0
+        self.now = self.lost_s = 0.0
         self.failures = self.handed = 0
         self.answers: Counter[tuple[str, tuple[int, int]]] = Counter()
         self._frames, self._costs = frames, costs
         self.speed = rng.lognormal(0.0, 0.1, sizes.nodes)
         self.speed[rng.random(sizes.nodes) < SLOW_SHARE] /= SLOWNESS
-        self._idle = deque(range(sizes.nodes))
-        self._up = sizes.nodes
+        self._up = {number: Node(self, number) for number in range(sizes.nodes)}
         self._work: dict[int, _Work] = {}
         self._events: list[tuple[float, int, str, int]] = []
         self._order = 0
@@ -102,13 +115,8 @@ class Clock:
         self._order += 1
         heapq.heappush(self._events, (self.now + after, self._order, what, node))
 
-    @property
-    def hands(self) -> int:
-        return self._up
-
-    @property
-    def free(self) -> int:
-        return len(self._idle)
+    def workers(self) -> Sequence[Node]:
+        return list(self._up.values())
 
     def seconds(self, task: Task) -> float:
         """What a task takes at speed 1."""
@@ -117,63 +125,51 @@ class Clock:
             return costs.begin + costs.render * (task.span[1] - task.span[0])
         return costs.begin + (costs.analyse if isinstance(task, Prepare) else costs.join) * frames
 
-    def give(self, ticket: int, task: Task) -> None:
-        node = self._idle.popleft()
-        seconds = self.seconds(task) / float(self.speed[node])
+    def give(self, node: Node, task: Task) -> Future[Answer | Failed]:
+        seconds = self.seconds(task) / float(self.speed[node.number])
         self.handed += 1
-        self._work[node] = _Work(self.now + seconds, node, ticket, task, seconds)
-        self._at(seconds, "ends", node)
-        if isinstance(task, Prepare):
-            self._at(TELLS_S, "tells", node)
+        self._work[node.number] = _Work(self.now + seconds, task, seconds, Future())
+        self._at(seconds, "ends", node.number)
+        return self._work[node.number].future
 
-    def wait(self) -> Sequence[Event]:
+    def wait(self, given: Collection[object], *_: object) -> tuple[list[Future[Answer | Failed]], list[object]]:
+        """In the place of `concurrent.futures.wait`: until a task is done, or a node has failed or come back."""
+        assert len(given) == len(self._work)
         while True:
-            self.now, _, what, node = heapq.heappop(self._events)
+            self.now, _order, what, node = heapq.heappop(self._events)
             if what == "ends" and node in self._work and self._work[node].end == self.now:
-                return self._ended(self._work.pop(node))
-            if what == "tells" and node in self._work and isinstance(self._work[node].task, Prepare):
-                self._at(TELLS_S, "tells", node)
-                frames = TELLS_S * float(self.speed[node]) / self._costs.analyse
-                return [Told(self._work[node].ticket, None, round(frames))]
+                return [self._ended(self._work.pop(node))], []
             if what == "fails":
-                return self._failed(node)
+                return self._failed(node), []
             if what == "returns":
-                self._up += 1
-                self._idle.append(node)
+                self._up[node] = Node(self, node)
                 self._at(self._rng.exponential(FAILURE_S), "fails", node)
-                return []
+                return [], []
 
-    def _ended(self, work: _Work) -> list[Event]:
-        self._idle.append(work.node)
-        self.busy_s += work.seconds
+    def _ended(self, work: _Work) -> Future[Answer | Failed]:
         task = work.task
+        answer: Answer = Ready((0, 1), ((0, 1),))
         if isinstance(task, Segment):
             self.answers[task.order.film.path.name, task.span] += 1
-            return [Answered(work.ticket, Rendered(True))]
-        if isinstance(task, Join):
-            return [Answered(work.ticket, Joined(Path(), REPORT))]
-        return [Answered(work.ticket, Ready((0, 1), ((0, 1),)))]
+            answer = Rendered(True)
+        elif isinstance(task, Join):
+            answer = Joined(Path(), REPORT)
+        work.future.set_result(answer)
+        return work.future
 
-    def _failed(self, node: int) -> list[Event]:
+    def _failed(self, node: int) -> list[Future[Answer | Failed]]:
         self.failures += 1
-        self._up -= 1
+        del self._up[node]
         self._at(REPAIR_S, "returns", node)
         work = self._work.pop(node, None)
         if work is None:
-            self._idle.remove(node)
             return []
         self.lost_s += work.seconds - (work.end - self.now) * float(self.speed[node])
-        return [Lost(work.ticket, "failed")]
+        work.future.set_exception(BrokenExecutor())
+        return [work.future]
 
-    @property
-    def doubles(self) -> bool:
-        return True
-
-    def drop(self, ticket: int) -> None:
-        node = next(node for node, work in self._work.items() if work.ticket == ticket)
-        work = self._work.pop(node)
-        self.lost_s += work.seconds - (work.end - self.now) * float(self.speed[node])
-        self._idle.append(node)
+    def lost(self, _: object) -> str:
+        return ""
 
     def close(self) -> None: ...
 
@@ -220,8 +216,9 @@ def simulate(sizes: Nodes, costs: Costs = WORKER) -> Found:
     frames = lengths(sizes)
     clock = Clock(sizes, frames, costs)
     listed = longest_first(iter(range(sizes.films)), frames.__getitem__)
-    films = Schedule(listed, lambda n: (steps(n, frames[n], sizes.whole), Silent()), clock, lambda: clock.now)
-    ended = sum(end.report is REPORT for end in films.run())
+    films = Schedule(listed, lambda n: (steps(n, frames[n], sizes.whole), Silent()), clock)
+    with mock.patch.object(schedule, "wait", clock.wait):
+        ended = sum(end.report is REPORT for end in films.run())
     length = 1 << 60 if sizes.whole else SEGMENT
     wanted = sum(-(-count // length) for count in frames)
     wrong = wanted - len(clock.answers) + sum(count - 1 for count in clock.answers.values())

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from vidsr import weights
-from vidsr.config import Train
+from vidsr.config import Ruler, Train
 from vidsr.data.stills import load_stills
-from vidsr.evaluate import films
+from vidsr.evaluate import films, table
 from vidsr.evaluate.stills import Judges, bicubic, score, still_restorer
 from vidsr.metrics import Lpips
 from vidsr.network import parameters
@@ -119,10 +119,9 @@ def main() -> None:
         print(f"{line} {milliseconds(model):7.1f} ms", flush=True)
         models.append(replace(model, name=name.replace(" ", "_").replace(",", "")))
     if given.film:
-        paths = [SHARED / "test/clips" / clip for clip in CLIPS]
-        rows = films.films(paths, [weights.load("plain"), *models], judges, 30, 28, alone=False)
-        for row in films.means(list(rows)):
-            print(f"{row.model:24} film {row.psnr_y:6.2f} dB {row.lpips:.3f} flicker {row.flicker:.3f}", flush=True)
+        paths, ruler = [SHARED / "test/clips" / clip for clip in CLIPS], Ruler(crf=(28,), frames=30)
+        rows = [row for path in paths for row in films.films(path, models, judges, ruler)]
+        print("\n".join(table.summary(rows)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What computing in fewer bits costs: PSNR-Y of restored faces in fp32, bf16, fp16 and, on the CPU, int8, 64 -> 256.
+"""What computing in fewer bits costs: PSNR-Y of restored faces in fp32, bf16 and fp16, 64 -> 256.
 
     python -m tests.bench.precision FOLDER [--device cuda] [--faces N] [--model NAME] [--fidelity F]
 
@@ -20,7 +20,7 @@ from vidsr import degrade, metrics, weights
 from vidsr.data.stills import Images, load_stills
 from vidsr.evaluate.stills import reduced
 from vidsr.network import enlarge
-from vidsr.upscale import DTYPES, Restorer, multiplies_int8, pick_device
+from vidsr.upscale import DTYPES, Restorer, pick_device
 
 
 def restored(restorer: Restorer, small: Images) -> Images:
@@ -48,9 +48,6 @@ def main() -> None:
     device = pick_device(given.device)
     exact: list[float] = []
     for name, dtype in DTYPES.items():
-        if name == "int8" and (device.type != "cpu" or not multiplies_int8()):
-            print("int8: left out, as this device does not multiply it", flush=True)
-            continue
         found = psnr(Restorer(weights.open_model(given.model, given.fidelity), device, dtype), faces)
         exact = exact or found
         lost = np.subtract(exact, found)

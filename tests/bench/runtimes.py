@@ -30,7 +30,7 @@ from vidsr import degrade, metrics, weights
 from vidsr.data.stills import Images, load_stills
 from vidsr.evaluate.stills import reduced
 from vidsr.network import SCALE, Vidsr, enlarge
-from vidsr.upscale import Restorer, multiplies_int8
+from vidsr.upscale import Restorer
 from vidsr.weights import Model
 
 CALLS = ((32, 1), (32, 4), (32, 16), (64, 1), (64, 4), (64, 16), (128, 1), (128, 4))
@@ -126,8 +126,6 @@ def ways(
     """Each runtime by name, and what starts it; names what is absent."""
     yield "torch fp32", lambda: by_torch(model, torch.float32)
     yield "torch bf16", lambda: by_torch(model, torch.bfloat16)
-    if multiplies_int8():
-        yield "torch int8", lambda: by_torch(model, torch.int8)
     absent = []
     for name in ("onnxruntime", "openvino", "onnx", "onnxscript"):
         if find_spec(name) is None:

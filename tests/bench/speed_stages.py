@@ -57,11 +57,12 @@ PLACES = (
     ("reduce, cuts", "vidsr.shots._Cuts", "add"),
     ("detect", CenterFace, "__call__"),
     ("flow, linking", Linker, "step"),
-    ("crop", "vidsr.render", "crops"),
+    ("crop", "vidsr.render", "cut"),
+    ("align", "vidsr.render", "window"),
     ("network", Restorer, "added"),
-    ("average", "vidsr.render", "_halved"),
     ("average", "vidsr.render", "_averaged"),
-    ("blend", "vidsr.render", "showing"),
+    ("blend", "vidsr.render", "shown"),
+    ("blend", "vidsr.render", "patches"),
     ("blend", "vidsr.render", "differences"),
     ("blend", "vidsr.render", "merged"),
     ("report", "vidsr.render", "verdicts"),
@@ -72,7 +73,7 @@ PLACES = (
 """The functions of each stage: where they are looked up when they are called."""
 THREADS = {
     "analyse": (("decode",), ("reduce, cuts",), ("detect",), ("flow, linking",)),
-    "render": (("decode",), ("crop", "network", "average", "blend", "report"), ("encode",)),
+    "render": (("decode",), ("crop", "align", "network", "average", "blend", "report"), ("encode",)),
     "publish": (),
 }
 """The stages of each thread."""

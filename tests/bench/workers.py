@@ -49,10 +49,10 @@ def run(films: list[Path], output: Path, count: int, free: bool) -> Run:
     settings = Enhance(render=Render(scale="1", device="cpu"), encode=Encode(preset="veryfast"))
     batch = Batch(settings, open_model("vidsr_x4", None), output, many=True, fresh=False)
     pool = Pool([None] * count, threads=1)
-    for pid, core in zip(pool.pids, sorted(os.sched_getaffinity(0)), strict=False):
+    for worker, core in zip(pool.workers(), sorted(os.sched_getaffinity(0)), strict=False):
         if not free:
-            os.sched_setaffinity(pid, {core})
-    pool.greet()
+            os.sched_setaffinity(worker.pid, {core})
+        worker.up.result()
     began, cpu = time.monotonic(), cpu_s()
     ends = list(side_by_side(map(Source, films), batch, pool, lambda _: Silent()))
     seconds = time.monotonic() - began

@@ -14,7 +14,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidsr.align import inverse
 from vidsr.data.sets import Lazy
 from vidsr.data.stills import SUFFIXES, Images, Skipped, picture_size, read_picture, resized, side_for
 from vidsr.errors import InputError
@@ -88,12 +87,6 @@ def _rows(path: Path) -> Iterator[tuple[str, list[int]]]:
                 yield name, []
 
 
-def identities(layout: Layout) -> dict[str, int]:
-    """Who is in which picture, by the picture's name; empty where `identity_CelebA` is not there, as at Kaggle."""
-    path = _list(layout.root, "identity_CelebA")
-    return {name: numbers[0] for name, numbers in _rows(path) if numbers} if path is not None else {}
-
-
 def _members(layout: Layout, partition: str) -> set[str]:
     """Names of the partition's pictures."""
     if partition not in PARTITIONS:
@@ -124,7 +117,7 @@ def _face(path: Path | None, matrix: Floats) -> Face:
     if path is None:
         raise InputError("named in the list, but not there")
     width, height = picture_size(path)
-    corners = inverse(matrix.astype(np.float64)) @ CORNERS
+    corners = cv2.invertAffineTransform(matrix.astype(np.float64)) @ CORNERS
     across = 1 / float(np.hypot(*matrix[:, 0]))
     beyond = max(-corners.min(), corners[0].max() - width, corners[1].max() - height)
     if beyond > OUTSIDE * across:

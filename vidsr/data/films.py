@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -15,11 +16,12 @@ from vidsr.config import Analyze
 from vidsr.data.sets import Lazy
 from vidsr.data.stills import SIDES, Images, Skipped
 from vidsr.detect import open_detector
-from vidsr.errors import InputError, VidsrError
+from vidsr.errors import InputError, ToolError
+from vidsr.files import settle, told
 from vidsr.frame import Track
 from vidsr.picture import small_rgb
 from vidsr.track import analyse
-from vidsr.video import Film, Reader, is_film_name, probe
+from vidsr.video import Film, Reader, is_film_name, probe, tools
 
 LENGTH = 24  # frames of a clip
 CLIPS = 12  # of one film at most, spread over it
@@ -106,12 +108,18 @@ def _kept(path: Path, cache: Path) -> list[Kept]:
     stat = path.stat()
     name = hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {LENGTH} {CLIPS}".encode()).hexdigest()
     place = cache / f"{name[:16]}.npz"
-    if not place.exists():
-        clips = face_clips(path)
+    with suppress(OSError, ValueError, EOFError, BadZipFile):  # not there yet, or torn
+        return _names(place)
+    clips = face_clips(path)
+    with told(place):
         cache.mkdir(parents=True, exist_ok=True)
         partial = place.with_suffix(".partial.npz")
         np.savez(partial, *[np.asarray(c) for c in clips])
-        partial.replace(place)
+        settle(partial, place)
+    return _names(place)
+
+
+def _names(place: Path) -> list[Kept]:
     with np.load(place, allow_pickle=False) as file:
         return [Kept(place, key) for key in sorted(file.files)]
 
@@ -132,15 +140,19 @@ def films_below(folder: Path) -> list[Path]:
 def find_films(folder: Path, cache: Path) -> Lazy[Kept]:
     """Clips of the faces in every film below a folder, or in one film; cut out once, kept in `cache`, read on demand.
 
-    Raises InputError where no film shows a face that is large and long enough.
+    Raises InputError where no film shows a face that is large and long enough, and ToolError where there is no ffmpeg.
     """
     clips: list[Kept] = []
     skipped: list[Skipped] = []
     for path in films_below(folder) if folder.is_dir() else [folder]:
         try:
             found = _kept(path, cache)
-        except VidsrError:
+        except InputError:
             skipped.append(Skipped(path, "not a film that can be read"))
+            continue
+        except ToolError:
+            tools()  # raises where it is not the film's fault: there is no ffmpeg
+            skipped.append(Skipped(path, "film that ffmpeg did not come to the end of"))
             continue
         if not found:
             skipped.append(Skipped(path, f"film without a face of {SIDES[-1]} pixels in {LENGTH} frames on end"))

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from vidsr.data.sets import Lazy
 from vidsr.data.stills import SUFFIXES, Faces, Images, Rng, Skipped, decoded, fitted
 from vidsr.errors import InputError, OutputError
+from vidsr.files import settle, sync
 
 Spans = NDArray[np.int64]
 SIZE = 256 << 20  # of a shard that is written, bytes
@@ -155,11 +156,12 @@ def write_shards(faces: Faces, folder: Path, rng: Rng, size: int = SIZE) -> list
         for number, index in enumerate(rng.permutation(len(faces))):
             frames = {f"{i:02}.png": _coded(frame) for i, frame in enumerate(faces.read(int(index)))}
             writer.write({"__key__": f"{number:08}"} | frames)
-    partial.replace(folder)
+    settle(partial, folder)
     return sorted(folder.glob("*.tar"))
 
 
 def _index(name: str) -> None:
     path = Path(name)
-    with _index_of(path).open("wb") as file:
-        np.save(file, _scan(path))
+    np.save(_index_of(path), _scan(path))
+    for one in (path, _index_of(path)):
+        sync(one)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from vidsr import config
+from vidsr.errors import InputError
 
 if TYPE_CHECKING:
     from vidsr.evaluate.films import Row
@@ -17,7 +20,10 @@ if TYPE_CHECKING:
     from vidsr.weights import Model
 
 SOURCE = click.Path(path_type=Path)
-STILL_NOISE = 8  # grey levels of sensor noise in a still scene
+RULER = config.Ruler()
+CODECS = ("x264", "mpeg2", "mpeg4")
+BITRATE = "kbit/s at 25 frames/s of mpeg2 at 720x576, mpeg4 at 640x480; clips get these bits a pixel.  [3000, 800]"
+SCALE = "At 1 the truth is the small film before its codec."
 
 
 @click.group()
@@ -35,13 +41,14 @@ IDENTITY = click.option(
 SCORES = click.option("--json", "output", type=SOURCE, help="Write the scores to this file.")
 
 
-def _judges(lpips: tuple[Path, Path] | None, identity: tuple[Path, Path] | None) -> Judges:
+def _judges(lpips: tuple[Path, Path] | None, identity: tuple[Path, Path] | None, distance: bool = False) -> Judges:
     from vidsr import metrics
     from vidsr.evaluate.stills import Judges
 
     return Judges(
         metrics.Lpips(*lpips) if lpips else None,
         metrics.Identity(*identity) if identity else None,
+        metrics.Distance() if distance else None,
     )
 
 
@@ -83,50 +90,104 @@ def evaluate_stills(
 @evaluate.command("video")
 @click.argument("clips", type=SOURCE, nargs=-1, required=True)
 @MODELS
+@click.option("--fidelity", type=click.FloatRange(0, 1), multiple=True, help="Of model families; may be repeated.")
 @LPIPS
 @IDENTITY
-@click.option("--frames", type=click.IntRange(3), default=60, show_default=True, help="Of each clip, from its start.")
-@click.option("--crf", type=click.IntRange(0, 51), default=28, show_default=True, help="H.264's quality.")
+@click.option("--dlib", is_flag=True, help="Identity distance (pip install dlib-bin face-recognition-models).")
+@click.option("--frames", type=click.IntRange(3), default=RULER.frames, show_default=True, help="In the clip's middle.")
+@click.option("--crf", type=click.IntRange(0, 51), multiple=True, default=RULER.crf, show_default=True, help="Of x264.")
+@click.option("--codec", type=click.Choice(CODECS), multiple=True, default=RULER.codec, show_default=True)
+@click.option("--bitrate", type=click.FloatRange(1), help=BITRATE)
+@click.option("--scale", type=click.Choice(["1", "4"]), default=str(RULER.scale), show_default=True, help=SCALE)
+@click.option("--motion", is_flag=True, help="Also flicker and jitter, over the sharp film's, and warping.")
 @click.option("--alone", is_flag=True, help="Also every model frame by frame, without what steadies.")
 @click.option("--still", is_flag=True, help="One frame stands still under fresh noise; flicker over the plain one's.")
 @SCORES
 def evaluate_video(
     clips: tuple[Path, ...],
     names: tuple[str, ...],
+    fidelity: tuple[float, ...],
     lpips: tuple[Path, Path] | None,
     identity: tuple[Path, Path] | None,
-    frames: int,
-    crf: int,
-    alone: bool,
+    dlib: bool,
     still: bool,
     output: Path | None,
+    **chosen: object,
 ) -> None:
-    """Make sharp CLIPS poor (x4 smaller, H.264), enhance them, and compare inside the faces with the sharp ones."""
+    """Make the middle of sharp CLIPS poor (x4 smaller, coded), enhance it, and compare inside the largest face.
+
+    CLIPS are films, or folders of films. Gains are over the bicubic enlargement of the poor film; `network` is the
+    network alone on the film's own pixels, `pipeline` what the whole program makes of it.
+    """
+    from vidsr.evaluate import films, table
+
+    ruler = config.Ruler(**chosen | {"scale": int(str(chosen["scale"]))})  # type: ignore[arg-type]
+    models = _film_models(names, fidelity)
+    judges = _judges(lpips, identity, dlib)
+    rows: list[Row] = []
+    for path in _clips(clips):
+        plain: Row | None = None
+        made = _still_rows(path, models, ruler) if still else films.films(path, models, judges, ruler)
+        with _told_and_left(path):
+            for row in made:
+                plain = row if row.way == films.PLAIN else plain
+                rows.append(row)
+                click.echo(table.line(row, plain or row))
+    for line in table.summary(rows):
+        click.echo(line)
+    _write_scores(output, table.plain_rows(rows))
+
+
+def _still_rows(path: Path, models: Sequence[Model], ruler: config.Ruler) -> Iterator[Row]:
     from vidsr.evaluate import films
 
-    models = _models(["plain", *(names or _names())])
-    if still:
-        found = films.still_scenes(clips, models, frames, crf, STILL_NOISE)
-    else:
-        found = films.films(clips, models, _judges(lpips, identity), frames, crf, alone)
-    click.echo(
-        f"{'clip':24} {'model':40} {'PSNR-Y':>7} {'LPIPS':>6} {'IDS':>6} {'flicker':>8} {'jitter':>7} {'warping':>8}"
-    )
-    rows = []
-    for row in found:
-        rows.append(row)
-        click.echo(_film_line(row))
-    averages = films.means(rows)
-    for row in averages:
-        click.echo(_film_line(row))
-    _write_scores(output, films.plain_rows([*rows, *averages]))
+    for coding in films.codings(ruler):
+        yield from films.still_scenes(path, models, coding, ruler.frames)
 
 
-def _film_line(row: Row) -> str:
-    return (
-        f"{row.clip:24} {row.model:40} {row.psnr_y:7.2f} {row.lpips:6.3f} {row.identity:6.3f} "
-        f"{row.flicker:8.3f} {row.jitter:7.3f} {row.warping:8.3f}"
-    )
+@contextmanager
+def _told_and_left(path: Path) -> Iterator[None]:
+    """A clip that cannot be measured does not stop the others."""
+    try:
+        yield
+    except InputError as error:
+        click.echo(f"{path.name} is left out: {error}", err=True)
+
+
+def _clips(paths: Sequence[Path]) -> list[Path]:
+    """The films that are named, and those in the folders that are; InputError where there is none."""
+    from vidsr.video import is_film_name
+
+    found = [
+        film
+        for path in paths
+        for film in (sorted(one for one in path.iterdir() if is_film_name(one)) if path.is_dir() else [path])
+    ]
+    if not found:
+        raise InputError(f"there is no film in {', '.join(map(str, paths))}")
+    return found
+
+
+def _film_models(names: Sequence[str], fidelities: Sequence[float]) -> list[Model]:
+    """The plain enlargement, and each model at each fidelity that it can have; names that collide become paths."""
+    from vidsr import shelf, weights
+
+    ends = {*weights.shipped(), *shelf.added()}
+    wanted: list[tuple[str, float | None]] = []
+    for name in names or ([config.Render.model] if fidelities else _names()):
+        if name == "plain":
+            continue
+        mixes = fidelities and any(f"{name}_{stage}" in ends for stage in config.STAGES)
+        wanted += [(name, one) for one in fidelities] if mixes else [(name, None)]
+    found = [weights.open_model(name, fidelity) for name, fidelity in wanted]
+    known = [model.name for model in found]
+    return [
+        weights.load("plain"),
+        *(
+            replace(model, name=name) if known.count(model.name) > 1 else model
+            for (name, _), model in zip(wanted, found, strict=True)
+        ),
+    ]
 
 
 def _names() -> list[str]:

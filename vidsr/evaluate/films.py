@@ -1,15 +1,16 @@
-"""Models on real film: made poor, enhanced by the whole pipeline, compared with the sharp film inside the faces.
+"""Models on real film: made poor, enhanced, and compared with the sharp film inside the faces.
 
-A sharp clip is reduced by 4 (bicubic) and coded in H.264; `vidsr enhance --scale 4` makes it large again. The face is
-the largest track of the sharp clip; every model is measured at the same places.
+A sharp clip's middle is reduced by 4 (bicubic) and coded, once for each coding. Its largest face is shown in several
+ways, measured at the same places: enlarged by bicubic (`plain`); by the whole pipeline, as its frames reach the encoder
+(`pipeline`); by the same without what steadies (`frame by frame`); and by the network alone on the film's own pixels
+(`network`), so that the difference is what the pipeline loses. `scene.py` says which frames, of which size.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import cv2
@@ -17,20 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsr import jobs, metrics
-from vidsr.analysis import save
-from vidsr.config import Analyze, Encode, Enhance, Render
+from vidsr.config import Encode, Enhance, Render, Ruler
 from vidsr.data.stills import Images
-from vidsr.detect import CenterFace
-from vidsr.errors import InputError
+from vidsr.evaluate import motion, native
+from vidsr.evaluate.scene import Picture, Poor, Scene, pictures, poor, scene, still
 from vidsr.evaluate.stills import Judges
-from vidsr.frame import Floats, Track
+from vidsr.frame import Floats
 from vidsr.network import Alone
-from vidsr.picture import small_rgb
 from vidsr.plan import plan
 from vidsr.tasks import Silent
 from vidsr.template import similarity
-from vidsr.video import Reader, probe
-from vidsr.video.poor import poor_copy, still_copy
+from vidsr.video.poor import USUAL, Coding
 from vidsr.weights import Model
 
 SIDE = 128  # of the aligned face whose flicker is measured
@@ -38,91 +36,147 @@ RECOGNISER: Floats = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
 )
 """Where eyes, nose and mouth corners lie in the recogniser's 112 x 112 picture (ArcFace, Deng 2019)."""
-EVERY = 5  # LPIPS and identity are slow: every fifth frame
-MARGIN = 0.25  # of the face's union box, around the region in which landmarks and flow are found
-LOST = 12.0  # grey levels: where the truth itself differs by more after warping, something was hidden or uncovered
+NAN = float("nan")
+LOOKS = 4  # frames of a clip for LPIPS and identity, which are slow
+PLAIN, PIPELINE, NETWORK, SINGLY = "plain", "pipeline", "network", "frame by frame"
+"""The ways in which a face is shown."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Means over one face of one clip; NaN where no weights for a measure were given.
+    """Means over one face of one clip, shown in one way; NaN where a measure was not asked for.
 
-    `psnr_y` and `lpips` over the face's box; `identity` is the cosine of a face recogniser; `flicker` the mean absolute
-    difference of successive aligned faces, over the truth's; `jitter` the mean second difference of the landmarks that
-    are found in the picture, over the truth's; `warping` the mean absolute difference of a frame's luma to the last
-    frame's, carried along by the truth's optical flow (Lai 2018, section 4.2, here in grey levels).
+    `psnr_y` inside the face's ellipse; `lpips` over its box; `identity` is the cosine of MobileFaceNet, `distance`
+    that of dlib's recogniser; `flicker` the mean absolute difference of successive aligned faces, over the truth's;
+    `jitter` the mean second difference of the landmarks that are found in the picture, over the truth's; `warping` the
+    mean absolute difference of a frame's luma to the last frame's, carried along by the truth's optical flow.
     """
 
     clip: str
+    coding: str
     model: str
-    psnr_y: float
-    lpips: float
-    identity: float
-    flicker: float
-    jitter: float
-    warping: float
+    way: str
+    psnr_y: float = NAN
+    lpips: float = NAN
+    identity: float = NAN
+    distance: float = NAN
+    flicker: float = NAN
+    jitter: float = NAN
+    warping: float = NAN
 
 
-@dataclass(frozen=True)
-class Scene:
-    """A clip to be compared on: its two copies, and where its face is."""
-
-    name: str
-    sharp: Path
-    poor: Path
-    face: Track
-    region: tuple[int, int, int, int]  # x0, y0, x1, y1 around all the face's boxes
+MEASURES = tuple(field.name for field in fields(Row))[4:]
 
 
-@dataclass(frozen=True)
-class Views:
-    """What is looked at of one film: a face in each frame, by its box, aligned, for the recogniser, and its region."""
-
-    boxes: list[Images]
-    aligned: list[NDArray[np.float64]]
-    recognised: list[Images]
-    regions: list[Images]
+def codings(ruler: Ruler) -> list[Coding]:
+    """What a ruler asks for: x264 once for each crf, others once, at their bit rate."""
+    found = [Coding("x264", crf=crf) for crf in ruler.crf] if "x264" in ruler.codec else []
+    rated = [codec for codec in USUAL if codec in ruler.codec]
+    return [*found, *(Coding(codec, kbits=ruler.bitrate or USUAL[codec][1]) for codec in rated)]
 
 
-def _region(face: Track, width: int, height: int) -> tuple[int, int, int, int]:
-    x0, y0 = face.boxes[:, :2].min(0)
-    x1, y1 = face.boxes[:, 2:].max(0)
-    across, down = MARGIN * (x1 - x0), MARGIN * (y1 - y0)
-    return (
-        max(0, int(x0 - across)),
-        max(0, int(y0 - down)),
-        min(width, int(x1 + across)),
-        min(height, int(y1 + down)),
-    )
+def films(path: Path, models: Sequence[Model], judges: Judges, ruler: Ruler) -> Iterator[Row]:
+    """Rows of one clip: for each coding the plain enlargement, then each model in each way.
+
+    Raises InputError where the clip shows no face to measure.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        at = scene(path, folder, ruler)
+        judge = Judge(at, judges, ruler.motion)
+        for coding in codings(ruler):
+            film = poor(at, coding, folder)
+            there = native.grid(at, film)
+            yield judge(film.coding, "bicubic", PLAIN, native.plain(there))
+            for model in models:
+                yield judge(film.coding, model.name, PIPELINE, pipeline(at, film, model, folder))
+                if model.name == "plain":
+                    continue
+                if model.ours:
+                    yield judge(film.coding, model.name, NETWORK, native.alone(at, there, model))
+                if ruler.alone:
+                    yield judge(film.coding, model.name, SINGLY, frame_by_frame(at, film, model, folder))
 
 
-def scene(name: str, sharp: Path, poor: Path) -> Scene:
-    """Find the largest face of a sharp copy; raises InputError where there is none."""
-    film = probe(sharp)
-    tracks = jobs.analyse_film(film, Enhance(), Silent())[0].tracks
-    if not tracks:
-        raise InputError(f"{name} shows no face that is large and long enough to be measured")
-    face = max(tracks, key=lambda track: len(track) * track.height)
-    return Scene(name, sharp, poor, face, _region(face, film.width, film.height))
+def pipeline(at: Scene, film: Poor, model: Model, folder: Path, keep_grain: bool = False) -> list[Picture]:
+    """The measured frames as the whole pipeline hands them to its encoder."""
+    render = Render(scale=str(at.scale), keep_grain=keep_grain)
+    settings = Enhance(render=render, encode=Encode(codec="ffv1"), overwrite=True)
+    work = plan(film.film.path, folder / "made.mkv", settings, model)
+    tracks, _ = jobs.restorable(film.analysis.tracks, render.faces)
+    made = jobs.render_range(work, jobs.make_job(work, tracks), film.analysis.timeline, at.span, Silent())
+    return pictures(film.film, made)
 
 
-def look(path: Path, at: Scene) -> Views:
-    """The face of a scene in another copy of its film, `path`, of the sharp copy's size."""
-    film, face = probe(path), at.face
-    found = Views([], [], [], [])
-    x0, y0, x1, y1 = at.region
-    with Reader(film) as frames:
-        for frame in frames:
-            if not face.first <= frame.index < face.stop:
-                continue
-            picture = small_rgb(frame, film, max(film.width, film.height))
-            n = frame.index - face.first
-            a, b, c, d = np.clip(np.rint(face.boxes[n]), 0, [film.width, film.height] * 2).astype(int)
-            found.boxes.append(picture[b:d, a:c].copy())
-            found.aligned.append(metrics.luma(_warped(picture, face.matrices[n] * SIDE, SIDE)))
-            found.recognised.append(_warped(picture, _for_recogniser(face.landmarks[n]), metrics.FACE))
-            found.regions.append(picture[y0:y1, x0:x1].copy())
-    return found
+def frame_by_frame(at: Scene, film: Poor, model: Model, folder: Path) -> list[Picture]:
+    """The same without what steadies: every frame detected and aligned for itself, and seen alone by the network."""
+    every = Enhance(analyze=replace(Enhance().analyze, detect_every=1))
+    found = jobs.analyse_film(film.film, every, Silent())[0]
+    shaky = tuple(replace(track, matrices=similarity(track.landmarks)) for track in found.tracks)
+    single = replace(model, name=f"{model.name}-alone", network=Alone(model.network, model.window))
+    return pipeline(at, replace(film, analysis=replace(found, tracks=shaky)), single, folder, keep_grain=True)
+
+
+class Judge:
+    """Compares ways of showing a scene's face with its truth, of which all is measured once."""
+
+    def __init__(self, at: Scene, judges: Judges, with_motion: bool) -> None:
+        self._at = at
+        self._judges = judges
+        self._motion = with_motion
+        looks = {round(n) for n in np.linspace(0, len(at.truths) - 1, LOOKS)}
+        self._persons = {
+            n: [_person(one, at.truths[n].rgb, at.landmarks(n)) for one in (judges.identity, judges.distance)]
+            for n in sorted(looks)
+        }
+        self._flicker = motion.flicker(aligned(at, at.truths)) if with_motion else 1.0
+        self._jitter = motion.jitter(motion.landmarks(self._regions(at.truths))) if with_motion else 1.0
+
+    def __call__(self, coding: str, model: str, way: str, made: Sequence[Picture]) -> Row:
+        at = self._at
+        decibels = [metrics.psnr(a.luma, b.luma, mask) for a, b, mask in zip(made, at.truths, at.masks, strict=True)]
+        found = {"psnr_y": float(np.mean(decibels)), **self._likeness(made)}
+        return _row((at.name, coding, model, way), found | (self._movement(made) if self._motion else {}))
+
+    def _likeness(self, made: Sequence[Picture]) -> dict[str, float]:
+        """By the measures that need weights, over the frames that are looked at."""
+        judges, found = self._judges, dict[str, list[float]]()
+        for n, (identity, distance) in self._persons.items():
+            a, box, points = made[n].rgb, self._at.boxes[n], self._at.landmarks(n)
+            if judges.lpips is not None:
+                found.setdefault("lpips", []).append(judges.lpips(a[box], self._at.truths[n].rgb[box]))
+            if judges.identity is not None:
+                found.setdefault("identity", []).append(float(_person(judges.identity, a, points) @ identity))
+            if judges.distance is not None:
+                apart = np.linalg.norm(_person(judges.distance, a, points) - distance)
+                found.setdefault("distance", []).append(float(apart))
+        return {name: float(np.mean(values)) for name, values in found.items()}
+
+    def _movement(self, made: Sequence[Picture]) -> dict[str, float]:
+        regions = self._regions(made)
+        return {
+            "flicker": motion.flicker(aligned(self._at, made)) / max(self._flicker, 1e-9),
+            "jitter": motion.jitter(motion.landmarks(regions)) / max(self._jitter, 1e-9),
+            "warping": motion.warping(regions, self._regions(self._at.truths)),
+        }
+
+    def _regions(self, made: Sequence[Picture]) -> list[Images]:
+        return [np.ascontiguousarray(picture.rgb[self._at.region]) for picture in made]
+
+
+def _person(judge: metrics.Identity | metrics.Distance | None, picture: Images, landmarks: Floats) -> metrics.Numbers:
+    """What a recogniser makes of a face; nothing where there is none."""
+    if judge is None:
+        return np.empty(0)
+    if isinstance(judge, metrics.Identity):
+        return judge.embed(_warped(picture, _for_recogniser(landmarks), metrics.FACE))
+    return judge.embed(_chip(picture, landmarks))
+
+
+def aligned(at: Scene, made: Sequence[Picture]) -> list[NDArray[np.float64]]:
+    """The luma of a scene's face, upright, `(SIDE, SIDE)`, in each measured frame."""
+    places = zip(at.places, made, strict=True)
+    return [metrics.luma(_warped(picture.rgb, at.face.matrices[n] * SIDE, SIDE)) for n, picture in places]
 
 
 def _warped(picture: Images, matrix: Floats, side: int) -> Images:
@@ -136,150 +190,40 @@ def _for_recogniser(landmarks: Floats) -> Floats:
     return np.asarray(matrix if matrix is not None else similarity(landmarks[None])[0] * metrics.FACE, np.float32)
 
 
-def _flicker(aligned: Sequence[NDArray[np.float64]]) -> float:
-    return float(np.mean([np.abs(b - a).mean() for a, b in pairwise(aligned)]))
+def _chip(picture: Images, landmarks: Floats) -> Images:
+    """The face for dlib's recogniser; made twice as large first, as the faces of the truth are."""
+    fit = similarity(np.stack([landmarks, metrics.CHIP_POINTS]))
+    whole = [np.vstack([matrix.astype(np.float64), [0, 0, 1]]) for matrix in fit]
+    matrix = (np.linalg.inv(whole[1]) @ whole[0])[:2]
+    large = _warped(picture, np.asarray(2 * matrix, np.float32), 2 * metrics.CHIP)
+    return np.asarray(cv2.resize(large, (metrics.CHIP, metrics.CHIP), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def landmarks(regions: Iterable[Images]) -> Floats:
-    """The largest face's landmarks in each picture, `(n, 5, 2)`; NaN where no face is found."""
-    detector = CenterFace(Analyze().min_score)
-    found = []
-    for region in regions:
-        faces = detector([region])[0]
-        best = max(faces, key=lambda face: float(np.prod(face.box[2:] - face.box[:2])), default=None)
-        found.append(best.landmarks if best is not None else np.full((5, 2), np.nan, np.float32))
-    return np.asarray(found, np.float32)
-
-
-def jitter(points: Floats) -> float:
-    """The mean length of the second difference of landmarks `(n, 5, 2)`, pixels; frames without a face left out."""
-    bends = np.linalg.norm(points[2:] - 2 * points[1:-1] + points[:-2], axis=-1)
-    return float(np.nanmean(bends)) if np.isfinite(bends).any() else float("nan")
-
-
-def _warping(made: Sequence[Images], truth: Sequence[Images]) -> float:
-    flow_of = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    height, width = truth[0].shape[:2]
-    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
-    errors = []
-    for t in range(1, len(truth)):
-        before, now = (cv2.cvtColor(truth[i], cv2.COLOR_RGB2GRAY) for i in (t - 1, t))
-        place = grid + flow_of.calc(now, before, np.zeros_like(grid))
-
-        def carried(picture: Images, place: NDArray[np.float32] = place) -> NDArray[np.float64]:
-            gray = metrics.luma(picture).astype(np.float32)
-            return np.asarray(cv2.remap(gray, place[..., 0], place[..., 1], cv2.INTER_LINEAR), np.float64)
-
-        kept = np.abs(carried(truth[t - 1]) - metrics.luma(truth[t])) < LOST
-        errors.append(np.abs(carried(made[t - 1]) - metrics.luma(made[t]))[kept].mean())
-    return float(np.mean(errors))
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What the sharp film is compared by, measured once."""
-
-    views: Views
-    flicker: float
-    jitter: float
-
-
-def truth_of(at: Scene) -> Truth:
-    """Measure the sharp film itself."""
-    views = look(at.sharp, at)
-    return Truth(views, _flicker(views.aligned), jitter(landmarks(views.regions)))
-
-
-def measure(at: Scene, truth: Truth, model: str, made: Path, judges: Judges) -> Row:
-    """Compare the film `made` with the truth."""
-    views, sharp = look(made, at), truth.views
-    boxes = list(zip(views.boxes, sharp.boxes, strict=True))
-    faces = list(zip(views.recognised, sharp.recognised, strict=True))[::EVERY]
-    nan = float("nan")
-    return Row(
-        at.name,
-        model,
-        psnr_y=float(np.mean([min(metrics.psnr_y(a, b), 99.0) for a, b in boxes])),
-        lpips=float(np.mean([judges.lpips(a, b) for a, b in boxes[::EVERY]])) if judges.lpips else nan,
-        identity=float(np.mean([judges.identity(a, b) for a, b in faces])) if judges.identity else nan,
-        flicker=_flicker(views.aligned) / max(truth.flicker, 1e-9),
-        jitter=jitter(landmarks(views.regions)) / max(truth.jitter, 1e-9),
-        warping=_warping(views.regions, sharp.regions),
-    )
-
-
-def enhanced(at: Scene, model: Model, folder: Path, settings: Enhance) -> Path:
-    """Enhance the poor copy by the whole pipeline, without loss."""
-    output = folder / f"{model.name}.mkv"
-    work = plan(at.poor, output, replace(settings, encode=Encode(codec="ffv1"), overwrite=True), model)
-    jobs.enhance(work, Silent())
-    return output
-
-
-def frame_by_frame(at: Scene, model: Model, folder: Path, settings: Enhance) -> Path:
-    """The same without what steadies: every frame detected and aligned for itself, and seen alone by the network."""
-    alone = replace(model, name=f"{model.name}-alone", network=Alone(model.network, model.window))
-    grainy = replace(settings.render, keep_grain=True)
-    single = replace(settings, analyze=replace(settings.analyze, detect_every=1), render=grainy)
-    film = probe(at.poor)
-    analysis = jobs.analyse_film(film, single, Silent())[0]
-    tracks = tuple(replace(track, matrices=similarity(track.landmarks)) for track in analysis.tracks)
-    save(replace(analysis, tracks=tracks), folder / "alone.json")
-    return enhanced(at, alone, folder, replace(single, tracks=str(folder / "alone.json")))
-
-
-Enhancer = Callable[[Scene, Model, Path, Enhance], Path]
-
-
-def films(
-    paths: Sequence[Path], models: Sequence[Model], judges: Judges, frames: int, crf: int, alone: bool
-) -> Iterable[Row]:
-    """A row for each clip and model, the truth first; with `alone` another one, frame by frame, for each model."""
-    ways: list[tuple[str, Enhancer]] = [("", enhanced)]
-    ways += [(", frame by frame", frame_by_frame)] if alone else []
-    settings = Enhance(render=Render(scale="4"))
-    for path in paths:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            poor_copy(probe(path), folder / "sharp.mkv", folder / "poor.mp4", frames, crf)
-            at = scene(path.name, folder / "sharp.mkv", folder / "poor.mp4")
-            truth = truth_of(at)
-            yield measure(at, truth, "truth", at.sharp, judges)
-            for model in models:
-                for suffix, way in ways if model.name != "plain" else ways[:1]:
-                    yield measure(at, truth, model.name + suffix, way(at, model, folder, settings), judges)
-
-
-def still_scenes(paths: Sequence[Path], models: Sequence[Model], frames: int, crf: int, noise: int) -> Iterable[Row]:
-    """Clips of which one frame stands still under fresh noise and H.264: `flicker` is over the plain enlargement's.
+def still_scenes(path: Path, models: Sequence[Model], coding: Coding, frames: int) -> Iterator[Row]:
+    """A clip of which one frame stands still under fresh noise and H.264: `flicker` is over the plain enlargement's.
 
     The first of `models` is what the others are divided by; the other measures are left out (NaN).
     """
-    settings = Enhance(render=Render(scale="4"))
-    for path in paths:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            sharp, poor = folder / "sharp.mkv", folder / "poor.mp4"
-            still_copy(probe(path), 0, sharp, poor, frames, crf, noise, seed=1)
-            at = scene(path.name, sharp, poor)
-            unit: float | None = None
-            for model in models:
-                found = _flicker(look(enhanced(at, model, folder, settings), at).aligned)
-                unit = found if unit is None else unit
-                nan = float("nan")
-                yield Row(at.name, model.name, nan, nan, nan, found / unit, nan, nan)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        at, film = still(path, folder, coding, frames)
+        unit: float | None = None
+        for model in models:
+            found = motion.flicker(aligned(at, pipeline(at, film, model, folder)))
+            unit = found if unit is None else unit
+            yield Row(at.name, coding.name, model.name, PIPELINE, flicker=found / unit)
 
 
 def means(rows: Sequence[Row]) -> list[Row]:
-    """The mean over clips for each model, in the order in which they came."""
-    names = list(dict.fromkeys(row.model for row in rows))
-    numbers = [field.name for field in fields(Row)][2:]
-    return [
-        Row("mean", name, *(float(np.mean([getattr(r, n) for r in rows if r.model == name])) for n in numbers))
-        for name in names
-    ]
+    """The mean over clips for each coding, model and way, in the order in which they came."""
+    kinds = list(dict.fromkeys((row.coding, row.model, row.way) for row in rows))
+    found = []
+    for kind in kinds:
+        same = [row for row in rows if (row.coding, row.model, row.way) == kind]
+        numbers = {name: float(np.mean([getattr(row, name) for row in same])) for name in MEASURES}
+        found.append(_row(("mean", *kind), numbers))
+    return found
 
 
-def plain_rows(rows: Sequence[Row]) -> list[dict[str, str | float]]:
-    """The rows as plain values, for JSON."""
-    return [asdict(row) for row in rows]
+def _row(kind: tuple[str, str, str, str], numbers: Mapping[str, float]) -> Row:
+    return Row(*kind, *(numbers.get(name, NAN) for name in MEASURES))

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidsr import degrade, metrics
-from vidsr.blend import outline, shown
+from vidsr.blend import outlines, shown
 from vidsr.data.stills import Images
 from vidsr.evaluate.stills import reduced
-from vidsr.network import enlarge
+from vidsr.network import SCALE, enlarge
 from vidsr.occlude import PAINTERS, occluded
 from vidsr.weights import Model
 
@@ -52,10 +52,11 @@ def _errors(model: Model, clip: Images, mask: NDArray[np.float32]) -> NDArray[np
     plain = enlarge(small)[0]
     with torch.inference_mode():
         bare = model.network(small[:, None].expand(-1, model.window, -1, -1, -1))[0]
-    edge = outline(clip.shape[0], small.device)
+    side = small.shape[-1]
+    edge = outlines(torch.eye(2, 3)[None] / side, side, SCALE)
     added = bare - plain
-    blended = plain + shown(added[None])[0, :3]
-    face = edge.numpy() > 0.5
+    blended = plain + shown(added[None], edge)[0, :3]
+    face = edge[0].numpy() > 0.5
     truth = metrics.luma(clip)
     places = [face & (mask > COVERED), face & (mask < FREE)]
     return np.array([[_error(picture, truth, place) for place in places] for picture in (plain, bare, blended)])

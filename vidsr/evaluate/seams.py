@@ -1,8 +1,8 @@
 """Is there a seam where a restored face ends? The gradient across the mask's edge beside the plain enlargement's.
 
-Needs no truth, so any film will do. Around each shown face lie rings: the ellipse of `blend.outline`, shrunk and grown.
-The luma's step from one ring to the next, a pixel of the output, is measured in the restored frame and in the plain
-enlargement; what they differ by is what blending put there.
+Needs no truth, so any film will do. Around each shown face lie rings: the ellipse of `template.RADII`, shrunk and
+grown. The luma's step from one ring to the next, a pixel of the output, is measured in the restored frame and in the
+plain enlargement; what they differ by is what blending put there.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from vidsr import jobs
 from vidsr.analysis import Analysis
-from vidsr.blend import CENTRE, RADII, enlarged
 from vidsr.config import Enhance
+from vidsr.enlarge import enlarged
 from vidsr.frame import Floats, Frame, Track
 from vidsr.plan import Plan, plan
 from vidsr.render import Job
 from vidsr.tasks import Silent
+from vidsr.template import CENTRE, RADII
 from vidsr.video import Reader
 from vidsr.weights import Model
 

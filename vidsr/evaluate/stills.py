@@ -41,6 +41,7 @@ class Judges:
 
     lpips: metrics.Lpips | None = None
     identity: metrics.Identity | None = None
+    distance: metrics.Distance | None = None
 
 
 def _resized(image: Images, side: int) -> Images:

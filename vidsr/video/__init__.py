@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from vidsr.video.containers import check_codec, container_of, is_film_name, output_suffix, passages
+from vidsr.video.containers import check_codec, container_of, is_film_name
+from vidsr.video.look import looked_at
 from vidsr.video.mux import publish
 from vidsr.video.probe import Film, Stream, Tags, probe
 from vidsr.video.process import encoders, require_encoder, tools
 from vidsr.video.reader import Reader
-from vidsr.video.writer import CODED, CRF, SEGMENT_SUFFIX, Output, Writer
+from vidsr.video.rehearsal import output_suffix, passages, rehearse
+from vidsr.video.writer import CODED, CRF, SEGMENT_SUFFIX, Output, Writer, chosen_codec
 
 __all__ = [
     "CODED",
@@ -20,13 +22,16 @@ __all__ = [
     "Tags",
     "Writer",
     "check_codec",
+    "chosen_codec",
     "container_of",
     "encoders",
     "is_film_name",
+    "looked_at",
     "output_suffix",
     "passages",
     "probe",
     "publish",
+    "rehearse",
     "require_encoder",
     "tools",
 ]

@@ -46,6 +46,15 @@ class Answer:
     def flag(self, name: str) -> bool:
         return self._fields.get(name) == 1
 
+    def names(self) -> list[str]:
+        """What this object tells of."""
+        return list(self._fields)
+
+    def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
+        """The names and texts of an object inside this one."""
+        fields = self.one(name)._fields
+        return tuple((key, value) for key, value in fields.items() if isinstance(value, str))
+
     def one(self, name: str) -> Answer:
         """An object inside this one; an empty one where there is none."""
         return Answer(self._fields.get(name))

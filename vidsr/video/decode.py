@@ -110,11 +110,12 @@ class Decode:
             elif not line.startswith("#"):
                 dts, pts = (int(field) for field in line.split(",")[1:3])
                 if pts != NO_STAMP:
-                    return round(pts * base / self._film.time_base)
+                    return round(pts * base / self._film.time_base) + self._film.shift_ticks
                 if dts == NO_STAMP:
                     return None
                 # Without a pts, the frame is shown at its dts or later, by at most the 16 frames of any reordering.
-                return round((dts * base + 16 / self._film.rate) / self._film.time_base)
+                late = round((dts * base + 16 / self._film.rate) / self._film.time_base)
+                return late + self._film.shift_ticks
         return None
 
     def stamps(self) -> Iterator[int | None]:
@@ -149,15 +150,18 @@ def _command(
     film: Film, begin: int | None, seek_s: Fraction | None, pipes: tuple[str, str], reduced: bool
 ) -> list[str]:
     stamps, landing = pipes
-    seek = {"seek_timestamp": 1, "ss": f"{float(seek_s):.6f}", "noaccurate_seek": None} if seek_s is not None else {}
-    source = ffmpeg.input(FILE, threads=THREADS, **SAFE, **seek)
-    picture = source[str(film.index)]
-    frames = (
-        # settb first: every tick from here on is one of the stream's, whatever this version of ffmpeg does by default
-        picture.filter("settb", str(film.time_base))
-        .filter("metadata", "add", key="vidsr", value="1")
-        .filter("metadata", "print", file=stamps, direct=1)
-    )
+    clock: dict[str, str | int | None] = {}
+    if seek_s is not None:
+        clock = {"seek_timestamp": 1, "ss": f"{float(seek_s - film.shift_s):.6f}", "noaccurate_seek": None}
+    source = ffmpeg.input(FILE, threads=THREADS, **SAFE, **clock)
+    picture = frames = source[str(film.index)]
+    for name, options in _whole_frames(film):
+        frames = frames.filter(name, **options)
+    # Every tick from here on is one of the film's, whatever this version of ffmpeg does by default.
+    frames = frames.filter("settb", str(film.time_base))
+    if film.shift_ticks:  # by -itsoffset, frames whose packets begin before 0 were seen to move once more
+        frames = frames.filter("setpts", f"PTS+({film.shift_ticks})")
+    frames = frames.filter("metadata", "add", key="vidsr", value="1").filter("metadata", "print", file=stamps, direct=1)
     if begin is not None:
         # By pts, not by number: where the picture changes its size, filters begin anew, and count from 0 again.
         frames = frames.filter("select", f"gte(pts,{begin})")
@@ -168,6 +172,18 @@ def _command(
         outputs.append(ffmpeg.output(picture, landing, c="copy", f="framecrc", flush_packets=1, **{"frames:v": 1}))
     run = ffmpeg.merge_outputs(*outputs).global_args(*GLOBAL, "-loglevel", "level+warning", "-copyts")
     return named(run.compile(), film.path)
+
+
+def _whole_frames(film: Film) -> list[tuple[str, dict[str, str | int]]]:
+    """Filters that make whole frames of an interlaced film's fields."""
+    whole: dict[str, str | int] = {"mode": "send_frame", "parity": film.fields, "deint": "all"}
+    if film.deinterlace in ("frame", "field"):
+        return [("bwdif", whole | {"mode": f"send_{film.deinterlace}"})]
+    if film.deinterlace not in ("match", "ivtc"):
+        return []
+    matched: list[tuple[str, dict[str, str | int]]] = [("fieldmatch", {"order": film.fields})]
+    matched.append(("bwdif", whole | {"deint": "interlaced"}))
+    return [*matched, ("decimate", {})] if film.deinterlace == "ivtc" else matched
 
 
 def _conversion(film: Film, reduced: bool) -> list[tuple[str, dict[str, str | int]]]:

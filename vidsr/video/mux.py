@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidsr.errors import InputError, OutputError
-from vidsr.video.check import check_published, sound_shifts
-from vidsr.video.containers import Passage, container_of, passages
-from vidsr.video.probe import SAFE, Film, probe
-from vidsr.video.process import GLOBAL, LONG_PATIENCE_S, PIPE_BYTES, Process, local
+from vidsr.video.check import Shown, check_published, packet_pts, sound_shifts
+from vidsr.video.command import Ending, Order, Picture, command, cut_to, moved_to_0
+from vidsr.video.containers import container_of
+from vidsr.video.probe import Film, probe_streams
+from vidsr.video.process import LONG_PATIENCE_S, PIPE_BYTES, Process
+from vidsr.video.rehearsal import covers, passages
+from vidsr.video.stamps import last_ticks
+from vidsr.video.timecode import later_timecode
 
 NUT_NAME = b"nut/multimedia container\0"
 NUT_FIRST_PACKET = bytes.fromhex("4E4BE4ADEECA4569")
 """The start code before the first packet of a NUT file: what comes before it is the header."""
-
-STALE = ("rotate", "encoder", "BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES")
-"""Metadata of the source's picture stream that would be wrong for the new one."""
 
 QUEUE_MIB = 32
 """Memory for packets of the picture that wait to be joined with the other streams."""
@@ -54,59 +55,69 @@ def publish(
     kept, lost = passages(film, suffix)
     span = frames if frames is not None else range(len(timeline))
     part = timeline[span.start : span.stop]
-    cut: list[str] = []
-    moved: list[str] = []
-    if span != range(len(timeline)):
-        end_s = int(timeline[span.stop]) * film.time_base if span.stop < len(timeline) else None
-        begin_s = int(part[0]) * film.time_base
-        cut, moved = _cut(begin_s, end_s), _moved(begin_s)
-    picture = _picture(segments, len(part)) if segments else None
-    order = _Order(film, kept, destination, container_of(suffix).muxer, cut, moved, picture)
-    try:
-        _write(_command(order, {}), segments, destination)
-        # Matroska's muxer before ffmpeg 6 takes the delay of a codec, such as Opus's 6.5 ms, off its time stamps twice.
-        if order.muxer in ("matroska", "webm") and not cut and (shifts := sound_shifts(film, destination)):
-            _write(_command(order, shifts), segments, destination)
-        return lost + check_published(film, destination, part - part[0] if cut else part, [p.stream for p in kept])
-    except BaseException:
-        destination.unlink(missing_ok=True)
-        raise
+    whole, ticks = span == range(len(timeline)), _shown(film, timeline, span)
+    with tempfile.TemporaryDirectory(prefix="vidsr-") as folder:
+        order = Order(film, kept, destination, container_of(suffix).muxer, covers=covers(film, kept, Path(folder)))
+        if segments:
+            order = replace(order, picture=_picture(film, segments, part if whole else part - part[0], ticks))
+        if not whole:
+            order = replace(order, **_cut(film, timeline, span))
+        try:
+            _write(command(order, {}), segments, destination)
+            # Matroska's muxer before ffmpeg 6 takes the delay of a codec, such as Opus's 6.5 ms, off its time stamps
+            # twice.
+            if order.muxer in ("matroska", "webm") and whole and (shifts := sound_shifts(film, destination)):
+                _write(command(order, shifts), segments, destination)
+            shown = Shown(part if whole else part - part[0], ticks if segments else None)
+            return lost + check_published(film, destination, shown, kept)
+        except BaseException:
+            destination.unlink(missing_ok=True)
+            raise
 
 
-@dataclass(frozen=True)
-class _Picture:
-    """Segments of a picture: their codec, and how many of their packets may wait."""
+def _shown(film: Film, timeline: NDArray[np.int64], span: range) -> int:
+    """How long the last frame of the span is shown, ticks."""
+    if span.stop < len(timeline):
+        return int(timeline[span.stop] - timeline[span.stop - 1])
+    return last_ticks(film, timeline)
 
-    codec: str
-    queue: int
+
+def _cut(film: Film, timeline: NDArray[np.int64], span: range) -> _Cut:
+    """What cuts the source to a span and brings that to 0."""
+    begin_s = int(timeline[span.start]) * film.time_base
+    end_s = int(timeline[span.stop]) * film.time_base if span.stop < len(timeline) else None
+    code = later_timecode(film, begin_s - int(timeline[0]) * film.time_base)
+    return {"cut": cut_to(film, begin_s, end_s), "moved": moved_to_0(begin_s), "timecode": code}
 
 
-def _picture(segments: Sequence[Path], frames: int) -> _Picture:
-    packet = sum(path.stat().st_size for path in segments) // frames + 1
+class _Cut(TypedDict):
+    cut: list[str]
+    moved: list[str]
+    timecode: str | None
+
+
+def _picture(film: Film, segments: Sequence[Path], part: NDArray[np.int64], ticks: int) -> Picture:
+    packet = sum(path.stat().st_size for path in segments) // len(part) + 1
     queue = min(max((QUEUE_MIB << 20) // packet, SHORTEST_QUEUE), LONGEST_QUEUE)
     try:
-        return _Picture(probe(segments[0]).codec, queue)
-    except InputError as error:
+        codec = probe_streams(segments[0])[0].codec
+    except (InputError, IndexError) as error:
         what = f"{segments[0]} is not a whole segment: remove it and render it again."
-        raise OutputError(what, error.details) from None
+        raise OutputError(what, getattr(error, "details", "")) from None
+    return Picture(codec, queue, _ending(film, segments[-1], part, ticks))
 
 
-@dataclass(frozen=True)
-class _Order:
-    """What is to be written: `cut` are the options that cut the source, and `moved` those that bring the picture to 0;
-    `picture` is what the segments hold, None where the source's picture is copied."""
-
-    film: Film
-    kept: Sequence[Passage]
-    destination: Path
-    muxer: str
-    cut: Sequence[str]
-    moved: Sequence[str]
-    picture: _Picture | None
+def _ending(film: Film, segment: Path, part: NDArray[np.int64], ticks: int) -> Ending:
+    """The last segment's packets tell which of them is shown last, and which one ends the file."""
+    stamps = packet_pts(segment, 0)
+    before, moved = len(part) - len(stamps), int(part[-1]) - max(stamps, default=0)
+    ends = {len(stamps) - 1, stamps.index(max(stamps))} if stamps else set()
+    packets = {before + place: (stamps[place] + moved) * film.time_base for place in ends}
+    return Ending(ticks * film.time_base, packets)
 
 
-def _write(command: Sequence[str], segments: Sequence[Path], destination: Path) -> None:
-    with Process(command, feed=True, patience_s=LONG_PATIENCE_S) as process:
+def _write(words: Sequence[str], segments: Sequence[Path], destination: Path) -> None:
+    with Process(words, feed=True, patience_s=LONG_PATIENCE_S) as process:
         for block in _joined(segments):
             process.write(block)
         if process.finish() != 0:
@@ -130,77 +141,3 @@ def _joined(segments: Sequence[Path]) -> Iterator[memoryview]:
             while block := file.read(PIPE_BYTES):
                 yield memoryview(block)
             header = own
-
-
-def _command(order: _Order, shifts: Mapping[int, int]) -> list[str]:
-    """One word after the other, as ffmpeg-python would order inputs and options in its own way."""
-    film, picture = order.film, order.picture
-    words = ["ffmpeg", *GLOBAL, "-loglevel", "error", *([] if order.cut else ["-copyts"])]
-    queue = ["-thread_queue_size", str(picture.queue)] if picture else []
-    if picture:
-        words += ["-protocol_whitelist", "pipe", *order.moved, *queue, "-f", "nut", "-i", "pipe:0"]
-    safe = [word for name, value in SAFE.items() for word in (f"-{name}", value)]
-    words += [*safe, *order.cut, *queue, "-i", local(film.path)]
-    source = "1" if picture else "0"
-    words += ["-map_metadata", source, "-map_chapters", source, "-c", "copy"]
-    words += ["-copypriorss", "0"] if order.cut else []
-    for place, passage in enumerate(order.kept):
-        index = passage.stream.index
-        new = picture is not None and index == film.index
-        words += ["-map", "0:0" if new else f"{source}:{index}", f"-map_metadata:s:{place}", f"{source}:s:{index}"]
-        if passage.codec != "copy":
-            words += [f"-c:{place}", passage.codec]
-        if new:
-            words += _picture_options(order, passage, place)
-        if index in shifts:
-            words += [f"-bsf:{place}", f"setts=ts=TS+({shifts[index]})"]
-    return [*words, *_container_options(film, order.muxer), "-f", order.muxer, local(order.destination)]
-
-
-def _cut(begin_s: Fraction, end_s: Fraction | None) -> list[str]:
-    words = ["-seek_timestamp", "1", "-ss", f"{float(begin_s):.6f}"]
-    return words if end_s is None else [*words, "-t", f"{float(end_s - begin_s):.6f}"]
-
-
-def _moved(begin_s: Fraction) -> list[str]:
-    # ffmpeg takes an input's start off by itself only where it knows it, and of a NUT stream of few packets it does
-    # not; -seek_timestamp keeps it from trying.
-    return ["-seek_timestamp", "1", "-itsoffset", f"{-float(begin_s):.6f}"]
-
-
-def _picture_options(order: _Order, passage: Passage, place: int) -> list[str]:
-    tags = order.film.tags
-    # Codecs that do not carry their colour tags, such as FFV1, leave them to the container.
-    told = {
-        "color_range": tags.range,
-        "colorspace": tags.space,
-        "color_primaries": tags.primaries,
-        "color_trc": tags.transfer,
-        "chroma_sample_location": tags.chroma_location,
-    }
-    if order.picture and order.picture.codec == "hevc" and order.muxer in ("mp4", "mov"):
-        told["tag"] = "hvc1"  # the name under which Apple's players know it
-    words = [f"-disposition:{place}", "default" if passage.stream.default else "0"]
-    words += [word for name in STALE for word in (f"-metadata:s:{place}", f"{name}=")]
-    return words + [word for name, value in told.items() if value for word in (f"-{name}:{place}", value)]
-
-
-def _container_options(film: Film, muxer: str) -> list[str]:
-    # Nothing is moved to begin at 0: sound that begins before 0 would take the picture with it.
-    words = ["-avoid_negative_ts", "disabled", "-fflags", "+bitexact", "-strict", "experimental"]
-    words += ["-max_muxing_queue_size", "65536"]
-    if muxer in ("mp4", "mov"):
-        # Where a track begins is told in ticks of the movie: let the ticks of all tracks be whole numbers of them.
-        clocks = [film.time_base, *(stream.time_base for stream in film.streams if stream.time_base)]
-        words += ["-video_track_timescale", str(film.time_base.denominator)]
-        words += ["-movie_timescale", str(_common([clock.denominator for clock in clocks]))]
-    return words
-
-
-def _common(denominators: Sequence[int]) -> int:
-    """The least common multiple of as many of them, from the first on, as a movie's 31 bits can hold."""
-    common = 1
-    for denominator in denominators:
-        if (wider := math.lcm(common, denominator)) < 1 << 31:
-            common = wider
-    return common if common >= 1000 else common * math.ceil(1000 / common)

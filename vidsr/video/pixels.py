@@ -52,6 +52,11 @@ def is_colour(name: str) -> bool:
     return flags.flag("rgb") or flags.flag("palette")
 
 
+def has_alpha(name: str) -> bool:
+    """Whether the format holds transparency; a palette may, and says nothing of it."""
+    return _described(name).one("flags").flag("alpha") and not _described(name).one("flags").flag("palette")
+
+
 def _shifts(known: Answer, components: int) -> tuple[int, int]:
     flags = known.one("flags")
     if flags.flag("rgb") or flags.flag("palette"):

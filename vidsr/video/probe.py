@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +13,7 @@ from vidsr.files import check_readable
 from vidsr.frame import PixelFormat
 from vidsr.picture import reduced_size
 from vidsr.video.answer import Answer, ask
-from vidsr.video.pixels import is_colour, nearest, planar
+from vidsr.video.pixels import has_alpha, is_colour, nearest, planar
 from vidsr.video.process import local
 
 DEMUXERS = (
@@ -28,6 +30,10 @@ MOST_PIXELS = 8192 * 4320
 MOST_STREAMS = 200
 FASTEST = 1000
 """Frames a second."""
+UNKNOWN_TICKS = (1 << 32) - 1
+"""A duration of all ones says that nobody knew it when the header was written."""
+LATE_S = 30
+"""A clock that begins later than this, or before 0, is moved to begin at 0, and every stream with it."""
 MATRICES = {
     "bt709": "bt709",
     "smpte240m": "bt709",  # its coefficients are those of BT.709 to within 0.001
@@ -44,20 +50,27 @@ NOT_FILM = ("attached_pic", "timed_thumbnails", "still_image")
 
 @dataclass(frozen=True)
 class Tags:
-    """How the file says its colours are meant, in ffmpeg's names; None where it says nothing."""
+    """How the file says its colours are meant, in ffmpeg's names; None where it says nothing.
+
+    `mastering` are HDR10's mastering display's primaries, white point and luminance, as x265 writes them, `light` the
+    largest and the largest average light level.
+    """
 
     range: str | None = None
     space: str | None = None
     primaries: str | None = None
     transfer: str | None = None
     chroma_location: str | None = None
+    mastering: str | None = None
+    light: str | None = None
 
 
 @dataclass(frozen=True)
 class Stream:
     """One stream of the file: `kind` is video, audio, subtitle, attachment or data; it begins at `start_s`.
 
-    `sample_rate` is that of sound; None where the file does not say it.
+    `sample_rate`, `sample_format` and `bits` (of a sample) are those of sound; None where the file does not say it.
+    `tag` is the container's four letters for the codec; `dispositions` are what ffmpeg calls marks like "forced".
     """
 
     index: int
@@ -69,6 +82,11 @@ class Stream:
     time_base: Fraction | None = None
     start_s: float | None = None
     sample_rate: int | None = None
+    sample_format: str | None = None
+    bits: int | None = None
+    tag: str | None = None
+    dispositions: frozenset[str] = frozenset()
+    metadata: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,7 +96,13 @@ class Film:
     `width` and `height` are those after the display matrix, which turns by `rotation` degrees, is applied.
     `decoded` is ffmpeg's name for the decoder's own format, and `converted` is True where samples must be converted to
     reach `pixels`. `time_base` is the length of a tick, `rate` the average of frames a second. `matrix` (bt601, bt709,
-    bt2020) and `full_range` hold for the frames that `Reader` gives; `tags` are what to write beside them.
+    bt2020) and `full_range` hold for the frames that `Reader` gives; `tags` are what to write beside them. `shift_s` is
+    what must be added to every time stamp of the file to come to those that are given and written: 0 for most files.
+
+    `field_order` is what the stream's header says, and `dolby_vision` its profile. `fields` is "tff" or "bff" where the
+    film was found to be interlaced; `deinterlace` says how it is read then: "frame", "match" (fields that belong
+    together are put together, the others made whole), "field" (two frames for each), "ivtc" (as "match", and the
+    doubled frames go), or "" as it is. Time base and rate are those of what is read.
     """
 
     path: Path
@@ -102,10 +126,26 @@ class Film:
     streams: tuple[Stream, ...]
     chapters: int
     warnings: tuple[str, ...]
+    shift_s: Fraction = Fraction(0)
+    metadata: tuple[tuple[str, str], ...] = ()
+    field_order: str | None = None
+    dolby_vision: int | None = None
+    fields: str = ""
+    deinterlace: str = ""
 
     @property
     def chroma_location(self) -> str | None:
         return self.tags.chroma_location
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether its light needs more than 8 bits: PQ or HLG."""
+        return self.tags.transfer in ("smpte2084", "arib-std-b67") and self.pixels.depth > 8
+
+    @property
+    def shift_ticks(self) -> int:
+        """`shift_s` in ticks of the picture."""
+        return round(self.shift_s / self.time_base)
 
     def reduced(self, side: int) -> Film:
         """The film as it is read where its long side is reduced to `side`, in 8 bits; never enlarged."""
@@ -114,20 +154,29 @@ class Film:
         return replace(self, width=width, height=height, pixels=pixels)
 
 
+def probe_streams(path: Path) -> tuple[Stream, ...]:
+    """The streams of a file of ours, whatever they are."""
+    answer = ask([*_options(), "-show_streams", local(path)])
+    return tuple(_stream(place, stream) for place, stream in enumerate(answer.many("streams")))
+
+
+def _options() -> list[str]:
+    return [text for name, value in SAFE.items() for text in (f"-{name}", value)]
+
+
 def probe(path: Path) -> Film:
     """Look at a film without decoding it; InputError says what is wrong with a file that is none."""
     check_readable(path)
     entries = ["-show_format", "-show_streams", "-show_chapters"]
-    options = [text for name, value in SAFE.items() for text in (f"-{name}", value)]
     try:
-        answer = ask([*options, *entries, local(path)])
+        answer = ask([*_options(), *entries, local(path)])
     except InputError as error:
         raise InputError(_why_not(path, error.details), error.details) from None
     streams = answer.many("streams")
     if len(streams) > MOST_STREAMS:
         raise InputError(f"{path} has {len(streams)} streams: up to {MOST_STREAMS} can be handled.")
     picture = _picture(path, streams)
-    film = _film(path, answer, picture)
+    film = with_light(_film(path, answer, picture), picture.many("side_data_list"))
     _check_limits(film, picture)
     return film
 
@@ -188,7 +237,7 @@ def _film(path: Path, answer: Answer, picture: Answer) -> Film:
     matrix, full_range, tags = _colour(picture, decoded, converted, height)
     rate = _rate(picture)
     aspect = picture.fraction("sample_aspect_ratio")
-    about = answer.one("format")
+    about, streams = answer.one("format"), answer.many("streams")
     return Film(
         path=path,
         container=about.text("format_name") or "",
@@ -207,11 +256,45 @@ def _film(path: Path, answer: Answer, picture: Answer) -> Film:
         full_range=full_range,
         tags=tags,
         start_s=about.number("start_time") or 0.0,
-        duration_s=next((d for a in (picture, about) if (d := a.number("duration")) is not None and d > 0), None),
-        streams=tuple(_stream(place, stream) for place, stream in enumerate(answer.many("streams"))),
+        duration_s=_duration(picture, about),
+        streams=tuple(_stream(place, stream) for place, stream in enumerate(streams)),
         chapters=len(answer.many("chapters")),
-        warnings=tuple(_losses(picture)),
+        warnings=tuple(_losses(picture, decoded)),
+        field_order=picture.text("field_order"),
+        dolby_vision=next((p for d in picture.many("side_data_list") if (p := d.integer("dv_profile"))), None),
+        shift_s=_shift(streams, picture),
+        metadata=about.pairs("tags"),
     )
+
+
+def _duration(picture: Answer, about: Answer) -> float | None:
+    """Seconds, of the picture or else of the whole file; None where nobody knew it."""
+    base = picture.fraction("time_base")
+    if base is not None and (picture.integer("duration_ts") or 0) >= UNKNOWN_TICKS:
+        return None
+    whole_s, begin_s = about.number("duration"), max(0.0, about.number("start_time") or 0.0)
+    if whole_s is not None and "matroska" in (about.text("format_name") or "") and whole_s > begin_s:
+        whole_s -= begin_s  # there, it counts from 0
+    return next((d for d in (picture.number("duration"), whole_s) if d is not None and d > 0), None)
+
+
+def _shift(streams: list[Answer], picture: Answer) -> Fraction:
+    """The offset that brings a late or negative clock to 0: a whole number of every stream's ticks, so that none is
+    rounded, and of ffmpeg's microseconds as near as need be."""
+    known = [(start, base) for one in streams for start, base in [_start(one)] if start is not None]
+    begin = min((start for start, _ in known), default=Fraction(0))
+    shown = _start(picture)[0]
+    if begin <= LATE_S and (shown is None or shown >= 0):  # sound may begin before 0, by its codec's delay
+        return Fraction(0)
+    ticks = [base for _, base in known]
+    tick = Fraction(math.lcm(*(one.numerator for one in ticks)), math.gcd(*(one.denominator for one in ticks)))
+    return -math.floor(begin / tick) * tick
+
+
+def _start(stream: Answer) -> tuple[Fraction | None, Fraction]:
+    """Where a stream begins, seconds, and its tick."""
+    start, base = stream.integer("start_pts"), stream.fraction("time_base") or Fraction(1)
+    return None if start is None else start * base, base
 
 
 def _turned(rotation: float) -> bool:
@@ -248,24 +331,52 @@ def _stream(place: int, stream: Answer) -> Stream:
         time_base=stream.fraction("time_base"),
         start_s=stream.number("start_time"),
         sample_rate=round(stream.number("sample_rate") or 0) or None,
+        sample_format=stream.text("sample_fmt"),
+        bits=round(stream.number("bits_per_raw_sample") or stream.number("bits_per_sample") or 0) or None,
+        tag=stream.text("codec_tag_string"),
+        dispositions=frozenset(name for name in about.names() if about.flag(name)),
+        metadata=stream.pairs("tags"),
     )
 
 
-def _losses(picture: Answer) -> list[str]:
+def with_light(film: Film, side_data: Sequence[Answer]) -> Film:
+    """The film with what side data of the stream or of a frame say of HDR, and a sentence on what cannot be kept."""
+    tags, lost = film.tags, []
+    for data in side_data:
+        kind = data.text("side_data_type") or ""
+        if kind == "Mastering display metadata":
+            tags = replace(tags, mastering=tags.mastering or _mastering(data))
+        elif kind == "Content light level metadata":
+            tags = replace(
+                tags, light=tags.light or f"{data.integer('max_content') or 0},{data.integer('max_average') or 0}"
+            )
+        elif kind.startswith(LOST_IN_FRAMES):
+            lost.append(f"{kind} is not kept.")
+    return replace(film, tags=tags, warnings=tuple(dict.fromkeys((*film.warnings, *lost))))
+
+
+def _mastering(data: Answer) -> str | None:
+    """Primaries and white point in 50,000ths, luminance in 10,000ths of a candela, as x264, x265 take them."""
+    pairs = [[data.fraction(f"{colour}_{axis}") for axis in "xy"] for colour in ("green", "blue", "red", "white_point")]
+    light = [data.fraction("max_luminance"), data.fraction("min_luminance")]
+    if any(value is None for pair in (*pairs, light[:1]) for value in pair):
+        return None
+    places = [",".join(str(round((value or 0) * 50000)) for value in pair) for pair in pairs]
+    bounds = ",".join(str(round((value or 0) * 10000)) for value in light)
+    return "G({})B({})R({})WP({})L({})".format(*places, bounds)
+
+
+def _losses(picture: Answer, decoded: str) -> list[str]:
     """What the picture stream carries that is lost when it is coded again."""
     kinds = {kind for data in picture.many("side_data_list") if (kind := data.text("side_data_type"))}
     losses = [f"{kind} of the picture stream is not kept." for kind in sorted(kinds) if kind in LOST_SIDE_DATA]
     if picture.flag("closed_captions"):
         losses.append("Closed captions inside the picture stream are not kept.")
-    if (picture.text("field_order") or "progressive") != "progressive":
-        losses.append("The film is interlaced: it is handled, and written, as progressive.")
+    if has_alpha(decoded) or picture.one("tags").text("alpha_mode") == "1":
+        losses.append("The picture's transparency (alpha) is not kept.")
     return losses
 
 
-LOST_SIDE_DATA = (
-    "Content light level metadata",
-    "DOVI configuration record",
-    "Mastering display metadata",
-    "Spherical Mapping",
-    "Stereo 3D",
-)
+LOST_SIDE_DATA = ("DOVI configuration record", "Spherical Mapping", "Stereo 3D")
+LOST_IN_FRAMES = ("HDR Dynamic Metadata", "Dolby Vision", "ATSC A53")
+"""How the names of what frames carry begin: HDR10+, Dolby Vision, captions."""

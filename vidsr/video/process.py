@@ -297,6 +297,16 @@ class Process:
             raise self.failure(f"was ended by signal {-status}")
         return status
 
+    def finish_soon(self, patience_s: float) -> int:
+        """As `finish`, but a tool that is busy after `patience_s` is told to end its file as it is: status 255."""
+        if self._child.stdin is not None:
+            self._child.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(patience_s)
+            return self.finish()
+        self._child.terminate()
+        return self.finish(patience_s)
+
     def kill(self) -> None:
         """End the process now; from any thread: a read that waits in another one comes to its end."""
         self._child.kill()

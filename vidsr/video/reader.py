@@ -34,6 +34,9 @@ SMALL_DISORDER = 8
 """Frames by which a pts may be out of order and still count as such, not as a clock that was set back."""
 
 
+NEIGHBOURS = 8
+"""Frames before the first one that deinterlacing must have seen for it to look as it does in a whole read."""
+
 NOTHING = np.empty((2, 0, 0), np.uint8)
 """The samples of a frame that has gone elsewhere."""
 
@@ -85,6 +88,7 @@ class Reader:
         self._run: Decode | None = None
         self._writer = writer
         self._crash: VidsrError | None = None
+        self._before = round(NEIGHBOURS / (film.rate * film.time_base)) if film.deinterlace else 0
         self._frames: Generator[Frame, None, None] | None = None
 
     def __enter__(self) -> Reader:
@@ -159,7 +163,7 @@ class Reader:
             return
         self.damage = f"{path} is damaged or cut off: {count} frames of it can be decoded ({worst})."
         if not self._keep_going:
-            raise InputError(self.damage, run.process.last_lines)
+            raise InputError(f"{self.damage[:-1]}; --keep-going enhances these.", run.process.last_lines)
 
     def _along(self, timeline: NDArray[np.int64]) -> Generator[Frame, None, None]:
         """Take the range from the latest place that agrees with the timeline."""
@@ -191,7 +195,7 @@ class Reader:
             return
         begin = None if seek_s is None else int(timeline[first])
         with self._decode(begin, seek_s) as run:
-            landed = None if begin is None else _landed(run, begin)
+            landed = None if begin is None else _landed(run, begin - self._before)
             for index, raw in self._verified(run.stamps(), timeline, landed):
                 sent = begin is None or (raw is not None and raw >= begin)
                 if begin is not None and sent != (index >= first):
@@ -251,11 +255,12 @@ def _landed(run: Decode, wanted: int) -> int:
 
 
 def _seekable(film: Film, timeline: NDArray[np.int64]) -> bool:
-    """Whether a pts names one frame only: not in bare streams, nor where a clock jumped back within the film."""
-    if film.container in WITHOUT_STAMPS:
+    """Whether a pts names one frame only: not in bare streams, nor where a clock jumped back within the film, nor
+    where frames were dropped."""
+    if film.container in WITHOUT_STAMPS or film.deinterlace == "ivtc":  # what goes depends on where it begins
         return False
     if film.container not in WITH_CLOCK_JUMPS or film.duration_s is None:
         return True
     start_s = next((s.start_s for s in film.streams if s.index == film.index and s.start_s is not None), film.start_s)
     end_s = float(int(timeline[-1]) * film.time_base + 1 / film.rate)
-    return abs(end_s - start_s - film.duration_s) < CLOCK_TOLERANCE_S
+    return abs(end_s - start_s - float(film.shift_s) - film.duration_s) < CLOCK_TOLERANCE_S

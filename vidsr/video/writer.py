@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -14,10 +15,12 @@ from numpy.typing import NDArray
 from vidsr.config import Encode
 from vidsr.errors import OutputError
 from vidsr.frame import Frame, PixelFormat, Samples
+from vidsr.video.containers import container_of
 from vidsr.video.decode import SCALER, Decode
 from vidsr.video.pixels import storable
 from vidsr.video.probe import Film, Tags
-from vidsr.video.process import FILE, GLOBAL, LONG_PATIENCE_S, Process, named, require_encoder
+from vidsr.video.process import FILE, GLOBAL, LONG_PATIENCE_S, Process, encoders, named, require_encoder
+from vidsr.video.tags import numbered
 from vidsr.video.timing import pts_expression
 
 SEGMENT_SUFFIX = ".nut"
@@ -39,7 +42,10 @@ ENCODER_OPTIONS: dict[str, dict[str, str | int]] = {
 
 @dataclass(frozen=True)
 class Output:
-    """The picture stream to write: frames of `width` x `height` in `pixels`, time in ticks of `time_base`."""
+    """The picture stream to write: frames of `width` x `height` in `pixels`, time in ticks of `time_base`.
+
+    `fields` is "tff" or "bff" where the frames are to stay interlaced.
+    """
 
     width: int
     height: int
@@ -49,6 +55,7 @@ class Output:
     sample_aspect: Fraction | None
     tags: Tags
     encode: Encode
+    fields: str = ""
 
     @classmethod
     def of(cls, film: Film, encode: Encode, scale: int = 1) -> Output:
@@ -61,7 +68,8 @@ class Output:
             rate=film.rate,
             sample_aspect=film.sample_aspect,
             tags=film.tags,
-            encode=encode,
+            encode=replace(encode, codec=chosen_codec(film)) if encode.codec == "auto" else encode,
+            fields=film.fields if film.deinterlace == "" and scale == 1 and not film.rotation % 180 else "",
         )
 
     @property
@@ -82,6 +90,10 @@ class Output:
         """What the encoder cannot keep of the samples."""
         codec, (width, height) = self.encode.codec, self.stored_size
         losses = []
+        if self.fields and codec != "libx264":
+            losses.append(f"{codec} does not keep that the picture is interlaced: choose --codec libx264.")
+        if self.tags.mastering and codec not in LIGHT:
+            losses.append(f"Mastering display and light level (HDR10) are not kept by {codec}: choose --codec libx265.")
         if self.stored != self.pixels:
             losses.append(f"{codec} cannot hold {self.pixels.name}: the picture is stored as {self.stored.name}.")
         if (width, height) != (self.width, self.height):
@@ -189,7 +201,7 @@ def _filters(output: Output, pts: NDArray[np.int64]) -> list[tuple[str, tuple[st
     reach = None if output.encode.codec == "ffv1" else tags.range
     names = {"range": reach, "color_primaries": tags.primaries, "color_trc": tags.transfer}
     names |= {"colorspace": tags.space}
-    told = {name: value for name, value in names.items() if value}
+    told = {name: numbered(name, value) for name, value in names.items() if value}
     filters: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
         ("settb", (str(output.time_base),), {}),
         ("setpts", (pts_expression(pts),), {}),
@@ -197,6 +209,8 @@ def _filters(output: Output, pts: NDArray[np.int64]) -> list[tuple[str, tuple[st
     if told:
         # Tags on the frames themselves: as options of the output, newer versions take them as orders to convert.
         filters.append(("setparams", (), told))
+    if output.fields:
+        filters.append(("setfield", (output.fields,), {}))
     if output.sample_aspect:
         filters.append(("setsar", (), {"sar": str(output.sample_aspect), "max": "65535"}))
     if output.stored != output.pixels:
@@ -207,15 +221,17 @@ def _filters(output: Output, pts: NDArray[np.int64]) -> list[tuple[str, tuple[st
 
 def _coding(output: Output) -> dict[str, str | int | float]:
     encode = output.encode
+    interlaced = "+ildct+ilme" if output.fields and encode.codec == "libx264" else ""
     options: dict[str, str | int | float] = {
         "c:v": encode.codec,
         "pix_fmt": output.stored.name,
         "enc_time_base": f"{output.time_base.numerator}:{output.time_base.denominator}",
         "avoid_negative_ts": "disabled",  # it would shift a segment that begins at 0 and has B-frames
         "fflags": "+bitexact",
-        "flags:v": "+bitexact",
+        "flags:v": f"+bitexact{interlaced}",
         **ENCODER_OPTIONS[encode.codec],
     }
+    options |= _light(output, options)
     if encode.codec in CRF:
         options["crf"] = CRF[encode.codec] if encode.crf is None else encode.crf
         if encode.preset is not None:
@@ -223,3 +239,41 @@ def _coding(output: Output) -> dict[str, str | int | float]:
     if output.tags.chroma_location:
         options["chroma_sample_location"] = output.tags.chroma_location
     return options
+
+
+LIGHT = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav1": "svtav1-params"}
+"""Where each encoder takes HDR10's mastering display and light level."""
+
+
+def _light(output: Output, options: dict[str, str | int | float]) -> dict[str, str | int | float]:
+    """The encoder's options with what HDR10 says of the display."""
+    codec, tags = output.encode.codec, output.tags
+    if codec not in LIGHT or (tags.mastering is None and tags.light is None):
+        return {}
+    words = [str(options[LIGHT[codec]])] if LIGHT[codec] in options else []
+    names = {"libx264": ("mastering-display", "cll"), "libx265": ("master-display", "max-cll")}
+    display, light = names.get(codec, ("mastering-display", "content-light"))
+    if tags.mastering is not None:
+        words.append(f"{display}={_in_units(tags.mastering) if codec == 'libsvtav1' else tags.mastering}")
+    if tags.light is not None:
+        words.append(f"{light}={tags.light}")
+    return {LIGHT[codec]: ":".join(words)}
+
+
+def _in_units(mastering: str) -> str:
+    """SVT-AV1 takes the same in units, not in fractions of them."""
+    head, tail = mastering.rsplit("L(", 1)
+    scaled = re.sub(r"\d+", lambda found: f"{int(found[0]) / 50000:.5f}", head)
+    return scaled + "L(" + re.sub(r"\d+", lambda found: f"{int(found[0]) / 10000:.4f}", tail)
+
+
+def chosen_codec(film: Film, suffix: str = ".mkv") -> str:
+    """The encoder that `auto` means: what the film asks for, of those that the container's players know.
+
+    HDR becomes HEVC, which players take it in, and so do samples that H.264 cannot hold but HEVC can; all else H.264.
+    """
+    codecs = container_of(suffix).codecs
+    finer = storable(film.pixels, "libx264") != film.pixels == storable(film.pixels, "libx265")
+    if "libx265" in codecs and "libx265" in encoders() and (film.is_hdr or finer):
+        return "libx265"
+    return codecs[0]

@@ -1,7 +1,13 @@
-"""A picture of training pairs: what the network gets, enlarged plainly, beside what it shall make of it."""
+"""A picture of training pairs: what the network gets, enlarged plainly, beside what it shall make of it.
+
+    python -m tests.bench.sheet DATA -o PICTURE.png [--cache FOLDER] [--seed N]
+
+Every kind of degradation and of thing before a face is shown. DATA is what `vidsr train --data` takes.
+"""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +18,9 @@ from PIL import Image
 
 from vidsr import degrade
 from vidsr.data.clips import CRF, FRAMES, REACH, sharp
+from vidsr.data.sources import open_faces
 from vidsr.data.stills import SIDES, Faces, Images, Rng
 from vidsr.degrade import REDUCTIONS, Film
-from vidsr.errors import OutputError
 from vidsr.occlude import PAINTERS, occluded
 
 COLUMNS = 4  # pairs in a row
@@ -104,9 +110,18 @@ def sheet(faces: Faces, rng: Rng) -> Images:
     return np.vstack(rows)
 
 
-def save_sheet(faces: Faces, rng: Rng, path: Path) -> None:
-    """Draw a sheet and write it as PNG; OutputError where it cannot be written."""
-    try:
-        Image.fromarray(sheet(faces, rng)).save(path)
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{path} cannot be written", str(error)) from error
+def main() -> None:
+    """Draw the sheet of what DATA holds."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=Path("faces"))
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    source = open_faces(given.data, given.cache, given.seed)
+    print(source)
+    Image.fromarray(sheet(source.faces, np.random.default_rng(given.seed))).save(given.output)
+
+
+if __name__ == "__main__":
+    main()

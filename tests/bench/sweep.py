@@ -1,0 +1,131 @@
+"""Every colour name that ffprobe prints, and every sound and subtitle codec that ffmpeg writes, into every container.
+
+    python -m tests.bench.sweep [--only colours|sound|subtitles] [--containers .mp4,.mkv]
+
+Each is kept, losslessly converted, left out with a sentence, or refused before the work; a film that fails at its very
+end fails the bench. Prints a table, a row a value or codec, a column a container.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.clips import SUBTITLES
+from tests.odd import made, planned
+from vidsr.config import Encode
+from vidsr.errors import RefusedError, VidsrError
+from vidsr.video.tags import NUMBERS
+
+CONTAINERS = (".mp4", ".mov", ".mkv", ".webm")
+LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
+PICTURE = ["-f", "lavfi", "-i", "testsrc2=s=96x64:r=25,trim=end_frame=4"]
+CODED = ["-c:v", "ffv1", "-pix_fmt", "yuv420p"]
+SOUND = ["-f", "lavfi", "-i", "sine=440:d=0.3:r={rate}", "-ac", "{channels}"]
+HOLDS_ALL = (".mkv", ".mov", ".nut", ".ts", ".vob", ".avi", ".asf", ".mxf", ".wav")
+"""Containers that are tried, one after the other, for a source with a codec."""
+
+
+def colours(folder: Path) -> Iterator[tuple[str, Path]]:
+    """A film for each value of each colour option."""
+    values = [(option, name, str(number)) for option, names in NUMBERS.items() for name, number in names.items()]
+    values += [("color_range", name, name) for name in ("tv", "pc")]
+    values += [("chroma_sample_location", name, name) for name in LOCATIONS]
+    for option, name, value in values:
+        path = folder / f"{option} {name}.mkv"
+        yield f"{option} {name}", path if written(path, [*PICTURE, *CODED, f"-{option}", value]) else Path()
+
+
+def sounds(folder: Path) -> Iterator[tuple[str, Path]]:
+    """A film for each codec of sound."""
+    for codec in encoders("A"):
+        yield codec, source(folder, codec, ["-c:a", codec, "-strict", "-2"])
+
+
+def source(folder: Path, codec: str, coded: list[str]) -> Path:
+    """A film with a sound of this codec in the first container that takes it."""
+    for rate, channels in ((48000, 2), (44100, 1), (8000, 1), (16000, 1), (48000, 6)):
+        sound = [word.format(rate=rate, channels=channels) for word in SOUND]
+        for suffix in HOLDS_ALL:
+            path = folder / f"{codec}{suffix}"
+            if written(path, [*PICTURE, *sound, "-c:v", "mpeg2video", *coded]):
+                return path
+    return Path()
+
+
+def subtitles(folder: Path) -> Iterator[tuple[str, Path]]:
+    """A film for each codec of text."""
+    words = folder / "words.srt"
+    words.write_text(SUBTITLES)
+    for codec in encoders("S"):
+        for suffix in (".mkv", ".mp4", ".webm"):
+            path = folder / f"{codec}{suffix}"
+            video = ["-c:v", "libvpx-vp9"] if suffix == ".webm" else ["-c:v", "mpeg4"]
+            if written(path, [*PICTURE, "-i", str(words), *video, "-c:s", codec]):
+                yield codec, path
+                break
+        else:
+            yield codec, Path()
+
+
+def encoders(kind: str) -> list[str]:
+    told = subprocess.run(["ffmpeg", "-v", "quiet", "-encoders"], capture_output=True, text=True, check=True).stdout
+    return re.findall(rf"^ {kind}[.FSXBD]{{5}} (\w+)", told, re.MULTILINE)
+
+
+def written(path: Path, words: list[str]) -> bool:
+    run = subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-y", *words, path], capture_output=True, check=False)
+    if run.returncode:
+        path.unlink(missing_ok=True)
+    return run.returncode == 0
+
+
+def outcome(path: Path, output: Path) -> str:
+    """What becomes of a film on its way into a container."""
+    encode = Encode("libsvtav1", preset="12") if output.suffix == ".webm" else Encode("libx264", preset="ultrafast")
+    try:
+        work = planned(path, output, encode)
+    except RefusedError:
+        return "refused"
+    except VidsrError as error:
+        return f"no film ({error})"[:40]
+    try:
+        found = made(path, work.output, encode)
+    except VidsrError as error:
+        return f"FAILED {error} {error.details}"[:200]
+    tags = (work.film.tags, found.film.tags)
+    if any(getattr(tags[0], name) not in (None, getattr(tags[1], name)) for name in ("space", "primaries", "transfer")):
+        return "tag lost"
+    notes = " ".join(found.notes)
+    return "converted" if "written" in notes else "left out" if "left out" in notes else "kept"
+
+
+def main() -> None:
+    """Sweep."""
+    parser = argparse.ArgumentParser()
+    kinds = {"colours": colours, "sound": sounds, "subtitles": subtitles}
+    parser.add_argument("--only", choices=kinds)
+    parser.add_argument("--containers", default=",".join(CONTAINERS))
+    given = parser.parse_args()
+    columns, failed = given.containers.split(","), False
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        print(f"{'':32} " + " ".join(f"{suffix:10}" for suffix in columns), flush=True)
+        for kind in [given.only] if given.only else kinds:
+            for what, path in kinds[kind](folder):
+                if path == Path():
+                    print(f"{what:32} cannot be made", flush=True)
+                    continue
+                found = [outcome(path, folder / f"out{suffix}") for suffix in columns]
+                failed = failed or any(one.startswith("FAILED") for one in found)
+                print(f"{what:32} " + " ".join(f"{one:10}" for one in found), flush=True)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,340 @@
+"""Films as people have them: nothing lost, nothing refused that players play, no surprise at the end."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.clips import TONE, X264, ffmpeg, picture
+from tests.odd import asked, made, odd, planned
+from tests.test_commands import vidsr
+from vidsr.config import Encode
+from vidsr.errors import RefusedError
+from vidsr.video import probe
+from vidsr.video.tags import NUMBERS, numbered
+from vidsr.video.timecode import later_timecode
+
+QUICK = Encode(preset="ultrafast")
+SHORT = picture(frames=8)
+
+
+# No surprise at publish
+
+
+@pytest.mark.parametrize("number", [4, 5])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_transfer_that_options_do_not_know_by_its_name_is_kept(tmp_path: Path, number: int, suffix: str) -> None:
+    path = tmp_path / f"film{suffix}"
+    ffmpeg(*SHORT, *X264, "-vf", f"setparams=color_trc={number}", "-color_trc", str(number), path)
+    name = {4: "bt470m", 5: "bt470bg"}[number]
+    assert probe(path).tags.transfer == name
+    assert made(path, tmp_path, QUICK).film.tags.transfer == name
+
+
+def test_pal_keeps_its_transfer(tmp_path: Path) -> None:
+    tags = made(odd("pal264.mp4"), tmp_path, QUICK).film.tags
+    assert (tags.transfer, tags.space, tags.primaries) == ("bt470bg", "bt470bg", "bt470bg")
+
+
+def test_every_colour_name_has_a_number_that_every_option_takes() -> None:
+    found = subprocess.run(["ffmpeg", "-v", "quiet", "-h", "full"], capture_output=True, text=True, check=True).stdout
+    for option, names in NUMBERS.items():
+        assert f"-{option} " in found
+        assert all(numbered(option, name).isdecimal() for name in names)
+
+
+@pytest.mark.parametrize("name", ["sony.mp4", "cam.mp4"])
+def test_sound_that_mp4_does_not_hold_goes_into_mkv(tmp_path: Path, name: str) -> None:
+    found = made(odd(name), tmp_path, QUICK)
+    assert found.work.output.suffix == ".mkv"
+    assert [stream.kind for stream in found.film.streams] == ["video", "audio"]
+
+
+@pytest.mark.parametrize("codec", ["pcm_s24be", "pcm_mulaw"])
+def test_quicktime_that_is_named_mp4_is_not_taken_for_one(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "film.mp4"
+    ffmpeg(*SHORT, *TONE, *X264, "-c:a", codec, "-f", "mov", path)
+    work = planned(path, tmp_path, QUICK)
+    assert work.output.suffix == ".mkv"
+    with pytest.raises(RefusedError, match=f"{codec}.*mkv"):
+        planned(path, tmp_path / "out.mp4", QUICK)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("lpcm.vob", "pcm_s16le"), ("bd.m2ts", "pcm_s16le")])
+def test_the_pcm_of_discs_is_unpacked_without_loss_and_said(tmp_path: Path, name: str, codec: str) -> None:
+    found = made(odd(name), tmp_path, QUICK)
+    assert [stream.codec for stream in found.film.streams if stream.kind == "audio"] == [codec]
+    assert any("without loss" in note for note in found.notes)
+    assert sound(odd(name)) == sound(found.work.output)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".ts", "s302m"), (".vob", "pcm_dvd")])
+def test_other_lossless_sound_that_fits_nowhere_is_unpacked(tmp_path: Path, suffix: str, codec: str) -> None:
+    path = tmp_path / f"film{suffix}"
+    tone = ["-f", "lavfi", "-i", "sine=440:d=0.5:r=48000", "-ac", "2"]
+    ffmpeg(*SHORT, *tone, "-c:v", "mpeg2video", "-c:a", codec, "-strict", "-2", path)
+    found = made(path, tmp_path, QUICK)
+    assert next(s.codec for s in found.film.streams if s.kind == "audio").startswith("pcm_s")
+    assert sound(path) == sound(found.work.output)
+
+
+def sound(path: Path) -> str:
+    """A hash of a film's decoded sound."""
+    words = ["ffmpeg", "-v", "error", "-i", path, "-map", "0:a:0", "-c:a", "pcm_s32le", "-f", "md5", "-"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def test_what_cannot_be_written_is_refused_before_the_work_with_exit_code_2(tmp_path: Path) -> None:
+    path = tmp_path / "film.mov"
+    ffmpeg(*SHORT, *TONE, *X264, "-c:a", "pcm_s16le", path)
+    for more in ([], ["--dry-run"]):
+        done = vidsr("enhance", path, "-o", tmp_path / "out.mp4", *more)
+        assert done.returncode == 2
+        assert "pcm_s16le" in done.stderr and "Traceback" not in done.stderr
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["film.mov"]
+
+
+def test_an_encoder_that_cannot_do_it_is_known_before_the_work(tmp_path: Path) -> None:
+    ffmpeg(*SHORT, *X264, tmp_path / "film.mkv")
+    with pytest.raises(RefusedError, match="cannot be written"):
+        planned(tmp_path / "film.mkv", tmp_path, Encode("libsvtav1", preset="ultrafast"))
+
+
+# Time
+
+
+def test_a_variable_rate_with_a_long_gap_is_right(tmp_path: Path) -> None:
+    assert made(odd("slides.mp4"), tmp_path, QUICK).length_s == pytest.approx(6.25, abs=0.05)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_gaps_in_films_with_b_frames_are_no_bug(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "film.mp4"
+    gaps = ["-vf", "setpts=N/25/TB+2*gte(N\\,7)/TB", "-fps_mode", "vfr", "-bf", "2"]
+    ffmpeg(*picture(frames=10), "-c:v", codec, *gaps, "-video_track_timescale", "90000", path)
+    found = made(path, tmp_path, QUICK)
+    assert not [note for note in found.notes if "last frame" in note]
+    assert len(found.frames) == 10
+
+
+@pytest.mark.parametrize("name", ["dvb.ts", "wrap.ts"])
+def test_a_late_or_wrapping_clock_is_moved_and_nothing_else(tmp_path: Path, name: str) -> None:
+    found = made(odd(name), tmp_path, QUICK)
+    assert float(found.about["format"]["start_time"]) == pytest.approx(0, abs=0.05)
+    assert found.length_s == pytest.approx(float(asked(odd(name))["format"]["duration"]), abs=0.1)
+    assert apart(odd(name)) == pytest.approx(apart(found.work.output), abs=0.002)
+
+
+@pytest.mark.parametrize(("offset", "codec"), [("40000", "ffv1"), ("95443.3", "auto")])
+def test_all_streams_of_a_late_film_move_by_one_offset(tmp_path: Path, offset: str, codec: str) -> None:
+    path = tmp_path / ("film.ts" if codec == "auto" else "film.mkv")
+    ffmpeg(*picture(frames=13), *TONE, *X264, "-c:a", "ac3", "-output_ts_offset", offset, path)
+    found = made(path, tmp_path, Encode(codec, preset=None if codec == "ffv1" else "ultrafast"))
+    assert found.length_s < 2
+    assert apart(path) == pytest.approx(apart(found.work.output), abs=0.002)
+
+
+def apart(path: Path) -> float:
+    """Seconds between the beginnings of picture and sound."""
+    starts = [float(stream["start_time"]) for stream in asked(path)["streams"][:2]]
+    return starts[1] - starts[0]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_the_last_frame_is_shown_as_long_as_it_was(tmp_path: Path, suffix: str) -> None:
+    found = made(odd("lastdur.mp4"), tmp_path / f"out{suffix}", QUICK)
+    assert found.length_s == pytest.approx(4.4167, abs=0.01)
+
+
+def test_a_gif_whose_last_picture_stays_lasts_as_long(tmp_path: Path) -> None:
+    ffmpeg(*picture(frames=5), "-final_delay", "300", tmp_path / "film.gif")
+    wanted = float(asked(tmp_path / "film.gif")["format"]["duration"])
+    assert wanted > 3
+    assert made(tmp_path / "film.gif", tmp_path, QUICK).length_s == pytest.approx(wanted, abs=0.05)
+
+
+def test_a_duration_of_all_ones_is_unknown_and_no_damage(tmp_path: Path) -> None:
+    path = odd("sample_fragmented.mp4")
+    assert probe(path).duration_s is None
+    assert len(made(path, tmp_path, QUICK).frames) == 30
+
+
+def test_two_pictures_of_a_webm_become_two_of_an_mp4(tmp_path: Path) -> None:
+    path = tmp_path / "film.webm"
+    ffmpeg(*picture(frames=2, rate="1000"), "-c:v", "libvpx-vp9", "-deadline", "realtime", path)
+    assert len(made(path, tmp_path / "out.mp4", QUICK).frames) == 2
+
+
+def test_two_pictures_of_one_time_stamp_are_both_kept(tmp_path: Path) -> None:
+    path = tmp_path / "film.mkv"
+    twice = ["-bsf:v", "setts=ts=if(eq(N\\,4)\\,PREV_OUTPTS\\,TS)"]
+    ffmpeg(*picture(frames=8), "-c:v", "mjpeg", *twice, path)
+    found = made(path, tmp_path, QUICK)
+    assert len(found.frames) == 8
+    assert len(np.unique([frame.pts for frame in found.frames])) == 8
+
+
+# Reports
+
+
+def test_a_report_never_replaces_the_film_or_what_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "film.mkv"
+    ffmpeg(*SHORT, *X264, path)
+    before = path.read_bytes()
+    tracks = tmp_path / "tracks.json"
+    tracks.write_text("{}")
+    for report, more in (
+        (tmp_path / "out.mkv", ["-o", tmp_path / "out.mkv"]),
+        (tmp_path / "film.enhanced.mkv", []),
+        (path, []),
+        (tracks, ["--tracks", tracks]),
+    ):
+        done = vidsr("enhance", path, *more, "--report", report, "--model", "plain", "--overwrite")
+        assert done.returncode == 2
+        assert "choose another name" in done.stderr
+    assert path.read_bytes() == before and tracks.read_text() == "{}"
+    assert not (tmp_path / "out.mkv").exists()
+
+
+# Tags and streams
+
+
+@pytest.mark.parametrize("name", ["iphone.mov", "android.mp4", "sample_sef_slow_motion.mp4"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_what_phones_write_beside_a_film_is_kept(tmp_path: Path, name: str, suffix: str) -> None:
+    found = made(odd(name), tmp_path / f"out{suffix}", QUICK)
+    theirs, ours = asked(odd(name))["format"]["tags"], found.about["format"]["tags"]
+    for key, value in theirs.items():
+        if key.startswith(("com.", "location", "creation_time", "title")):
+            assert ours[key][:19] == value[:19]
+    assert not [note for note in found.notes if "tag" in note]
+
+
+def test_exiftool_finds_where_and_with_what_a_phone_filmed(tmp_path: Path) -> None:
+    if shutil.which("exiftool") is None:
+        pytest.skip("exiftool is not here")
+    found = made(odd("iphone.mov"), tmp_path / "out.mov", QUICK)
+    told = subprocess.run(["exiftool", found.work.output], capture_output=True, text=True, check=True).stdout
+    for word in ("iPhone 14", "Apple", "48 deg 51'", "2024:05:01 10:00:00+02:00"):
+        assert word in told
+
+
+@pytest.mark.parametrize("key", ["com.example.camera", "reel"])
+def test_any_tag_is_kept_in_mp4(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "film.mkv"
+    ffmpeg(*SHORT, *X264, "-metadata", f"{key}=A 7", path)
+    found = made(path, tmp_path / "out.mp4", QUICK)
+    assert "A 7" in found.about["format"]["tags"].values()
+
+
+def test_a_cover_stays_an_attachment(tmp_path: Path) -> None:
+    found = made(odd("cover.mkv"), tmp_path, QUICK)
+    assert [(s.kind, s.attached_picture) for s in found.film.streams] == [("video", False), ("video", True)]
+    assert dict(found.film.streams[1].metadata)["filename"] == "cover.jpg"
+
+
+@pytest.mark.parametrize("codec", ["png", "mjpeg"])
+def test_the_cover_of_an_mp4_becomes_an_attachment_of_an_mkv(tmp_path: Path, codec: str) -> None:
+    film, cover = tmp_path / "film.mp4", tmp_path / f"cover.{'png' if codec == 'png' else 'jpg'}"
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=32x32", "-frames:v", "1", cover)
+    ffmpeg(
+        *SHORT, "-i", cover, "-map", "0", "-map", "1", *X264, "-c:v:1", "copy", "-disposition:1", "attached_pic", film
+    )
+    found = made(film, tmp_path / "out.mkv", QUICK)
+    assert [(s.codec, s.attached_picture) for s in found.film.streams] == [("h264", False), (codec, True)]
+
+
+def test_stale_statistics_go_and_marks_stay(tmp_path: Path) -> None:
+    found = made(odd("st.mkv"), tmp_path, QUICK)
+    head = found.film.streams[0]
+    assert not [key for key, _ in head.metadata if key.upper().startswith(("BPS", "NUMBER", "_STAT", "DURATION-"))]
+    assert head.dispositions == {"default", "original"}
+    assert [sorted(s.dispositions) for s in found.film.streams[1:]] == [["forced"], [], ["comment"]]
+    assert dict(head.metadata)["title"] == "Main picture"
+
+
+@pytest.mark.parametrize(
+    ("code", "seconds", "later"),
+    [("01:00:00:00", 2, "01:00:02:00"), ("23:59:59:24", 1, "00:00:00:24"), ("10:00:00;00", 60, "10:01:00;02")],
+)
+def test_a_time_code_moves_with_the_beginning(tmp_path: Path, code: str, seconds: int, later: str) -> None:
+    from dataclasses import replace
+    from fractions import Fraction
+
+    path = tmp_path / "film.mov"
+    ffmpeg(*SHORT, *X264, "-timecode", "01:00:00:00", path)
+    film = probe(path)
+    assert later_timecode(film, Fraction(0)) == "01:00:00:00"
+    rate = Fraction(30000, 1001) if ";" in code else Fraction(25)
+    told = replace(film, rate=rate, metadata=(("timecode", code),))
+    assert later_timecode(told, Fraction(seconds) * round(rate) / rate) == later
+
+
+# What headers do not say
+
+
+def test_hdr_that_only_the_stream_tells_of_is_kept(tmp_path: Path) -> None:
+    found = made(odd("hdrsei.mp4"), tmp_path, QUICK)
+    assert found.work.settings.encode.codec == "libx265"
+    assert light(found.work.output) == light(odd("hdrsei.mp4")) != []
+    assert found.film.pixels.depth == 10
+
+
+@pytest.mark.parametrize("codec", ["auto", "libx264"])
+def test_hdr_is_kept_by_each_encoder(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "film.mkv"
+    display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(40000000,50)"
+    params = f"log-level=error:master-display={display}:max-cll=900,300"
+    tags = "setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc:range=tv"
+    ffmpeg(*SHORT, "-vf", tags, "-c:v", "libx265", "-pix_fmt", "yuv420p10le", "-x265-params", params, path)
+    assert light(made(path, tmp_path / "out.mkv", Encode(codec, preset="ultrafast")).work.output) == light(path) != []
+
+
+def light(path: Path) -> list[str]:
+    """What the first frame says of mastering display and light level."""
+    words = ["-select_streams", "v:0", "-read_intervals", "%+#2", "-show_frames", path]
+    told = subprocess.run(["ffprobe", "-v", "error", *words], capture_output=True, text=True, check=True).stdout
+    names = ("red_", "green_", "blue_", "white_", "min_lum", "max_lum", "max_content", "max_average")
+    return sorted({line for line in told.splitlines() if line.startswith(names)})
+
+
+def test_transparency_that_is_lost_is_named_and_not_claimed(tmp_path: Path) -> None:
+    found = made(odd("transparent.webm"), tmp_path)
+    assert (found.work.output.suffix, found.film.codec) == (".webm", "av1")
+    assert any("alpha" in note for note in found.notes)
+    assert "alpha_mode" not in dict(found.film.streams[0].metadata)
+
+
+@pytest.mark.parametrize("pixels", ["yuva444p10le", "argb"])
+def test_transparency_in_the_samples_is_named(tmp_path: Path, pixels: str) -> None:
+    path = tmp_path / "film.mov"
+    coded = ["-c:v", "prores_ks"] if pixels.startswith("yuva") else ["-c:v", "qtrle"]
+    ffmpeg(*SHORT, *coded, "-pix_fmt", pixels, path)
+    assert any("alpha" in warning for warning in probe(path).warnings)
+
+
+def test_dolby_vision_that_only_its_own_players_show_is_refused(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from vidsr.video import looked_at
+
+    path = tmp_path / "film.mkv"
+    ffmpeg(*SHORT, *X264, path)
+    film = replace(probe(path), dolby_vision=5)
+    with pytest.raises(RefusedError, match="profile 5"):
+        looked_at(film)
+    assert looked_at(film, ignore_dolby_vision=True).path == path
+    assert looked_at(replace(film, dolby_vision=8)).path == path
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pixels", "codec"), [(".webm", "yuv420p", "libsvtav1"), (".mkv", "yuv420p", "libx264")]
+)
+def test_auto_takes_what_the_container_asks_for(tmp_path: Path, suffix: str, pixels: str, codec: str) -> None:
+    path = tmp_path / f"film{suffix}"
+    ffmpeg(*SHORT, "-c:v", "libvpx-vp9", "-deadline", "realtime", "-pix_fmt", pixels, path)
+    assert planned(path, tmp_path).settings.encode.codec == codec
