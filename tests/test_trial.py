@@ -48,7 +48,7 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(film: Path, tmp_path: Path)
         "h264 240x180",
         "30 of 30 frames",
         "1 shots, 1 faces",
-        "crops of 64x64",
+        "crops of 80x80",
         "film.enhanced.mp4, x2, 480x360",
     ):
         assert word in found.stdout
