@@ -150,6 +150,13 @@ def test_a_film_whose_packets_lie_is_read_whole(film: Path, tmp_path: Path, monk
     assert look.frames == 30
 
 
+def test_a_face_of_an_enlarged_film_counts_by_its_reduced_crop() -> None:
+    face = track_of(10, (100.0, 100.0), 80.0)
+    enlarged = dataclasses.replace(track_of(10, (400.0, 400.0), 320.0), factor=4)
+    assert trial._crop(enlarged) == f"{trial._crop(face)} at 1/4 of the size"
+    assert (trial._units([enlarged], 10) == trial._units([face], 10)).all()
+
+
 def test_the_trial_is_where_the_most_faces_are() -> None:
     units = np.zeros(100)
     units[40:45], units[70:90] = 1.0, 0.6
