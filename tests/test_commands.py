@@ -65,11 +65,17 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert found.stdout.splitlines()[-1] == "[]"
     times = []
-    for _ in range(5):
-        began = time.monotonic()
+    for _ in range(3):
+        began = processor_s()
         assert vidsr("--help").returncode == 0
-        times.append(time.monotonic() - began)
+        times.append(processor_s() - began)
     assert min(times) < 0.3
+
+
+def processor_s() -> float:
+    """Seconds that the processes started here have computed: other work on the machine does not count."""
+    told = os.times()
+    return told.children_user + told.children_system
 
 
 @pytest.mark.parametrize(
@@ -317,6 +323,7 @@ def test_models_and_doctor_find_the_install_whole() -> None:
     assert found.returncode == 0, found.stdout
     assert "ok  ffmpeg" in found.stdout
     assert "ok  models" in found.stdout
+    assert "encoder auto" not in found.stdout and "ok  encoder libx264" in found.stdout
 
 
 def test_quiet_says_nothing_and_verbose_says_what_is_done(film: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(film: Path, tmp_path: Path)
         "h264 240x180",
         "30 of 30 frames",
         "1 shots, 1 faces",
-        "crops of 64x64",
+        "crops of 80x80",
         "film.enhanced.mp4, x2, 480x360",
     ):
         assert word in found.stdout
@@ -148,6 +148,13 @@ def test_a_film_whose_packets_lie_is_read_whole(film: Path, tmp_path: Path, monk
     look = survey.survey(planned(film, tmp_path / "out.mp4", settings()), Silent())
     assert look.whole
     assert look.frames == 30
+
+
+def test_a_face_of_an_enlarged_film_counts_by_its_reduced_crop() -> None:
+    face = track_of(10, (100.0, 100.0), 80.0)
+    enlarged = dataclasses.replace(track_of(10, (400.0, 400.0), 320.0), factor=4)
+    assert trial._crop(enlarged) == f"{trial._crop(face)} at 1/4 of the size"
+    assert (trial._units([enlarged], 10) == trial._units([face], 10)).all()
 
 
 def test_the_trial_is_where_the_most_faces_are() -> None:

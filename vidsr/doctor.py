@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from vidsr.config import CODECS
 from vidsr.errors import VidsrError
 
+ENCODERS = CODECS[1:]
+"""Those that ffmpeg may have: `auto`, which is the first of the choices, means one of them."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -49,10 +52,10 @@ def _encoders() -> Iterator[Check]:
         known = encoders()
     except VidsrError:
         return
-    for codec in CODECS:
+    for codec in ENCODERS:
         there = codec in known
         advice = f"use an ffmpeg that was built with {codec}, or another --codec"
-        yield Check(f"encoder {codec}", there, "there" if there else "missing", advice, optional=codec != CODECS[0])
+        yield Check(f"encoder {codec}", there, "there" if there else "missing", advice, optional=codec != ENCODERS[0])
 
 
 def _device(name: str) -> Check:

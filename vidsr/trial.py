@@ -92,7 +92,7 @@ def _units(tracks: Sequence[Track], frames: int) -> NDArray[np.float64]:
     """The network's work in each frame, faces of UNIT pixels `(frames,)`."""
     units = np.zeros(frames)
     for track in tracks:
-        units[track.first : track.stop] += (track.weight > 0) * (crop_side(track.window) / UNIT) ** 2
+        units[track.first : track.stop] += (track.weight > 0) * (crop_side(track.window, track.factor) / UNIT) ** 2
     return units
 
 
@@ -205,8 +205,9 @@ def _faces(found: Estimate) -> Iterator[str]:
 
 
 def _crop(track: Track) -> str:
-    side = crop_side(track.window)
-    return f"restored from crops of {side}x{side}"
+    side = crop_side(track.window, track.factor)
+    reduced = f" at 1/{track.factor} of the size" if track.factor > 1 else ""
+    return f"restored from crops of {side}x{side}{reduced}"
 
 
 def _duration(seconds: float) -> str:
