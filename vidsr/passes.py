@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from vidsr.analysis import Analysis, load, save, select
 from vidsr.config import MAX_WINDOW, Enhance
-from vidsr.detail import measured
 from vidsr.detect import Detector, open_detector
 from vidsr.errors import InputError
 from vidsr.files import durable, partial_of, settle, sha256, told
@@ -53,6 +52,15 @@ def counted(frames: Iterable[Frame], watch: Watch) -> Iterator[Frame]:
         yield frame
 
 
+def _measured(found: Analysis, film: Film) -> Analysis:
+    """See `detail.measured`, which loads torch: a film without faces does not need it."""
+    if not found.tracks:
+        return found
+    from vidsr.detail import measured
+
+    return measured(found, film)
+
+
 def analyse_film(film: Film, settings: Enhance, watch: Watch) -> tuple[Analysis, str]:
     """The first pass over a whole film; also what is damaged in it, '' if nothing is."""
     finder = detector_of(settings)
@@ -63,7 +71,7 @@ def analyse_film(film: Film, settings: Enhance, watch: Watch) -> tuple[Analysis,
     ):
         analysis = analyse(counted(frames, watch), film, settings.analyze, finder)
         repaired = f"{reader.repaired} frames without a usable time stamp got one" if reader.repaired else ""
-    return measured(analysis, film), " ".join(filter(None, (reader.damage, repaired)))
+    return _measured(analysis, film), " ".join(filter(None, (reader.damage, repaired)))
 
 
 def analyse_part(
@@ -84,7 +92,7 @@ def analyse_part(
         shots=tuple(zip(starts, [*starts[1:], len(timeline)], strict=True)),
         tracks=tuple(dataclasses.replace(track, first=track.first + first) for track in found.tracks),
     )
-    return measured(whole_film, film)
+    return _measured(whole_film, film)
 
 
 def detector_of(settings: Enhance) -> Detector:

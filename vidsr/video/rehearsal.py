@@ -178,9 +178,13 @@ def output_suffix(film: Film, codec: str = "auto") -> str:
     return ".mkv"
 
 
+@lru_cache(maxsize=64)
 def rehearse(film: Film, output: Output, suffix: str) -> None:
     """Write the first second of the finished film as it would be written: two black frames by the encoder, and the
-    beginnings of all other streams. RefusedError, with ffmpeg's last lines, where that does not work."""
+    beginnings of all other streams. RefusedError, with ffmpeg's last lines, where that does not work.
+
+    What worked once is not tried again by the same process.
+    """
     kept, _ = passages(film, suffix)
     with tempfile.TemporaryDirectory(prefix="vidsr-") as folder:
         segment, made = Path(folder) / "picture.nut", Path(folder) / "film"
