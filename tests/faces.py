@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from skimage.data import astronaut
 
-from vidsr.align import Cut, Itinerary, Planes, cut
-from vidsr.blend import Restored, differences, fineness, merged, outlines, patches, shown
 from vidsr.color import Color
-from vidsr.device import Lanes
 from vidsr.frame import Frame, PixelFormat, Track
-from vidsr.resize import reduced
-from vidsr.tally import Verdict
-from vidsr.verdict import verdicts
+from vidsr.networks.transfer import Transfer
+from vidsr.restore.blend import Restored, differences, fineness, merged, outlines, patches, shown
+from vidsr.restore.crop import Cut, Itinerary, Planes, cut
+from vidsr.restore.quality import verdicts
+from vidsr.restore.quality_totals import Verdict
+from vidsr.restore.resample import reduced
 
 YUV420 = PixelFormat("yuv420p", 8, 1, 1)
 FACE = (222.0, 108.0)
@@ -84,7 +84,7 @@ def blend(frame: Frame, faces: Sequence[Restored], planes: Planes) -> Frame:
     for given in faces:
         few = reduced(given.added, given.fine // fineness(given.cut.place, planes))
         face = Restored(given.cut, few, given.weight)
-        luma, chroma = differences(pictures(face)[0], [face], planes, Lanes(face.added.device))
+        luma, chroma = differences(pictures(face)[0], [face], planes, Transfer(face.added.device))
         found.append(patches(face.cut.place, luma[0].numpy(), chroma[0].numpy(), frame, planes))
     return merged(frame, found, planes)
 

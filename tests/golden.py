@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from tests.faces import portrait
-from vidsr import weights
-from vidsr.data.stills import Images
+from vidsr.data.faces import Images
 from vidsr.evaluate.stills import still_restorer
+from vidsr.networks import model_file
 
 FOLDER = Path(__file__).parent / "golden"
 SIDE = 32
@@ -29,12 +29,12 @@ def small() -> Images:
 
 
 def restored(name: str) -> NDArray[np.uint8]:
-    return still_restorer(weights.load(name).network, torch.device("cpu"))(small())
+    return still_restorer(model_file.load(name).network, torch.device("cpu"))(small())
 
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
-    for name in weights.shipped():
+    for name in model_file.shipped():
         cv2.imwrite(str(FOLDER / f"{name}.png"), restored(name)[..., ::-1])
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from tests.test_package import ROOT
-from vidsr import weights
 from vidsr.config import Encode, Enhance, Render
 from vidsr.frame import Frame
-from vidsr.plan import Plan, output_spec, plan
+from vidsr.jobs.plan import Plan, output_spec, plan
+from vidsr.networks import model_file
 from vidsr.video import Film, Reader, Writer, probe, publish
 
 ODD = ROOT.parent / "shared/data/test/odd"
@@ -57,8 +57,8 @@ def asked(path: Path) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _plain() -> weights.Model:
-    return weights.load("plain")
+def _plain() -> model_file.Model:
+    return model_file.load("plain")
 
 
 def planned(path: Path, output: Path, encode: Encode | None = None, **settings: object) -> Plan:

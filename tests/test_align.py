@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from tests.faces import FACE, crop, frame_of, planes, portrait, track_of
-from vidsr.align import Itinerary, Planes, crop_side, cut, flow, window
+from vidsr.analysis.optical_flow import dense_flow
 from vidsr.color import Color, rgb_of, yuv_difference
 from vidsr.frame import PixelFormat, Track
+from vidsr.restore.crop import Itinerary, Planes, crop_side, cut, window
 
 
 @pytest.mark.parametrize("matrix", ["bt601", "bt709", "bt2020"])
@@ -164,5 +165,5 @@ def test_neighbours_are_warped_to_the_middle_and_the_middle_is_left_alone() -> N
 def test_flow_of_large_crops_is_found_in_fewer_pixels() -> None:
     gray = cv2.cvtColor(cv2.GaussianBlur(portrait(), (0, 0), 2), cv2.COLOR_RGB2GRAY)[:192, 120:312]
     there = cv2.warpAffine(gray, np.array([[1.0, 0, 3], [0, 1.0, -2]]), (192, 192), borderMode=cv2.BORDER_REPLICATE)
-    found = flow(gray, there)[40:-40, 40:-40]
+    found = dense_flow(gray, there)[40:-40, 40:-40]
     assert found.shape[-1] == 2 and np.median(found, axis=(0, 1)) == pytest.approx([3, -2], abs=0.3)

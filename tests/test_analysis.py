@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vidsr.analysis import Analysis, load, save, select
+from vidsr.analysis.alignment import from_square
+from vidsr.analysis.tracks_file import Analysis, load, save, select
 from vidsr.errors import InputError, OutputError
 from vidsr.frame import Track
-from vidsr.template import from_square
 
 FIELDS = ("landmarks", "boxes", "score", "observed", "matrices", "weight")
 

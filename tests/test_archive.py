@@ -10,10 +10,11 @@ import pytest
 
 from tests.test_jobs import Silent, settings
 from tests.test_jobs import film as film  # a fixture
-from vidsr import jobs, weights
-from vidsr.archive import AlreadyDone, Batch, Source, Sum, one_by_one, walk
 from vidsr.errors import InputError, OutputError
-from vidsr.schedule import Ended
+from vidsr.jobs import film_job
+from vidsr.jobs.batch import AlreadyDone, Batch, Source, Sum, one_by_one, walk
+from vidsr.jobs.scheduler import Ended
+from vidsr.networks import model_file
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -43,17 +44,17 @@ def test_a_folder_is_read_when_its_turn_comes(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "b")
     lost = next(sources)
     assert isinstance(lost.error, FileNotFoundError)
-    batch = Batch(settings(), weights.load("plain"), None, many=True, fresh=False)
+    batch = Batch(settings(), model_file.load("plain"), None, many=True, fresh=False)
     with pytest.raises(InputError, match="cannot be read"):
         batch.plan(lost)
 
 
 def batch_of(output: Path, many: bool = True, **changes: object) -> Batch:
-    return Batch(settings(**changes), weights.load("plain"), output, many=many, fresh=False)
+    return Batch(settings(**changes), model_file.load("plain"), output, many=many, fresh=False)
 
 
 def ends(batch: Batch, folder: Path) -> list[Ended[Source]]:
-    return list(one_by_one(walk([folder]), batch, lambda work: jobs.enhance(work, Silent())))
+    return list(one_by_one(walk([folder]), batch, lambda work: film_job.enhance(work, Silent())))
 
 
 def test_inner_folders_get_their_own_and_what_is_done_is_kept(film: Path, tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from tests.faces import FACE, YUV420, blend, crop, frame_of, planes, portrait, track_of
-from vidsr.align import Cut
-from vidsr.blend import Restored, agreement, at_chroma, outlines, without_shift
-from vidsr.enlarge import enlarged
 from vidsr.frame import Frame, PixelFormat
-from vidsr.network import enlarge
+from vidsr.networks.generator import enlarge
+from vidsr.restore.blend import Restored, agreement, at_chroma, outlines, without_shift
+from vidsr.restore.crop import Cut
+from vidsr.restore.enlarge import enlarged
 
 FORMATS = [
     YUV420,
@@ -165,7 +165,7 @@ def test_enlarging_keeps_the_place_of_chroma(left: bool) -> None:
 
 def test_the_networks_own_enlargement_stands_in_for_the_frames() -> None:
     """The bicubic enlargement that a network adds to, plus nothing, is what the frame shows in the face."""
-    from vidsr.blend import beyond_lanczos
+    from vidsr.restore.blend import beyond_lanczos
 
     frame = frame_of(portrait())
     found = crop(frame, track_of(1, FACE, 96.0), planes())

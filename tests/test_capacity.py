@@ -6,7 +6,7 @@ import pytest
 
 from tests.bench import capacity
 
-COSTS = capacity.Costs(analyse=1 / 150, render=1 / 25, join=1 / 1500)
+COSTS = capacity.Costs(analyze=1 / 150, render=1 / 25, join=1 / 1500)
 
 
 def test_nodes_that_fail_and_straggle_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

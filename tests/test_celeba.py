@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tests.faces import portrait
+from vidsr.analysis.alignment import TEMPLATE
 from vidsr.data.celeba import cut, find_celeba, find_layout
-from vidsr.data.stills import Images
+from vidsr.data.faces import Images
 from vidsr.errors import InputError
-from vidsr.template import TEMPLATE
 
 POINTS = np.array([[202, 110], [241, 109], [219, 136], [204, 150], [238, 149]], np.float64)
 """Eyes, nose and mouth corners in the portrait, pixels."""

@@ -18,19 +18,19 @@ from tests.test_jobs import Silent, packets, run, settings
 from tests.test_jobs import film as film  # a fixture
 from tests.test_package import ROOT
 from tests.test_workers import Counted, pooled
-from vidsr.config import Hands
+from vidsr.config import Workers
 from vidsr.errors import DeviceError, WorkerError
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: there may be no wheel for this Python")
 
 from ray.cluster_utils import Cluster as Local  # noqa: E402
 
-from vidsr import cluster  # noqa: E402
+from vidsr.jobs import ray_cluster  # noqa: E402
 
 pytestmark = pytest.mark.timeout(240)
 
 QUICK = {"health_check_period_ms": 1000, "health_check_failure_threshold": 3, "health_check_initial_delay_ms": 0}
-WHO = Hands(ray_memory=0.5)
+WHO = Workers(ray_memory=0.5)
 STORE = 80 << 20
 
 
@@ -82,7 +82,7 @@ def test_one_of_two_nodes_is_killed_and_every_film_is_as_if_made_alone(
     out = tmp_path / "out"
     out.mkdir()
     who = dataclasses.replace(WHO, ray=local.address)
-    with cluster.cluster(who, "auto", out, films[0]) as place:
+    with ray_cluster.cluster(who, "auto", out, films[0]) as place:
         assert len(place.workers()) == 2
         killed: list[object] = []
         counted = Counted(place, lambda: killed.append(local.remove_node(second, allow_graceful=False)))
@@ -115,7 +115,7 @@ def test_a_driver_that_was_killed_goes_on_with_what_is_unfinished(
         time.sleep(0.005)
     driver.kill()
     assert driver.wait() == -9
-    with cluster.cluster(dataclasses.replace(WHO, ray=local.address), "cpu", tmp_path, film) as place:
+    with ray_cluster.cluster(dataclasses.replace(WHO, ray=local.address), "cpu", tmp_path, film) as place:
         finished = len(list(folder.glob("[0-9]*.sha256")))  # the old workers have had to make room for these
         counted = Counted(place)
         ended = pooled([film], tmp_path / "out.mp4", settings(), counted)["film.mp4"]
@@ -126,9 +126,9 @@ def test_a_driver_that_was_killed_goes_on_with_what_is_unfinished(
     assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".vidsr-")) == ["out.mp4"]
 
 
-def refused(who: Hands, device: str, film: Path) -> str:
+def refused(who: Workers, device: str, film: Path) -> str:
     """What a cluster is told that cannot do the work."""
-    with pytest.raises((WorkerError, DeviceError)) as told, cluster.cluster(who, device, film, film):
+    with pytest.raises((WorkerError, DeviceError)) as told, ray_cluster.cluster(who, device, film, film):
         pass
     assert not list(film.parent.glob(".vidsr-*"))
     return str(told.value)
@@ -143,14 +143,16 @@ def test_bad_clusters_get_clear_words(
     large = dataclasses.replace(who, ray_memory=9999.0)
     assert "no node of the cluster has room for a worker of 1 CPU and 9999 GiB" in refused(large, "auto", here)
     assert "cuda was asked for, but the cluster has no GPU" in refused(who, "cuda", here)
-    real = cluster.Nature.here()
+    real = ray_cluster.Nature.here()
     with monkeypatch.context() as patch:
         other = dataclasses.replace(real, ffmpeg="9.9", torch="1.0")
-        patch.setattr(cluster.Nature, "here", classmethod(lambda _: other))
+        patch.setattr(ray_cluster.Nature, "here", classmethod(lambda _: other))
         assert "torch is" in (told := refused(who, "cpu", here)) and "ffmpeg is" in told and "9.9 here" in told
-    monkeypatch.setattr(cluster.Token, "place", lambda _: None)  # a file that only this process sees
+    monkeypatch.setattr(ray_cluster.Token, "place", lambda _: None)  # a file that only this process sees
     ray.init(local.address, log_to_driver=False)
-    there = cluster.Cluster(cluster.Needs(1, 0, 0.5), 1, cluster.Token(Path("/not/there/token"), "text", here))
+    there = ray_cluster.Cluster(
+        ray_cluster.Needs(1, 0, 0.5), 1, ray_cluster.Token(Path("/not/there/token"), "text", here)
+    )
     with pytest.raises(WorkerError, match=r"sees no /not/there/token .*: put films, outputs .* that all nodes share"):
         there.begin()
     there.close()
@@ -158,17 +160,17 @@ def test_bad_clusters_get_clear_words(
 
 
 def test_a_node_that_never_answers_does_not_hold_up_those_that_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Half(cluster.Cluster):
+    class Half(ray_cluster.Cluster):
         def _look(self) -> None:
             self._looked += 1
 
-        def _greeted(self, hand: cluster._Hand) -> None:
+        def _greeted(self, hand: ray_cluster._Hand) -> None:
             hand.ready = True
 
-    monkeypatch.setattr(cluster, "START_S", 0.5)
-    there = Half(cluster.Needs(1, 0, 0.5), 0, cluster.Token(Path("/not/there/token"), "text", Path("film.mp4")))
-    quick, silent = cluster._Hand(None, "quick"), cluster._Hand(None, "silent")
-    quick.hello.set_result(cluster.Hello(cluster.Nature.here(), "quick", ""))
+    monkeypatch.setattr(ray_cluster, "START_S", 0.5)
+    there = Half(ray_cluster.Needs(1, 0, 0.5), 0, ray_cluster.Token(Path("/not/there/token"), "text", Path("film.mp4")))
+    quick, silent = ray_cluster._Hand(None, "quick"), ray_cluster._Hand(None, "silent")
+    quick.hello.set_result(ray_cluster.Hello(ray_cluster.Nature.here(), "quick", ""))
     there._hands = [quick, silent]
     there.begin()
     assert there.workers() == [quick]
@@ -184,14 +186,14 @@ def test_no_cluster_and_no_ray_get_clear_words(film: Path, tmp_path: Path, monke
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         port = nobody.getsockname()[1]
-        assert "no Ray cluster answers at 127.0.0.1" in refused(Hands(ray=f"127.0.0.1:{port}"), "auto", here)
-    assert "HOST:PORT" in refused(Hands(ray="ray://10.0.0.1:10001"), "auto", here)
+        assert "no Ray cluster answers at 127.0.0.1" in refused(Workers(ray=f"127.0.0.1:{port}"), "auto", here)
+    assert "HOST:PORT" in refused(Workers(ray="ray://10.0.0.1:10001"), "auto", here)
 
     def wrong(**_: object) -> None:
         raise RuntimeError("Version mismatch: The cluster was started with: Ray: 1.0")
 
     monkeypatch.setattr(ray, "init", wrong)
-    assert "another version of Ray or Python" in refused(Hands(ray="auto"), "auto", here)
-    code = "import sys; sys.modules['ray'] = None\nfrom vidsr import cluster"
+    assert "another version of Ray or Python" in refused(Workers(ray="auto"), "auto", here)
+    code = "import sys; sys.modules['ray'] = None\nfrom vidsr.jobs import ray_cluster"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert "WorkerError: Ray is not installed here: pip install" in found.stderr

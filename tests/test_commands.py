@@ -16,9 +16,10 @@ import pytest
 
 from tests.test_report import report as some_report
 from tests.test_report import validate
-from vidsr import commands, config, options
-from vidsr.archive import walk
-from vidsr.data.films import films_below
+from vidsr import config
+from vidsr.cli import main
+from vidsr.data.video_faces import films_below
+from vidsr.jobs.batch import walk
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "tests/samples/portrait.mp4"
@@ -58,7 +59,7 @@ def names(folder: Path) -> list[str]:
 def test_help_is_quick_and_loads_nothing_heavy() -> None:
     code = (
         "import sys; sys.argv = ['vidsr', '--help']\n"
-        "from vidsr.commands import cli\n"
+        "from vidsr.cli.main import cli\n"
         "cli(standalone_mode=False)\n"
         "print(sorted({'numpy', 'torch', 'cv2', 'tqdm'} & set(sys.modules)))"
     )
@@ -88,8 +89,12 @@ def test_every_command_explains_itself(command: list[str]) -> None:
 
 
 def test_options_are_named_and_preset_as_the_settings() -> None:
-    groups = ((config.Render, options.RENDER), (config.Analyze, options.ANALYZE), (config.Encode, options.ENCODE))
-    given = {option.name: option for option in commands.cli.commands["enhance"].params}
+    groups = (
+        (config.Render, config.RENDER_FIELDS),
+        (config.Analyze, config.ANALYZE_FIELDS),
+        (config.Encode, config.ENCODE_FIELDS),
+    )
+    given = {option.name: option for option in main.cli.commands["enhance"].params}
     for kind, wanted in groups:
         fields = {field.name: field.default for field in dataclasses.fields(kind)}
         for name in wanted:
@@ -310,7 +315,7 @@ def test_a_signal_stops_the_run_and_the_same_command_goes_on(tmp_path: Path, sig
     assert not (tmp_path / "film.enhanced.mp4").exists()
     again = vidsr(*words[3:], "--model", "vidsr_x4")
     assert again.returncode == 0, again.stderr
-    assert "analyse" not in again.stderr
+    assert "analyze" not in again.stderr
     assert names(tmp_path) == ["film.enhanced.mp4", "film.mp4"]
 
 
@@ -331,7 +336,7 @@ def test_quiet_says_nothing_and_verbose_says_what_is_done(film: Path) -> None:
     assert (found.stdout, found.stderr) == ("", "")
     loud = [word for word in FAST if word != "-q"]
     found = vidsr("enhance", film, *loud, "--overwrite", "-v")
-    assert "analyse:" in found.stderr
+    assert "analyze:" in found.stderr
     assert "torch" in found.stderr
     assert "pipe:1" not in found.stderr
     found = vidsr("enhance", film, *loud, "--overwrite", "-vv")

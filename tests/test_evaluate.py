@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from tests.clips import ffmpeg
 from tests.faces import portrait
 from tests.test_package import ROOT
-from vidsr import metrics, weights
-from vidsr.commands import cli
+from vidsr.cli.evaluate import _film_models
+from vidsr.cli.main import cli
 from vidsr.config import Ruler
-from vidsr.evaluate import films, motion, native, occluded, scene, stills, table
-from vidsr.evaluate.cli import _film_models
-from vidsr.evaluate.stills import Judges
-from vidsr.network import enlarge
+from vidsr.evaluate import metrics, motion, native, occlusion, reference_clip, stills, table, videos
+from vidsr.evaluate.degraded_copy import Coding
+from vidsr.evaluate.stills import Metrics
+from vidsr.networks import model_file
+from vidsr.networks.generator import enlarge
 from vidsr.video import probe
-from vidsr.video.poor import Coding
 
 STILLS = ROOT.parent / "shared/data/test/stills"
 CLIPS = ROOT.parent / "shared/data/test/clips"
@@ -34,7 +34,7 @@ FILES = ROOT.parent / "shared/data/weights"
 
 def test_the_plain_model_scores_near_bicubic(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "face.png"), portrait()[20:276, 90:346, ::-1])
-    scores = stills.stills(tmp_path, [weights.load("plain")], Judges())
+    scores = stills.stills(tmp_path, [model_file.load("plain")], Metrics())
     assert [(one.model, one.side) for one in scores] == [
         ("bicubic", 256),
         ("plain", 256),
@@ -48,8 +48,8 @@ def test_the_plain_model_scores_near_bicubic(tmp_path: Path) -> None:
 @pytest.mark.skipif(not STILLS.is_dir(), reason="the test stills are not here")
 def test_the_shipped_model_beats_bicubic_by_what_its_card_says() -> None:
     name = "vidsr_x4_fidelity"
-    model = weights.load(name)
-    plain, ours, _, _ = stills.stills(STILLS, [model], Judges())
+    model = model_file.load(name)
+    plain, ours, _, _ = stills.stills(STILLS, [model], Metrics())
     assert plain.psnr_y == pytest.approx(29.22, abs=0.005)
     assert plain.ssim_y == pytest.approx(0.817, abs=0.0005)
     assert ours.psnr_y > plain.psnr_y + 1.9
@@ -58,13 +58,13 @@ def test_the_shipped_model_beats_bicubic_by_what_its_card_says() -> None:
 
 @pytest.mark.skipif(not FILES.is_dir(), reason="the weights for metrics are not here")
 def test_lpips_and_identity_of_bicubic_are_the_known_ones() -> None:
-    from vidsr.data.stills import load_stills
-    from vidsr.metrics import Identity, Lpips
+    from vidsr.data.faces import load_stills
+    from vidsr.evaluate.metrics import Identity, Lpips
 
     lpips = Lpips(FILES / "squeezenet1_1_ft.pth", FILES / "lpips_squeeze_lin.pth")
     identity = Identity(FILES / "mobilefacenet.param", FILES / "mobilefacenet.bin")
     faces, _ = load_stills(STILLS)
-    found = stills.score("bicubic", stills.bicubic, list(faces), Judges(lpips, identity))
+    found = stills.score("bicubic", stills.bicubic, list(faces), Metrics(lpips, identity))
     assert found.lpips == pytest.approx(0.177, abs=0.0005)
     assert found.identity == pytest.approx(0.877, abs=0.005)
     assert lpips(faces[0], faces[0]) == 0
@@ -87,10 +87,10 @@ def panned(folder: Path, times: int) -> Path:
     return folder / "pan.mkv"
 
 
-def silent(name: str = "silent") -> weights.Model:
+def silent(name: str = "silent") -> model_file.Model:
     """A network of ours that adds nothing yet."""
-    card = weights.Card("vidsr", 3, 8, 1, "fidelity", "MIT", "none", "", {})
-    return weights.Model(name, weights.build(card), card, "0" * 64)
+    card = model_file.Card("vidsr", 3, 8, 1, "fidelity", "MIT", "none", "", {})
+    return model_file.Model(name, model_file.build(card), card, "0" * 64)
 
 
 class Nearest(nn.Module):
@@ -103,7 +103,7 @@ class Nearest(nn.Module):
 
 
 def test_the_frames_are_those_of_the_middle_behind_a_lead_in(pan: Path, tmp_path: Path) -> None:
-    at = scene.scene(pan, tmp_path, Ruler(frames=4))
+    at = reference_clip.scene(pan, tmp_path, Ruler(frames=4))
     assert at.span == (24, 28)  # of 4 + 24 + 4 + 12 frames
     apart = [
         np.abs(at.truths[0].rgb.astype(int) - portrait()[:320, 60 + 2 * n : 380 + 2 * n]).mean() for n in range(60)
@@ -114,10 +114,10 @@ def test_the_frames_are_those_of_the_middle_behind_a_lead_in(pan: Path, tmp_path
 def test_a_soft_truth_is_reduced_until_the_face_has_256_pixels_and_a_small_one_is_not(
     pan: Path, tmp_path: Path
 ) -> None:
-    small = scene.scene(pan, tmp_path, Ruler(frames=3))
+    small = reference_clip.scene(pan, tmp_path, Ruler(frames=3))
     assert small.size == (320, 320)
     (tmp_path / "large").mkdir()
-    large = scene.scene(panned(tmp_path / "large", 3), tmp_path / "large", Ruler(frames=3))
+    large = reference_clip.scene(panned(tmp_path / "large", 3), tmp_path / "large", Ruler(frames=3))
     assert large.face.height == pytest.approx(256, abs=4)
     assert {side % 8 for side in large.size} == {0} and large.size[0] < 960
     assert (large.film.width, large.film.height) == (large.size[1] // 4, large.size[0] // 4)
@@ -128,7 +128,7 @@ def test_a_soft_truth_is_reduced_until_the_face_has_256_pixels_and_a_small_one_i
 def test_a_network_that_adds_nothing_gains_nothing_on_the_films_own_pixels(pan: Path) -> None:
     for scale in (4, 1):
         ruler = Ruler(crf=(28,), frames=3, scale=scale)
-        rows = list(films.films(pan, [weights.load("plain"), silent()], Judges(), ruler))
+        rows = list(videos.films(pan, [model_file.load("plain"), silent()], Metrics(), ruler))
         assert [(row.model, row.way) for row in rows] == [
             ("bicubic", "plain"),
             ("plain", "pipeline"),
@@ -141,8 +141,8 @@ def test_a_network_that_adds_nothing_gains_nothing_on_the_films_own_pixels(pan: 
 
 
 def test_what_the_network_adds_lies_on_the_films_pixels_times_four(pan: Path, tmp_path: Path) -> None:
-    at = scene.scene(pan, tmp_path, Ruler(frames=3))
-    film = scene.poor(at, Coding("x264", crf=18), tmp_path)
+    at = reference_clip.scene(pan, tmp_path, Ruler(frames=3))
+    film = reference_clip.poor(at, Coding("x264", crf=18), tmp_path)
     found = native.alone(at, native.grid(at, film), replace(silent(), network=Nearest()))
     side, corners = native.windows(at)
     (x, y), decoded = corners[0], film.frames[at.span[0]].luma
@@ -164,23 +164,23 @@ def test_bits_a_pixel_are_those_of_a_film_of_the_usual_size(pan: Path) -> None:
 
 
 def test_each_codec_is_measured_once_and_x264_once_for_each_crf(pan: Path, tmp_path: Path) -> None:
-    codings = films.codings(Ruler(crf=(18, 33), codec=("mpeg4", "x264", "mpeg2")))
+    codings = videos.codings(Ruler(crf=(18, 33), codec=("mpeg4", "x264", "mpeg2")))
     assert [coding.name for coding in codings] == ["crf 18", "crf 33", "mpeg2 3000k", "mpeg4 800k"]
-    assert films.codings(Ruler(codec=("mpeg2",), bitrate=1500)) == [Coding("mpeg2", kbits=1500)]
-    at = scene.scene(pan, tmp_path, Ruler(frames=3))
-    found = [native.plain(native.grid(at, scene.poor(at, coding, tmp_path))) for coding in codings]
+    assert videos.codings(Ruler(codec=("mpeg2",), bitrate=1500)) == [Coding("mpeg2", kbits=1500)]
+    at = reference_clip.scene(pan, tmp_path, Ruler(frames=3))
+    found = [native.plain(native.grid(at, reference_clip.poor(at, coding, tmp_path))) for coding in codings]
     fine, *others = (metrics.psnr(one[0].luma, at.truths[0].luma, at.masks[0]) for one in found)
     assert fine > max(others)
 
 
 def test_gains_and_ratios_are_those_of_the_means_beside_the_plain_enlargement() -> None:
     rows = [
-        films.Row("a", "crf 18", "bicubic", "plain", psnr_y=30, lpips=0.3),
-        films.Row("a", "crf 18", "m", "pipeline", psnr_y=31, lpips=0.1),
-        films.Row("a", "crf 18", "m", "network", psnr_y=32),
-        films.Row("b", "crf 18", "bicubic", "plain", psnr_y=34, lpips=0.1),
-        films.Row("b", "crf 18", "m", "pipeline", psnr_y=36, lpips=0.1),
-        films.Row("b", "crf 18", "m", "network", psnr_y=36),
+        videos.Row("a", "crf 18", "bicubic", "plain", psnr_y=30, lpips=0.3),
+        videos.Row("a", "crf 18", "m", "pipeline", psnr_y=31, lpips=0.1),
+        videos.Row("a", "crf 18", "m", "network", psnr_y=32),
+        videos.Row("b", "crf 18", "bicubic", "plain", psnr_y=34, lpips=0.1),
+        videos.Row("b", "crf 18", "m", "pipeline", psnr_y=36, lpips=0.1),
+        videos.Row("b", "crf 18", "m", "network", psnr_y=36),
     ]
     shown = [line.split() for line in table.summary(rows)]
     assert shown[0][-2:] == ["crf", "18"]
@@ -191,7 +191,7 @@ def test_gains_and_ratios_are_those_of_the_means_beside_the_plain_enlargement() 
 def test_two_models_are_compared_in_one_table(pan: Path, tmp_path: Path) -> None:
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-        weights.save(tmp_path / name / "mine.safetensors", silent().network, silent().card)
+        model_file.save(tmp_path / name / "mine.safetensors", silent().network, silent().card)
     (tmp_path / "films").mkdir()
     (tmp_path / "films/pan.mkv").symlink_to(pan)
     ffmpeg("-f", "lavfi", "-i", "testsrc2=s=160x120:d=1", tmp_path / "films/empty.mkv")
@@ -228,9 +228,9 @@ def test_jitter_is_the_length_of_the_second_difference() -> None:
 
 @pytest.mark.skipif(not CLIPS.is_dir(), reason="the test clips are not here")
 def test_film_is_measured_through_the_whole_pipeline() -> None:
-    models = [weights.load("plain"), weights.load("vidsr_x4_fidelity")]
+    models = [model_file.load("plain"), model_file.load("vidsr_x4_fidelity")]
     ruler = Ruler(crf=(18,), frames=8, motion=True, alone=True)
-    plain, lanczos, steady, network, alone = films.films(CLIPS / "lp_s18_720p.mp4", models, Judges(), ruler)
+    plain, lanczos, steady, network, alone = videos.films(CLIPS / "lp_s18_720p.mp4", models, Metrics(), ruler)
     assert [row.way for row in (plain, lanczos, steady, network, alone)] == [
         "plain",
         "pipeline",
@@ -246,17 +246,17 @@ def test_film_is_measured_through_the_whole_pipeline() -> None:
 
 @pytest.mark.skipif(not CLIPS.is_dir(), reason="the test clips are not here")
 def test_a_still_scene_is_measured_against_the_plain_enlargement() -> None:
-    models = [weights.load("plain"), weights.load("vidsr_x4_fidelity")]
-    rows = list(films.still_scenes(CLIPS / "grid_lwbsza.mpg", models, Coding("x264", crf=28), frames=8))
+    models = [model_file.load("plain"), model_file.load("vidsr_x4_fidelity")]
+    rows = list(videos.still_scenes(CLIPS / "grid_lwbsza.mpg", models, Coding("x264", crf=28), frames=8))
     assert rows[0].flicker == 1
     assert 0 < rows[1].flicker < 2
 
 
 def test_under_a_thing_and_beside_it_are_told_apart() -> None:
     face = cv2.resize(portrait()[44:172, 158:286], (256, 256), interpolation=cv2.INTER_CUBIC)
-    plain = occluded.score(weights.load("plain"), [face])
+    plain = occlusion.score(model_file.load("plain"), [face])
     assert [row.kind for row in plain][-1] == "all"
     assert {getattr(row, part) for row in plain for part in ("bare_inside", "shown_outside")} == {0.0}
-    ours = occluded.score(weights.load("vidsr_x4_fidelity"), [face])[-1]
+    ours = occlusion.score(model_file.load("vidsr_x4_fidelity"), [face])[-1]
     assert ours.shown_outside > 0
     assert ours.shown_outside != ours.bare_outside

@@ -13,13 +13,13 @@ import pytest
 
 from tests.test_commands import FAST, ROOT, film, vidsr
 from vidsr import enhance
+from vidsr.cli.signals import Terminated
 from vidsr.errors import Cancelled
-from vidsr.events import EVERY_S, Lines, Progress, Told, code_of
-from vidsr.signals import Terminated
-from vidsr.tasks import Silent
+from vidsr.jobs.events import EVERY_S, Lines, Progress, Told, code_of
+from vidsr.jobs.tasks import Silent
 
 __all__ = ["film"]
-SCHEMA = json.loads((ROOT / "vidsr/events.schema.json").read_text())
+SCHEMA = json.loads((ROOT / "vidsr/jobs/events.schema.json").read_text())
 
 
 def told(text: str) -> list[dict[str, object]]:
@@ -36,8 +36,8 @@ def test_a_run_is_told_line_by_line(film: Path) -> None:
     assert found.returncode == 0, found.stderr
     events = told(found.stderr)
     last = {event["phase"]: event for event in events if event["event"] == "progress"}
-    assert list(last) == ["analyse", "render", "publish"]
-    assert [(last[name]["frame"], last[name]["of"]) for name in ("analyse", "render")] == [(12, 12), (12, 12)]
+    assert list(last) == ["analyze", "render", "publish"]
+    assert [(last[name]["frame"], last[name]["of"]) for name in ("analyze", "render")] == [(12, 12), (12, 12)]
     assert last["render"]["faces"] == 12
     made = {"file": str(film), "output": str(film.with_name("film.enhanced.mp4")), "frames": 12, "restored": 12}
     assert events[-2] == {"version": 1, "event": "result"} | made
@@ -89,7 +89,7 @@ def test_a_callback_ends_the_work_and_the_same_call_goes_on(film: Path) -> None:
     phases: list[str] = []
     report = enhance(film, model="plain", scale=1, quiet=True, progress=lambda now: phases.append(now.phase))
     assert report.restored == 12
-    assert "analyse" not in phases and "render" in phases
+    assert "analyze" not in phases and "render" in phases
 
 
 def test_nothing_is_written_where_no_lines_are_wanted() -> None:

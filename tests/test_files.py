@@ -13,14 +13,16 @@ import pytest
 
 from tests.faces import track_of
 from tests.test_jobs import SAMPLE, Silent, packets, run, settings
-from vidsr import contact, jobs, space, weights
 from vidsr.config import Encode
+from vidsr.data.faces import Pictures, synthetic
 from vidsr.data.shards import write_shards
-from vidsr.data.stills import Pictures, synthetic
 from vidsr.errors import InputError, OutputError
-from vidsr.files import beside, check_writable, durable, fitting, partial_of
-from vidsr.plan import plan
-from vidsr.workfolder import opened
+from vidsr.files import beside, check_writable, fitting, partial_of, write_atomic
+from vidsr.jobs import disk_space, film_job
+from vidsr.jobs.plan import plan
+from vidsr.jobs.work_folder import opened
+from vidsr.networks import model_file
+from vidsr.report import contact_sheet
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +67,8 @@ def test_a_film_of_any_name_is_enhanced_beside_itself(
     monkeypatch.chdir(tmp_path)
     path = Path(f"{NAMES[kind]}.mp4")
     shutil.copy(film, path)
-    work = plan(path, None, settings(keep_work=True), weights.load("plain"))
-    report = jobs.enhance(work, Silent())
+    work = plan(path, None, settings(keep_work=True), model_file.load("plain"))
+    report = film_job.enhance(work, Silent())
     report.save(partial_of(path))  # as long as a name can be
     made = {Path(report.output).name, work.folder.name}
     assert {path.name, partial_of(path).name} | made == set(names(tmp_path))
@@ -84,14 +86,14 @@ def test_places_that_cannot_be_written_are_named(film: Path, tmp_path: Path) -> 
     with pytest.raises(OutputError, match="does not exist"):
         check_writable(tmp_path / "none" / "out.mp4", overwrite=True)
     with pytest.raises(OutputError, match="too long"):
-        plan(film, tmp_path / f"{'x' * 300}.mp4", settings(), weights.load("plain"))
+        plan(film, tmp_path / f"{'x' * 300}.mp4", settings(), model_file.load("plain"))
     with pytest.raises(InputError, match="too long"):
-        plan(tmp_path / f"{'x' * 300}.mp4", None, settings(), weights.load("plain"))
+        plan(tmp_path / f"{'x' * 300}.mp4", None, settings(), model_file.load("plain"))
     with pytest.raises(OutputError, match=r"--work-dir"):
-        plan(film, tmp_path / "out.mp4", settings(work_dir=str(tmp_path / "none")), weights.load("plain"))
+        plan(film, tmp_path / "out.mp4", settings(work_dir=str(tmp_path / "none")), model_file.load("plain"))
     for path in (tmp_path / "nothing.json", tmp_path, pipe, Path("/dev/zero")):
         with pytest.raises(InputError):
-            plan(film, tmp_path / "out.mp4", settings(tracks=str(path)), weights.load("plain"))
+            plan(film, tmp_path / "out.mp4", settings(tracks=str(path)), model_file.load("plain"))
 
 
 def test_a_link_is_replaced_and_what_it_points_to_is_kept(film: Path, tmp_path: Path) -> None:
@@ -137,7 +139,7 @@ def test_the_work_folder_lies_where_it_is_told(film: Path, tmp_path: Path) -> No
     assert len(names(home)) == 1
     watch = Silent()
     run(film, out / "film.mp4", what, watch)
-    assert "analyse" not in watch.stages
+    assert "analyze" not in watch.stages
     assert names(home) == []
     assert packets(out / "film.mp4") == packets(other / "film.mp4")
 
@@ -149,7 +151,7 @@ def test_a_work_folder_that_is_kept_spares_the_work(film: Path, tmp_path: Path) 
     output.unlink()
     watch = Silent()
     run(film, output, settings(keep_work=True), watch)
-    assert "analyse" not in watch.stages
+    assert "analyze" not in watch.stages
     watch = Silent()
     assert run(film, output, settings(), watch) == report
     assert watch.stages == []
@@ -195,23 +197,23 @@ def test_a_film_that_changes_under_our_hands_is_not_published(film: Path, tmp_pa
 def test_a_disk_without_room_is_told_before_and_on_the_way(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work = plan(film, tmp_path / "out.mp4", settings(), weights.load("plain"))
-    typical = space.picture_bytes(work, 6)
+    work = plan(film, tmp_path / "out.mp4", settings(), model_file.load("plain"))
+    typical = disk_space.picture_bytes(work, 6)
     assert 2e3 < typical < 2e4
-    finer = plan(film, tmp_path / "out.mp4", settings(encode=Encode(crf=11)), weights.load("plain"))
-    assert space.picture_bytes(finer, 6) == pytest.approx(2 * typical)
+    finer = plan(film, tmp_path / "out.mp4", settings(encode=Encode(crf=11)), model_file.load("plain"))
+    assert disk_space.picture_bytes(finer, 6) == pytest.approx(2 * typical)
     free = [0]
-    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, free[0]))
+    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, free[0]))
     with pytest.raises(OutputError, match="--work-dir"):
-        jobs.enhance(work, Silent())
+        film_job.enhance(work, Silent())
     assert names(tmp_path) == []
     free[0] = 1000
-    space.require_segment(tmp_path, [])
-    space.require_segment(tmp_path, [600, 400])
+    disk_space.require_segment(tmp_path, [])
+    disk_space.require_segment(tmp_path, [600, 400])
     with pytest.raises(OutputError, match="next segment"):
-        space.require_segment(tmp_path, [700, 400])
+        disk_space.require_segment(tmp_path, [700, 400])
     with pytest.raises(OutputError, match="joining"):
-        space.require_join(tmp_path, [700, 400])
+        disk_space.require_join(tmp_path, [700, 400])
 
 
 def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +222,7 @@ def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        durable(tmp_path / "note", "text")
+        write_atomic(tmp_path / "note", "text")
     monkeypatch.setattr(shutil, "copyfile", full)
     (tmp_path / "whole").write_text("film")
     assert beside(tmp_path / "whole", tmp_path / "out") == tmp_path / "whole"
@@ -232,13 +234,13 @@ def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def _sheet(path: Path) -> None:
-    view = contact.View(np.zeros((256, 256, 3), np.uint8), np.zeros((256, 256, 3), np.uint8))
-    contact.save_sheet([contact.Row(track_of(3, (50.0, 50.0), 40.0), 1, (view,))], ("input",), path)
+    view = contact_sheet.View(np.zeros((256, 256, 3), np.uint8), np.zeros((256, 256, 3), np.uint8))
+    contact_sheet.save_sheet([contact_sheet.Row(track_of(3, (50.0, 50.0), 40.0), 1, (view,))], ("input",), path)
 
 
 def _model(path: Path) -> None:
-    model = weights.load("vidsr_x4_gan")
-    weights.save(path, model.network, model.card)
+    model = model_file.load("vidsr_x4_gan")
+    model_file.save(path, model.network, model.card)
 
 
 def _shards(path: Path) -> None:
@@ -269,7 +271,7 @@ def test_what_gets_its_name_is_on_the_disk_before(
 
 
 def test_a_lock_that_its_holder_removed_is_not_taken_for_ours(film: Path, tmp_path: Path) -> None:
-    work = plan(film, tmp_path / "out.mp4", settings(), weights.load("plain"))
+    work = plan(film, tmp_path / "out.mp4", settings(), model_file.load("plain"))
     with opened(work) as folder:
         assert (folder / "lock").read_text() == str(os.getpid())
         with pytest.raises(OutputError, match=f"process {os.getpid()} is working"), opened(work):

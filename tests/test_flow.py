@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.scene import Pose, backdrop, head, paste
-from vidsr.flow import Follower, Similarity, fit, follow, seeds
+from vidsr.analysis.optical_flow import Follower, Similarity, fit, follow, seeds
 from vidsr.picture import Gray
 
 

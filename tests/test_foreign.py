@@ -20,14 +20,14 @@ from spandrel.architectures.RestoreFormer import RestoreFormer
 from torch import Tensor, nn
 
 from tests.faces import crop, frame_of, planes, portrait, track_of
-from vidsr import foreign, weights
-from vidsr.collection import about, tried
-from vidsr.detect import CenterFace
+from vidsr.analysis.alignment import similarity
+from vidsr.analysis.detector import CenterFace
 from vidsr.errors import DeviceError, ModelError
-from vidsr.foreign import FACE, FaceRestorer
-from vidsr.network import enlarge
-from vidsr.template import similarity
-from vidsr.upscale import Restorer
+from vidsr.networks import external, model_file
+from vidsr.networks.external import FACE, FaceRestorer
+from vidsr.networks.generator import enlarge
+from vidsr.networks.user_models import about, tried
+from vidsr.restore.restorer import Restorer
 
 SHARED = Path(__file__).parents[1] / "../shared/data"
 PUBLISHED = SHARED / "weights/realesr_animevideov3.pth"
@@ -74,7 +74,7 @@ def in_place(made: Tensor, rgb: Tensor) -> bool:
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4, 8])
 def test_any_scale_becomes_four_and_nothing_moves(tmp_path: Path, scale: int) -> None:
-    model = weights.open_model(saved(tmp_path / "net.pth", compact(scale, nearest=True)), None)
+    model = model_file.open_model(saved(tmp_path / "net.pth", compact(scale, nearest=True)), None)
     assert f"x{scale}" in about(model) and not model.ours and model.window == 1
     rgb = face(40)[None]
     made = model.network(rgb[None])
@@ -88,7 +88,7 @@ def test_any_scale_becomes_four_and_nothing_moves(tmp_path: Path, scale: int) ->
 
 def test_a_network_of_two_is_applied_twice(tmp_path: Path) -> None:
     network = compact(2)
-    model = weights.open_model(saved(tmp_path / "net.pth", network), None)
+    model = model_file.open_model(saved(tmp_path / "net.pth", network), None)
     assert "applied twice" in about(model)
     rgb = face(32)[None]
     with torch.inference_mode():
@@ -96,7 +96,7 @@ def test_a_network_of_two_is_applied_twice(tmp_path: Path) -> None:
 
 
 def test_a_network_of_one_channel_restores_the_luma_and_leaves_colour(tmp_path: Path) -> None:
-    model = weights.open_model(saved(tmp_path / "grey.pth", compact(4, channels=1)), None)
+    model = model_file.open_model(saved(tmp_path / "grey.pth", compact(4, channels=1)), None)
     assert "luma" in about(model)
     rgb = face(32)[None]
     added = model.network(rgb[None]) - enlarge(rgb)
@@ -106,9 +106,9 @@ def test_a_network_of_one_channel_restores_the_luma_and_leaves_colour(tmp_path: 
 
 @pytest.mark.parametrize("kind", ["image", "face"])
 def test_no_face_depends_on_another_of_its_batch(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreign, "FACE", 64)
+    monkeypatch.setattr(external, "FACE", 64)
     network = compact(4) if kind == "image" else small_restoreformer()
-    model = weights.open_model(saved(tmp_path / "net.pth", network), None)
+    model = model_file.open_model(saved(tmp_path / "net.pth", network), None)
     restorer = Restorer(model, CPU, torch.float16 if kind == "face" else torch.float32)  # the face restorer has no fp16
     clips = torch.rand(5, 1, 3, 32, 32)
     whole = restorer.added(clips)
@@ -120,9 +120,9 @@ def test_weights_may_be_safetensors(tmp_path: Path) -> None:
     network = compact(4)
     path = tmp_path / "net.safetensors"
     save_file(network.state_dict(), path, {"format": "pt"})
-    model = weights.open_model(str(path), None)
+    model = model_file.open_model(str(path), None)
     rgb = face(32)[None]
-    assert model.sha256 == weights.sha256(path)
+    assert model.sha256 == model_file.sha256(path)
     with torch.inference_mode():
         assert torch.equal(model.network(rgb[None]), network(rgb).clamp(0, 1))
 
@@ -198,7 +198,7 @@ def gfpgan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_gfpgan_gives_the_same_face_twice(gfpgan: Path) -> None:
-    model = weights.open_model(str(gfpgan), None)
+    model = model_file.open_model(str(gfpgan), None)
     gfpgan.unlink()
     assert about(model) == "GFPGAN, face restoration at 512 pixels"
     restorer = Restorer(model, CPU, torch.float32)
@@ -210,7 +210,7 @@ def test_gfpgan_gives_the_same_face_twice(gfpgan: Path) -> None:
 
 def test_restoreformer_is_called_as_its_own_program_calls_it(tmp_path: Path) -> None:
     network = small_restoreformer()
-    model = tried(weights.open_model(saved(tmp_path / "rf.pth", network), None))
+    model = tried(model_file.open_model(saved(tmp_path / "rf.pth", network), None))
     assert about(model) == "RestoreFormer, face restoration at 512 pixels"
     rgb = face(128)[None]
     large = F.interpolate(rgb, scale_factor=4, mode="bicubic", align_corners=False)
@@ -258,7 +258,7 @@ def test_a_malicious_file_is_refused_and_runs_nothing(tmp_path: Path, suffix: st
     else:
         torch.save(held, path, _use_new_zipfile_serialization=way == "zip")
     with pytest.raises(ModelError, match="bad"):
-        weights.open_model(str(path), None)
+        model_file.open_model(str(path), None)
     assert not mark.exists()
     if way == "bare":
         pickle.loads(path.read_bytes())  # the file does shoot
@@ -268,7 +268,7 @@ def test_a_malicious_file_is_refused_and_runs_nothing(tmp_path: Path, suffix: st
 def refused(path: Path, held: object, words: str) -> None:
     torch.save(held, path)
     with pytest.raises(ModelError, match=words) as told:
-        weights.open_model(str(path), None)
+        model_file.open_model(str(path), None)
     assert path.name in str(told.value)
 
 
@@ -281,13 +281,13 @@ def test_what_cannot_be_used_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     refused(path, {**state, "body.0.bias": torch.full((8,), torch.nan)}, "not finite")
     huge = torch.zeros(1).expand(1 << 20, 1 << 20)
     refused(path, {**state, "body.0.weight": huge}, "claims more weights than it holds")
-    monkeypatch.setattr(foreign, "_extra", lambda: None)
-    refused(path, dict.fromkeys(foreign.CODEFORMER, torch.zeros(2)), "pip install spandrel_extra_arches")
+    monkeypatch.setattr(external, "_extra", lambda: None)
+    refused(path, dict.fromkeys(external.CODEFORMER, torch.zeros(2)), "pip install spandrel_extra_arches")
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(ModelError, match="no model file"):
-        weights.open_model(str(tmp_path / "notes.txt"), None)
+        model_file.open_model(str(tmp_path / "notes.txt"), None)
     with pytest.raises(ModelError, match="--fidelity means nothing"):
-        weights.open_model(saved(path, compact(4)), 0.5)
+        model_file.open_model(saved(path, compact(4)), 0.5)
 
 
 @dataclass(frozen=True)
@@ -319,7 +319,7 @@ class Greedy(Fake):
 def test_a_network_that_changes_its_input_changes_no_crop() -> None:
     clip = torch.rand(2, 1, 3, 16, 16)
     before = clip.clone()
-    foreign.Enlarger("greedy", Greedy(nn.Identity()))(clip)
+    external.Enlarger("greedy", Greedy(nn.Identity()))(clip)
     assert torch.equal(clip, before)
 
 
@@ -337,16 +337,16 @@ def test_networks_that_restore_nothing_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], words: str
 ) -> None:
     described = replace(Fake(nn.Identity()), **changes)  # type: ignore[arg-type]
-    monkeypatch.setattr(foreign, "_recognised", lambda *_: ("Fake", described))
+    monkeypatch.setattr(external, "_recognised", lambda *_: ("Fake", described))
     with pytest.raises(ModelError, match=words):
-        tried(weights.open_model(saved(tmp_path / "one.pth", compact(4)), None))
+        tried(model_file.open_model(saved(tmp_path / "one.pth", compact(4)), None))
 
 
 def test_too_little_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fault = "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
-    monkeypatch.setattr(foreign, "_recognised", lambda *_: ("Fake", Fake(nn.Identity(), fault=fault)))
+    monkeypatch.setattr(external, "_recognised", lambda *_: ("Fake", Fake(nn.Identity(), fault=fault)))
     with pytest.raises(DeviceError, match="more memory than there is"):
-        tried(weights.open_model(saved(tmp_path / "one.pth", compact(4)), None))
+        tried(model_file.open_model(saved(tmp_path / "one.pth", compact(4)), None))
 
 
 def test_a_damaged_file_is_refused_wherever_it_is_damaged(tmp_path: Path) -> None:
@@ -360,14 +360,14 @@ def test_a_damaged_file_is_refused_wherever_it_is_damaged(tmp_path: Path) -> Non
                 hurt[place] ^= 1 << int(numbers.integers(8))
             (tmp_path / "hurt.pth").write_bytes(hurt)
             try:  # numbers inside a tensor may change unseen; nothing else may, and nothing but a ModelError comes out
-                weights.open_model(str(tmp_path / "hurt.pth"), None)
+                model_file.open_model(str(tmp_path / "hurt.pth"), None)
             except ModelError as error:
                 assert "hurt.pth" in str(error)
 
 
 @pytest.mark.skipif(not PUBLISHED.is_file(), reason="needs realesr_animevideov3.pth in shared/data/weights")
 def test_a_published_network_sharpens_a_face() -> None:
-    model = tried(weights.open_model(str(PUBLISHED), None))
+    model = tried(model_file.open_model(str(PUBLISHED), None))
     assert about(model) == "RealESRGAN Compact, super-resolution x4"
     rgb = face(64)[None]
     made = model.network(rgb[None])

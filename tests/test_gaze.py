@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from tests.scene import HEIGHT, WIDTH, Picture, Pose, backdrop, film, frames, head, paste, shown
+from vidsr.analysis.cuts import Look
+from vidsr.analysis.detector import Detector, open_detector
+from vidsr.analysis.roi import WITH_FACES, WITHOUT, Gaze, Part
+from vidsr.analysis.rotated_heads import PATCH, SOUGHT
 from vidsr.config import Analyze
-from vidsr.detect import Detector, open_detector
 from vidsr.frame import Detection
-from vidsr.gaze import WITH_FACES, WITHOUT, Gaze, Part
 from vidsr.picture import Rgb, Small, reduce
-from vidsr.shots import Look
-from vidsr.turned import PATCH, SOUGHT
 
 
 @cache

@@ -25,12 +25,13 @@ from tests import test_jobs
 from tests.clips import X264, ffmpeg, picture
 from tests.test_commands import ROOT, refused, vidsr
 from tests.test_jobs import SAMPLE
-from vidsr import analysis, weights
-from vidsr.delivery import delivered
+from vidsr.analysis import tracks_file
 from vidsr.errors import InputError, ModelError, OutputError
-from vidsr.plan import Plan, plan
+from vidsr.jobs.completion_marker import delivered
+from vidsr.jobs.plan import Plan, plan
+from vidsr.jobs.work_folder import manifest, opened
+from vidsr.networks import model_file
 from vidsr.video import probe
-from vidsr.workfolder import manifest, opened
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 NUMBERS = st.integers() | st.floats(allow_nan=True) | st.sampled_from([0, -1, 1 << 31, 1 << 63, 1e308, 10**400])
@@ -60,19 +61,19 @@ def tracks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tracks file of one face in eight frames."""
     path = tmp_path_factory.mktemp("tracks") / "tracks.json"
     row = [1.0, 0.9, 10, 10, 50, 60, *([20.0, 30.0] * 5), 1.5, 0.0, 3.0, 0.0, 1.5, 4.0]
-    head = {"format": analysis.FORMAT, "version": analysis.VERSION, "shots": [[0, 8]], "timeline": [[0, 512, 8]]}
+    head = {"format": tracks_file.FORMAT, "version": tracks_file.VERSION, "shots": [[0, 8]], "timeline": [[0, 512, 8]]}
     film = {"name": "film.mp4", "width": 96, "height": 64, "frames": 8, "time_base": "1/12800"}
     rows = [[frame, 1, *row] for frame in range(2, 7)]
-    whole = {**head, "film": film, "columns": list(analysis.COLUMNS), "tracks": [{"id": 1, "rows": rows}]}
+    whole = {**head, "film": film, "columns": list(tracks_file.COLUMNS), "tracks": [{"id": 1, "rows": rows}]}
     path.write_text(json.dumps(whole))
-    assert len(analysis.load(path).tracks) == 1
+    assert len(tracks_file.load(path).tracks) == 1
     return path
 
 
 def loaded(path: Path) -> None:
     """A tracks file is refused with a sentence, or what it gives is sound."""
     try:
-        found = analysis.load(path)
+        found = tracks_file.load(path)
     except InputError as error:
         assert path.name in str(error)
         return
@@ -113,7 +114,7 @@ def test_a_tracks_file_that_aims_at_the_parser(tmp_path: Path, text: str) -> Non
     path = tmp_path / "aimed.json"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(InputError, match=r"aimed\.json"):
-        analysis.load(path)
+        tracks_file.load(path)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +122,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """The plan of a small film."""
     folder = tmp_path_factory.mktemp("work")
     ffmpeg(*picture(), *X264, folder / "film.mp4")
-    return plan(folder / "film.mp4", folder / "out.mp4", test_jobs.settings(), weights.load("plain"))
+    return plan(folder / "film.mp4", folder / "out.mp4", test_jobs.settings(), model_file.load("plain"))
 
 
 def goes_on(work: Plan, content: bytes) -> None:
@@ -231,7 +232,12 @@ def test_more_streams_and_pixels_than_can_be_handled(tmp_path: Path) -> None:
         probe(tmp_path / "wide.mkv")
     ffmpeg(*picture("8192x64", 1), "-c:v", "mjpeg", tmp_path / "long.mkv")
     with pytest.raises(OutputError, match="32768x256"):
-        plan(tmp_path / "long.mkv", None, test_jobs.settings(render=test_jobs.Render(scale="4")), weights.load("plain"))
+        plan(
+            tmp_path / "long.mkv",
+            None,
+            test_jobs.settings(render=test_jobs.Render(scale="4")),
+            model_file.load("plain"),
+        )
 
 
 def test_a_tool_that_answers_without_end_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,11 +273,11 @@ def test_a_model_that_is_a_pickle_runs_no_code(tmp_path: Path) -> None:
         path = tmp_path / name
         path.write_bytes(pickle.dumps(Trap(victim)))
         with pytest.raises(ModelError, match="evil"):
-            weights.load(str(path))
+            model_file.load(str(path))
     torch.save({"x": torch.zeros(1), "y": Trap(victim)}, tmp_path / "zip.pth")
     for name in ("evil.pth", "zip.pth"):
         with pytest.raises(ModelError, match="loaded safely"):
-            weights.tensors(tmp_path / name)
+            model_file.tensors(tmp_path / name)
     assert not victim.exists()
     pickle.loads((tmp_path / "evil.pth").read_bytes())
     assert victim.exists(), "the trap must be one"
@@ -281,18 +287,18 @@ def test_a_model_that_is_a_pickle_runs_no_code(tmp_path: Path) -> None:
 def test_a_header_that_asks_for_ten_gigabytes(tmp_path: Path, features: int, blocks: int) -> None:
     path = tmp_path / "huge.safetensors"
     wanted = json.dumps({"window": 5, "features": features, "blocks": blocks})
-    header = {"format": weights.FORMAT, "scale": "4", "architecture": "vidsr", "config": wanted}
+    header = {"format": model_file.FORMAT, "scale": "4", "architecture": "vidsr", "config": wanted}
     save_file({"x": torch.zeros(1)}, path, header)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ModelError, match=r"huge\.safetensors"):
-        weights.load(str(path))
+        model_file.load(str(path))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
 
 
 def test_names_of_models_that_no_file_can_have() -> None:
     for name in (f"{'x' * 300}.safetensors", "~nobody-of-this-name/m.safetensors", "/dev/zero"):
         with pytest.raises(ModelError, match="there is no model"):
-            weights.load(name)
+            model_file.load(name)
 
 
 # The command line
@@ -333,7 +339,7 @@ def test_a_report_that_cannot_be_written_is_told_before_the_work(tmp_path: Path)
 
 STUBBORN = """
 import time
-from vidsr import signals
+from vidsr.cli import signals
 signals.listen(lambda: print("farewell", flush=True))
 while True:
     try:

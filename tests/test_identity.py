@@ -14,13 +14,13 @@ from tests.actors import LENGTH, PLAYS, Actor, Casting, Places, Play, casting, c
 from tests.faces import portrait
 from tests.scene import Picture, Pose, film, frames, head
 from tests.test_package import ROOT
+from vidsr.analysis.analyze import find_tracks
+from vidsr.analysis.appearance import Looks, looks_of
+from vidsr.analysis.detector import Detector, open_detector
 from vidsr.config import Analyze
-from vidsr.detect import Detector, open_detector
+from vidsr.evaluate.metrics import Identity
 from vidsr.frame import Track
-from vidsr.likeness import Looks, looks_of
-from vidsr.metrics import Identity
 from vidsr.picture import reduce, small_rgb
-from vidsr.track import analyse
 from vidsr.video import Reader, probe
 
 CLIPS = ROOT.parent / "shared/data/test/clips"
@@ -36,7 +36,7 @@ def detector() -> Detector:
 
 
 def tracks_of(play: Play) -> tuple[Track, ...]:
-    return analyse(frames(LENGTH, play.draw), film(), SETTINGS, detector()).tracks
+    return find_tracks(frames(LENGTH, play.draw), film(), SETTINGS, detector()).tracks
 
 
 def places(tracks: Sequence[Track]) -> list[Places]:
@@ -129,7 +129,7 @@ def test_a_recogniser_sees_one_person_along_each_track(name: str) -> None:
     source = probe(CLIPS / name)
     with Reader(source) as read:
         made = list(read)
-    tracks = [one for one in analyse(made, source, SETTINGS, detector()).tracks if one.score.mean() > 0.8]
+    tracks = [one for one in find_tracks(made, source, SETTINGS, detector()).tracks if one.score.mean() > 0.8]
     assert len(tracks) >= 2
     people = []
     for track in tracks:
@@ -144,6 +144,6 @@ def test_a_recogniser_sees_one_person_along_each_track(name: str) -> None:
 
 
 def _for_recogniser(picture: Picture, track: Track, n: int) -> Picture:
-    from vidsr.evaluate.films import _for_recogniser, _warped
+    from vidsr.evaluate.videos import _for_recogniser, _warped
 
     return _warped(picture, _for_recogniser(track.landmarks[n]), 112)

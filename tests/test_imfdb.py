@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.faces import portrait
+from vidsr.data.faces import SIDES, Images
 from vidsr.data.imfdb import Labels, common, find_imfdb, found_again, parse_row
-from vidsr.data.stills import SIDES, Images
 from vidsr.errors import InputError
 
 SHARED = Path(__file__).parents[2] / "shared/data"

@@ -19,16 +19,18 @@ import pytest
 from tests.faces import track_of
 from tests.test_package import ROOT
 from tests.test_report import validate
-from vidsr import jobs, log, passes, render, weights
-from vidsr.analysis import save
+from vidsr.analysis.tracks_file import save
 from vidsr.config import Encode, Enhance, Render
 from vidsr.errors import OutputError
+from vidsr.files import read_json
 from vidsr.frame import Frame
-from vidsr.plan import auto_scale, plan
-from vidsr.record import read
-from vidsr.report import OUTSIDE, Report, summary
+from vidsr.jobs import film_job, log, passes
+from vidsr.jobs.plan import auto_scale, plan
+from vidsr.jobs.work_folder import forget, opened
+from vidsr.networks import model_file
+from vidsr.report.report import OUTSIDE, Report, summary
+from vidsr.restore import pipeline
 from vidsr.video import Film, probe
-from vidsr.workfolder import forget, opened
 
 SAMPLE = ROOT / "tests/samples/portrait.mp4"
 CLIPS = ROOT.parent / "shared/data/test/clips"
@@ -79,9 +81,9 @@ def settings(**changes: object) -> Enhance:
     return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
 
 
-def run(film: Path, output: Path, what: Enhance, watch: jobs.Watch | None = None) -> Report:
-    model = weights.open_model(what.render.model, what.render.fidelity)
-    return jobs.enhance(plan(film, output, what, model), watch or Silent())
+def run(film: Path, output: Path, what: Enhance, watch: film_job.Progress | None = None) -> Report:
+    model = model_file.open_model(what.render.model, what.render.fidelity)
+    return film_job.enhance(plan(film, output, what, model), watch or Silent())
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +122,7 @@ def test_a_film_without_faces_passes_without_torch(tmp_path: Path) -> None:
     scene = ["-f", "lavfi", "-i", "testsrc2=s=96x64:r=5,trim=end_frame=60"]
     subprocess.run(["ffmpeg", "-v", "error", *scene, "-c:v", "libx264", "-preset", "ultrafast", source], check=True)
     words = ["enhance", str(source), "-o", str(output), "--scale", "1", "--codec", "ffv1", "-q"]
-    code = f"import sys; sys.argv = ['vidsr', *{words}]; from vidsr.commands import main; main(); "
+    code = f"import sys; sys.argv = ['vidsr', *{words}]; from vidsr.cli.main import main; main(); "
     seen = "print({'torch', 'scipy'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code + seen], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout.strip()) == (0, "set()"), found.stderr
@@ -146,7 +148,7 @@ def test_a_picture_in_which_nothing_changes_is_copied(empty: Path, tmp_path: Pat
     assert (report.copied, report.restored, report.stop) == (True, 0, 20)
     assert any("copied" in line for line in summary(report))
     report.save(tmp_path / "report.json")
-    assert read(tmp_path / "report.json", Report) == report
+    assert read_json(tmp_path / "report.json", Report) == report
     assert list(tmp_path.glob("*.vidsr")) == []
 
 
@@ -180,14 +182,14 @@ def test_a_copied_picture_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_picture_whose_copy_fails_is_coded(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = jobs.publish
+    real = film_job.publish
 
     def failing(film: Film, paths: list[Path], *words: object, **named: object) -> list[str]:
         if not paths:
             raise OutputError("the copy is not the film")
         return real(film, paths, *words, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(jobs, "publish", failing)
+    monkeypatch.setattr(film_job, "publish", failing)
     report = run(empty, tmp_path / "out.mp4", EMPTY)
     assert (report.copied, report.stop) == (False, 20)
     assert contents(tmp_path / "out.mp4", "v") != contents(empty, "v")
@@ -289,9 +291,9 @@ def test_other_settings_are_named_and_not_mixed_in(film: Path, tmp_path: Path) -
         run(film, output, settings(), Silent(25))
     with pytest.raises(OutputError, match=r"settings\.encode\.crf.*--fresh"):
         run(film, output, settings(encode=Encode(crf=30, preset="ultrafast")))
-    work = plan(film, output, settings(encode=Encode(crf=30, preset="ultrafast")), weights.load("plain"))
+    work = plan(film, output, settings(encode=Encode(crf=30, preset="ultrafast")), model_file.load("plain"))
     forget(work)
-    jobs.enhance(work, Silent())
+    film_job.enhance(work, Silent())
     assert output.exists()
 
 
@@ -304,7 +306,7 @@ def test_a_manifest_cut_in_half_starts_the_work_again(film: Path, tmp_path: Path
     (tmp_path / "out.mp4.vidsr" / "manifest.json").write_text(text)
     watch = Silent()
     run(film, output, settings(), watch)
-    assert watch.stages == ["analyse", "render", "publish"]
+    assert watch.stages == ["analyze", "render", "publish"]
     assert output.exists()
 
 
@@ -312,18 +314,18 @@ def test_a_folder_that_only_has_the_name_is_left_alone(film: Path, tmp_path: Pat
     folder = tmp_path / "out.mp4.vidsr"
     folder.mkdir()
     (folder / "thesis.txt").write_text("precious")
-    work = plan(film, tmp_path / "out.mp4", settings(), weights.load("plain"))
-    for action in (lambda: jobs.enhance(work, Silent()), lambda: forget(work)):
+    work = plan(film, tmp_path / "out.mp4", settings(), model_file.load("plain"))
+    for action in (lambda: film_job.enhance(work, Silent()), lambda: forget(work)):
         with pytest.raises(OutputError, match=r"thesis\.txt"):
             action()
     assert (folder / "thesis.txt").read_text() == "precious"
 
 
 def test_two_runs_do_not_share_a_work_folder(film: Path, tmp_path: Path) -> None:
-    work = plan(film, tmp_path / "out.mp4", settings(), weights.load("plain"))
+    work = plan(film, tmp_path / "out.mp4", settings(), model_file.load("plain"))
     with opened(work) as folder:
         with pytest.raises(OutputError, match="working on"):
-            jobs.enhance(work, Silent())
+            film_job.enhance(work, Silent())
         with pytest.raises(OutputError, match="working on"):
             forget(work)
         assert (folder / "manifest.json").exists()  # the one that came first still has its folder
@@ -347,7 +349,7 @@ def test_pieces_without_a_face_are_joined_on_a_grid_of_their_own(film: Path) -> 
     plain = probe(film)  # 25 frames a second
 
     def cut(first: int, stop: int, faces: range) -> list[tuple[int, int]]:
-        return jobs.segments(first, stop, plain, settings(segment_s=1.0), lambda s: not set(range(*s)) & set(faces))
+        return film_job.segments(first, stop, plain, settings(segment_s=1.0), lambda s: not set(range(*s)) & set(faces))
 
     assert cut(0, 340, range(210, 220)) == [(0, 150), (150, 200), (200, 225), (225, 300), (300, 340)]
     assert cut(30, 340, range(210, 220)) == [(30, 150), (150, 200), (200, 225), (225, 300), (300, 340)]
@@ -355,8 +357,8 @@ def test_pieces_without_a_face_are_joined_on_a_grid_of_their_own(film: Path) -> 
 
 
 def test_a_thousand_frames_a_second_are_cut_into_more_segments(film: Path) -> None:
-    fast = dataclasses.replace(plan(film, None, settings(), weights.load("plain")).film, rate=Fraction(1000))
-    spans = jobs.segments(0, 4500, fast, settings(segment_s=10.0))
+    fast = dataclasses.replace(plan(film, None, settings(), model_file.load("plain")).film, rate=Fraction(1000))
+    spans = film_job.segments(0, 4500, fast, settings(segment_s=10.0))
     assert spans == [(0, 2000), (2000, 4000), (4000, 4500)]
 
 
@@ -391,8 +393,8 @@ def test_a_stage_that_fails_ends_the_run_with_its_error(
         before = passes.Reader.__iter__
         monkeypatch.setattr(passes.Reader, "__iter__", lambda self: failing(before(self)))
     elif stage == "network":
-        whole = render.render
-        monkeypatch.setattr(render, "render", lambda *words: failing(whole(*words)))
+        whole = pipeline.render
+        monkeypatch.setattr(pipeline, "render", lambda *words: failing(whole(*words)))
     else:
         write = passes.Writer.write
 
@@ -427,7 +429,7 @@ def test_scale_auto_stays_within_its_short_side() -> None:
 
 def test_the_report_on_a_part_of_a_film_knows_which_faces_are_not_in_it(film: Path, tmp_path: Path) -> None:
     whole, tracks = tmp_path / "whole.json", tmp_path / "tracks.json"
-    analysis, _ = jobs.analyze(film, whole, settings(), Silent())
+    analysis, _ = film_job.analyze(film, whole, settings(), Silent())
     early = track_of(8, (50.0, 50.0), 40.0, ident=2)
     save(dataclasses.replace(analysis, tracks=(*analysis.tracks, early)), tracks)
     report = run(film, tmp_path / "out.mp4", settings(tracks=str(tracks), start=0.6))
@@ -441,7 +443,7 @@ def test_the_report_on_a_part_of_a_film_knows_which_faces_are_not_in_it(film: Pa
 def test_a_face_that_is_never_seen_from_the_front_is_passed_with_its_reason() -> None:
     seen = track_of(5, (50.0, 50.0), 60.0, ident=1)
     profile = dataclasses.replace(track_of(5, (90.0, 50.0), 60.0, ident=2), weight=np.zeros(5, np.float32))
-    chosen, reasons = jobs.restorable((seen, profile), "all")
+    chosen, reasons = film_job.restorable((seen, profile), "all")
     assert [track.id for track in chosen] == [1]
     assert "profile" in reasons[2]
 
@@ -461,7 +463,7 @@ def test_the_log_says_what_ran_and_how_it_ended(film: Path, tmp_path: Path) -> N
         "model plain, sha256 none",
     ):
         assert words in first
-    assert re.search(r"INFO analyse: \d+\.\d s, 30 frames", first)
+    assert re.search(r"INFO analyze: \d+\.\d s, 30 frames", first)
     assert re.search(r"DEBUG ffmpeg .*-i .*film\.mp4", first)
     assert first.splitlines()[-1].endswith("ERROR stopped: KeyboardInterrupt")
     run(film, output, settings(keep_work=True))
@@ -476,7 +478,7 @@ def test_the_log_keeps_what_ffmpeg_said(film: Path, tmp_path: Path, monkeypatch:
     def broken(*_: object, **__: object) -> list[str]:
         raise OutputError("the disk is full", "av_write: No space\nline two")
 
-    monkeypatch.setattr(jobs, "publish", broken)
+    monkeypatch.setattr(film_job, "publish", broken)
     with pytest.raises(OutputError, match="full"):
         run(film, tmp_path / "out.mp4", settings())
     told = (tmp_path / "out.mp4.vidsr/log.txt").read_text()
@@ -500,7 +502,7 @@ def test_a_log_that_cannot_be_written_stops_nothing(
 
 
 def test_films_that_are_under_way_together_have_logs_of_their_own(film: Path, tmp_path: Path) -> None:
-    works = [plan(film, tmp_path / f"{name}.mp4", settings(), weights.load("plain")) for name in "ab"]
+    works = [plan(film, tmp_path / f"{name}.mp4", settings(), model_file.load("plain")) for name in "ab"]
     for work in works:
         work.folder.mkdir()
     before = log.log.level
@@ -509,7 +511,7 @@ def test_films_that_are_under_way_together_have_logs_of_their_own(film: Path, tm
     one.__enter__()
     other.__enter__()
     another.stage("render", 3)
-    watch.stage("analyse", 3)
+    watch.stage("analyze", 3)
     one.__exit__(None, None, None)
     assert log.log.level == logging.DEBUG
     log.log.debug("a command")
@@ -520,4 +522,4 @@ def test_films_that_are_under_way_together_have_logs_of_their_own(film: Path, tm
         assert own in text
         assert foreign not in text
     assert ("render begins" in first, "a command" in first) == (False, False)
-    assert ("analyse begins" in second, "a command" in second) == (False, True)
+    assert ("analyze begins" in second, "a command" in second) == (False, True)

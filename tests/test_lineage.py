@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from vidsr import weights
-from vidsr.lineage import Srgan, SrganCritic, Vdsr
-from vidsr.network import enlarge, parameters
+from vidsr.networks import model_file
+from vidsr.networks.baselines import Srgan, SrganCritic, Vdsr
+from vidsr.networks.generator import enlarge, parameters
 
 
 def convolutions(network: nn.Module) -> list[nn.Conv2d]:
@@ -60,12 +60,12 @@ def test_srgans_discriminator_is_the_papers() -> None:
 
 @pytest.mark.parametrize("architecture", ["srgan", "vdsr"])
 def test_its_files_load_like_any_model(tmp_path: Path, architecture: str) -> None:
-    card = weights.Card(architecture, 1, 8, 3, "fidelity", "MIT", "made up", "", {})
+    card = model_file.Card(architecture, 1, 8, 3, "fidelity", "MIT", "made up", "", {})
     torch.manual_seed(2)
-    made = weights.build(card)
+    made = model_file.build(card)
     path = tmp_path / "old.safetensors"
-    weights.save(path, made, card)
-    found = weights.load(str(path))
+    model_file.save(path, made, card)
+    found = model_file.load(str(path))
     clip = torch.rand(1, 1, 3, 8, 8)
     assert torch.equal(found.network(clip), made.eval()(clip))
     assert found.card.architecture == architecture

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from tests.faces import track_of
-from vidsr import contact
-from vidsr.loop import FRAMES, GAP, Loop
+from vidsr.previews.loop import FRAMES, GAP, Loop
+from vidsr.report import contact_sheet
 
 
 def test_a_loop_shows_before_and_after_of_each_frame_and_begins_again(tmp_path: Path) -> None:
@@ -28,7 +28,11 @@ def test_a_loop_shows_before_and_after_of_each_frame_and_begins_again(tmp_path: 
         loop.see(before, after, 1)
     loop.save(tmp_path / "face.webp", Fraction(25))
     picture = Image.open(io.BytesIO((tmp_path / "face.webp").read_bytes()))
-    assert (picture.n_frames, picture.size, picture.info["loop"]) == (FRAMES, (2 * contact.TILE + GAP, contact.TILE), 0)
+    assert (picture.n_frames, picture.size, picture.info["loop"]) == (
+        FRAMES,
+        (2 * contact_sheet.TILE + GAP, contact_sheet.TILE),
+        0,
+    )
     for at in (0, FRAMES - 1):
         picture.seek(at)
         shown = np.asarray(picture.convert("RGB"))

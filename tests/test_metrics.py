@@ -9,9 +9,9 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import structural_similarity
 
 from tests.faces import portrait
-from vidsr import metrics
 from vidsr.errors import ModelError
-from vidsr.metrics import luma, psnr, psnr_y, ssim_y
+from vidsr.evaluate import metrics
+from vidsr.evaluate.metrics import luma, psnr, psnr_y, ssim_y
 
 
 def pair() -> tuple[np.ndarray, np.ndarray]:

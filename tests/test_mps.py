@@ -12,8 +12,9 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from tests.test_commands import SAMPLE
-from vidsr import enhance, upscale
+from vidsr import enhance
 from vidsr.errors import DeviceError
+from vidsr.restore import restorer
 
 MPS = torch.device("mps")
 REFUSED = (torch.float64, torch.uint16)
@@ -42,14 +43,14 @@ class Mps(TorchFunctionMode):
 
 def test_auto_takes_apples_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeviceError, match="no Apple GPU"):
-        upscale.pick_device("mps")
+        restorer.pick_device("mps")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert upscale.pick_device("auto") == upscale.pick_device("mps") == MPS
+    assert restorer.pick_device("auto") == restorer.pick_device("mps") == MPS
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert upscale.pick_device("auto").type == "cuda"
-    assert upscale.pick_dtype("auto", MPS) is torch.float32
+    assert restorer.pick_device("auto").type == "cuda"
+    assert restorer.pick_dtype("auto", MPS) is torch.float32
     with pytest.raises(DeviceError, match="int8"):
-        upscale.pick_dtype("int8", MPS)
+        restorer.pick_dtype("int8", MPS)
 
 
 @pytest.mark.parametrize("pixels", ["yuv420p", "yuv420p10le"])

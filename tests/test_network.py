@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vidsr.network import Critic, Plain, Vidsr, enlarge, parameters
+from vidsr.networks.generator import Critic, Plain, Vidsr, enlarge, parameters
 
 
 @pytest.mark.parametrize("window", [1, 5])

@@ -17,14 +17,14 @@ import pytest
 from tests.test_commands import names
 from tests.test_package import ROOT
 from tests.test_picture import Colour, plain_frame
-from vidsr import config, enhance, notebook, preview
-from vidsr.align import Cut, Place, Planes
+from vidsr import api, config, enhance, preview
+from vidsr.cli.progress import Bars
 from vidsr.color import Color
-from vidsr.enlarge import enlarged
 from vidsr.errors import InputError, VidsrError
 from vidsr.frame import Frame, PixelFormat
-from vidsr.progress import Bars
-from vidsr.report import Report
+from vidsr.report.report import Report
+from vidsr.restore.crop import Cut, Place, Planes
+from vidsr.restore.enlarge import enlarged
 from vidsr.video import Reader, probe
 
 SAMPLE = ROOT / "tests/samples/portrait.mp4"
@@ -52,7 +52,7 @@ def test_the_functions_are_found_without_loading_anything_heavy() -> None:
         "assert {'enhance', 'preview'} <= set(dir(vidsr))\n"
         "from vidsr import enhance, preview\n"
         "print(sorted({'numpy', 'torch', 'cv2'} & set(sys.modules)))\n"
-        "import vidsr.notebook\n"
+        "import vidsr.api\n"
         "from vidsr import preview as again\n"
         "print(again is preview, callable(preview))"
     )
@@ -119,9 +119,9 @@ def test_a_preview_shows_itself(film: Path, tmp_path: Path) -> None:
 
 
 def test_a_name_cannot_get_out_of_its_page() -> None:
-    page = notebook.Preview('"><script>alert(1)</script>', b"", None, ())._repr_html_()
+    page = api.Preview('"><script>alert(1)</script>', b"", None, ())._repr_html_()
     assert "<script" not in page
-    large = notebook.Preview("film", bytes((notebook.HELD_MIB << 20) + 1), None, (Path("look/preview.mp4"),))
+    large = api.Preview("film", bytes((api.HELD_MIB << 20) + 1), None, (Path("look/preview.mp4"),))
     assert "too large for a notebook: look/preview.mp4" in large._repr_html_()
 
 
@@ -159,11 +159,11 @@ def test_a_crop_shows_its_face() -> None:
 def test_a_stage_whose_frames_are_not_counted_shows_no_frames(capfd: pytest.CaptureFixture[str]) -> None:
     with Bars("film.mp4") as bars:
         bars.stage("publish", None)
-        bars.stage("analyse", None)
+        bars.stage("analyze", None)
         bars.advance(7, 1)
     said = capfd.readouterr().err
     assert "film.mp4: publish [00:00]" in said and "?" not in said and " 0 frames" not in said
-    assert "film.mp4: analyse: 7 frames" in said
+    assert "film.mp4: analyze: 7 frames" in said
 
 
 def test_in_a_notebook_the_bar_is_a_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,9 +181,9 @@ def test_in_a_notebook_the_bar_is_a_notebooks(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
     monkeypatch.setattr("tqdm.auto.tqdm", Bar)
     with Bars("film.mp4") as bars:
-        bars.stage("analyse", 9)
+        bars.stage("analyze", 9)
         bars.advance(2, 0)
-    assert made[0]["desc"] == "film.mp4: analyse"
+    assert made[0]["desc"] == "film.mp4: analyze"
     assert made[0]["total"] == 9
     assert "file" not in made[0]
     assert made[1] == {"count": 2}

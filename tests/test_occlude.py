@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.faces import portrait
-from vidsr import degrade
-from vidsr.data.clips import FRAMES, TILES, shoot
-from vidsr.data.stills import Images
-from vidsr.occlude import PAINTERS, draw, occluded, paste
+from vidsr.data import degradation
+from vidsr.data.faces import Images
+from vidsr.data.occlusion import PAINTERS, draw, occluded, paste
+from vidsr.data.samples import FRAMES, TILES, shoot
 
 
 def clip(frames: int = 5, side: int = 128) -> Images:
@@ -61,8 +61,8 @@ def test_truth_and_input_show_the_same_thing() -> None:
     plain, covered = (shoot(faces, 128, np.random.default_rng(3), share) for share in (0.0, 1.0))
     assert covered.truths.shape == (TILES, FRAMES, 128, 128, 3)
     assert np.abs(covered.truths.astype(int) - plain.truths).mean() > 5
-    small = degrade.as_tensor(covered.truths.reshape(-1, 128, 128, 3))
-    reduced = np.rint(degrade.bicubic(small).numpy() * 255).transpose(0, 2, 3, 1).reshape(covered.clips.shape)
+    small = degradation.as_tensor(covered.truths.reshape(-1, 128, 128, 3))
+    reduced = np.rint(degradation.bicubic(small).numpy() * 255).transpose(0, 2, 3, 1).reshape(covered.clips.shape)
     inside = np.s_[:, :, 4:-4, 4:-4]
     errors = np.abs(reduced[inside] - covered.clips[inside]).mean()
     assert errors < 0.5 * np.abs(np.roll(reduced, 2, axis=3)[inside] - covered.clips[inside]).mean()

@@ -14,9 +14,10 @@ from click.testing import CliRunner
 
 from tests.test_commands import ROOT
 from tests.test_report import report
-from vidsr import __version__, options, version
-from vidsr.commands import cli
-from vidsr.report import MOST_TOLD, OUTSIDE, summary
+from vidsr import __version__
+from vidsr.cli import options, version
+from vidsr.cli.main import cli
+from vidsr.report.report import MOST_TOLD, OUTSIDE, summary
 
 
 def test_the_help_of_enhance_has_headings_and_no_option_twice_or_without_one() -> None:
@@ -59,7 +60,7 @@ def test_the_summary_names_five_faces_and_counts_the_others() -> None:
 
 def test_the_version_names_what_it_stands_on_and_loads_no_torch() -> None:
     code = (
-        "import sys\nfrom vidsr.commands import cli\n"
+        "import sys\nfrom vidsr.cli.main import cli\n"
         "try: cli(['--version'])\nexcept SystemExit as end: assert not end.code\nassert 'torch' not in sys.modules"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -47,8 +47,12 @@ def test_the_wheel_holds_the_package_and_the_models_only(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"vidsr"}
     assert "vidsr/models/SHA256SUMS" in names
-    assert "vidsr/report.schema.json" in names
-    assert {"vidsr/pages/base.html", "vidsr/pages/preview.js", "vidsr/pages/report.css"} <= set(names)
+    assert "vidsr/report/report.schema.json" in names
+    assert {
+        "vidsr/report/templates/base.html",
+        "vidsr/report/templates/preview.js",
+        "vidsr/report/templates/report.css",
+    } <= set(names)
     assert "vidsr/models/vidsr_x4_fidelity.safetensors" in names
     assert "vidsr/models/vidsr_x4_fidelity.md" in names
 
@@ -84,19 +88,19 @@ def test_threads_and_processes_have_their_rooms() -> None:
         name = path.relative_to(PACKAGE).as_posix()
         names = imports(path)
         # process.py drains what ffmpeg complains of; signals.py hears what the main thread is too busy for
-        if name not in ("stream.py", "video/process.py", "signals.py"):
+        if name not in ("stream.py", "video/process.py", "cli/signals.py"):
             assert "threading" not in names, name
-        if name not in ("video/process.py", "train.py"):  # the latter asks git for the commit
+        if name not in ("video/process.py", "training/train.py"):  # the latter asks git for the commit
             assert "subprocess" not in names, name
-        # system.py has Windows's named pipes from it; data/ahead.py leaves its processes to PyTorch
-        if name not in ("workers.py", "system.py"):
+        # system.py has Windows's named pipes from it; data/samples.py leaves its processes to PyTorch
+        if name not in ("jobs/process_pool.py", "system.py"):
             assert not [one for one in names if one.startswith("multiprocessing")], name
-        if name != "cluster.py":
+        if name != "jobs/ray_cluster.py":
             assert not [one for one in names if one.split(".")[0] == "ray"], name
         assert "pickle" not in names, name
-        if name != "weights.py":  # the one place that opens what torch.save wrote, and only tensors
+        if name != "networks/model_file.py":  # the one place that opens what torch.save wrote, and only tensors
             assert "torch.load(" not in path.read_text(), name
-        if name != "foreign.py":  # the one room for other projects' networks
+        if name != "networks/external.py":  # the one room for other projects' networks
             assert not names & {"spandrel", "spandrel_extra_arches"}, name
         assert not names & {"facexlib", "basicsr"}, name
 

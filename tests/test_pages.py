@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from tests import browser, scene
 from tests.browser import SIZES, Browser
 from tests.test_report import report
-from vidsr import preview_page
-from vidsr import previewing as module
 from vidsr.config import Enhance, Preview, Render
 from vidsr.frame import Frame
-from vidsr.previewing import Way, preview
-from vidsr.report_page import save_page
-from vidsr.tasks import Silent
-from vidsr.weights import load
+from vidsr.jobs.tasks import Silent
+from vidsr.networks.model_file import load
+from vidsr.previews import page as preview_page
+from vidsr.previews import preview as module
+from vidsr.previews.preview import Way, preview
+from vidsr.report.report_page import save_page
 
 pytestmark = pytest.mark.skipif(browser.missing() is not None, reason=f"no browser: {browser.missing()}")
 

@@ -13,7 +13,7 @@ import pytest
 from tests.test_commands import FAST, ROOT, SAMPLE, vidsr
 from tests.test_system import frames
 from vidsr.errors import InputError
-from vidsr.pipes import spooled
+from vidsr.video.pipes import spooled
 
 PIPED = ("--scale", "1", "--model", "plain", "--preset", "ultrafast", "-q")
 

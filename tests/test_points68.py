@@ -11,11 +11,11 @@ import torch
 
 from tests.faces import FACE, portrait
 from tests.test_package import ROOT
-from vidsr import points68
+from vidsr.analysis import landmarks68
+from vidsr.analysis.detector import open_detector
+from vidsr.analysis.landmarks68 import five_of
 from vidsr.config import LANDMARKERS, Analyze
-from vidsr.detect import open_detector
 from vidsr.errors import ModelError
-from vidsr.points68 import five_of
 
 FILES = ROOT.parent / "shared/data/weights"
 
@@ -66,7 +66,7 @@ class Middles:
 
 
 def test_68_points_go_with_their_own_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(points68, "_opened", lambda *_: Middles())
+    monkeypatch.setattr(landmarks68, "_opened", lambda *_: Middles())
     both = np.concatenate([portrait()[:240, 100:340], portrait()[:240, 100:340] // 2], axis=1)
     found, nothing = open_detector(Analyze(landmarks="fan"))([both, both // 255])
     assert (len(found), nothing) == (2, [])

@@ -17,24 +17,25 @@ from numpy.typing import NDArray
 from tests import scene
 from tests.clips import FILMS, TONE, ffmpeg, ffprobe
 from tests.faces import track_of
-from vidsr import contact, highlight, report_page
-from vidsr.analysis import Analysis, select
+from vidsr.analysis.detector import open_detector
+from vidsr.analysis.tracks_file import Analysis, select
 from vidsr.config import Analyze, Enhance, Preview, Render
-from vidsr.detect import open_detector
 from vidsr.errors import InputError, OutputError
 from vidsr.frame import Frame, PixelFormat
-from vidsr.jobs import analyse_film, render_range
-from vidsr.mosaic import Mosaic, even
-from vidsr.page import filled, policy
-from vidsr.plan import plan
-from vidsr.previewing import Way, preview
-from vidsr.report import VERSION, Report, Span
-from vidsr.report_page import lane
-from vidsr.scene import MOST_FRAMES, Scene
-from vidsr.scene import scene as settle
+from vidsr.jobs.film_job import analyze_film, render_range
+from vidsr.jobs.plan import plan
+from vidsr.networks.model_file import load
+from vidsr.previews import excerpt
+from vidsr.previews.excerpt import MOST_FRAMES, Scene
+from vidsr.previews.excerpt import scene as settle
+from vidsr.previews.preview import Way, preview
+from vidsr.report import contact_sheet, report_page
+from vidsr.report.html import filled, policy
+from vidsr.report.report import VERSION, Report, Span
+from vidsr.report.report_page import lane
+from vidsr.report.side_by_side import Mosaic, even
 from vidsr.video import Reader, probe
-from vidsr.video.stamps import promised_timeline
-from vidsr.weights import load
+from vidsr.video.packets import promised_timeline
 
 Picture = NDArray[np.uint8]
 CUT, GONE, COUNT = 110, 160, 200
@@ -92,13 +93,13 @@ def looked_at(film: Path, part: Preview, heard: Heard, settings: Enhance = SETTI
     return settle(work, part, heard)
 
 
-def test_the_seconds_that_tell_the_most_are_found_and_little_else_is_analysed(long: Path) -> None:
+def test_the_seconds_that_tell_the_most_are_found_and_little_else_is_analyzed(long: Path) -> None:
     heard = Heard()
     found = looked_at(long, Preview(duration=2.0), heard)
     assert found.stop - found.first == 50
     assert found.first < CUT < found.stop, "the cut"
     assert min(found.stop, GONE) - CUT >= 15, "the face"
-    assert heard.stages["analyse"] == 100 and not found.whole
+    assert heard.stages["analyze"] == 100 and not found.whole
     assert len(found.tracks) == 1 and found.tracks[0].first == CUT
     shots = found.analysis.shots
     assert shots[0][0] == 0 and (CUT in {first for first, _ in shots}) and shots[-1][1] == COUNT
@@ -106,18 +107,18 @@ def test_the_seconds_that_tell_the_most_are_found_and_little_else_is_analysed(lo
 
 @pytest.fixture(scope="module")
 def whole(long: Path) -> Analysis:
-    return analyse_film(probe(long), SETTINGS, Heard())[0]
+    return analyze_film(probe(long), SETTINGS, Heard())[0]
 
 
 def test_of_a_film_with_tracks_they_tell(long: Path, whole: Analysis) -> None:
-    first, stop = highlight.telling_of(whole, probe(long), 2.0, 320.0)
+    first, stop = excerpt.telling_of(whole, probe(long), 2.0, 320.0)
     assert first < CUT < stop and stop - first == 50 and min(stop, GONE) - CUT >= 35
 
 
-def test_a_range_and_its_margins_are_analysed_and_give_the_films_own_faces(long: Path, whole: Analysis) -> None:
+def test_a_range_and_its_margins_are_analyzed_and_give_the_films_own_faces(long: Path, whole: Analysis) -> None:
     heard = Heard()
     found = looked_at(long, Preview((130, 140)), heard)
-    assert heard.stages == {"analyse": 60} and found.span == (130, 140)
+    assert heard.stages == {"analyze": 60} and found.span == (130, 140)
     mine, theirs = found.tracks[0], whole.tracks[0]
     assert np.array_equal(found.analysis.timeline, whole.timeline)
     for frame in range(130, 140):
@@ -136,7 +137,7 @@ def test_what_a_page_cannot_hold_is_refused(long: Path) -> None:
         looked_at(long, Preview((190, 210)), Heard())
     settings = dataclasses.replace(SETTINGS)
     film = dataclasses.replace(probe(long))
-    assert highlight.frames_of(1e9, film, MOST_FRAMES + 5) == MOST_FRAMES + 5
+    assert excerpt.frames_of(1e9, film, MOST_FRAMES + 5) == MOST_FRAMES + 5
     with pytest.raises(OutputError, match="compare fewer"):
         ways = [Way(str(n), load("plain")) for n in range(8)]
         large = dataclasses.replace(settings, render=Render(scale="4", model="plain"))
@@ -179,7 +180,7 @@ def test_the_first_face_is_on_disk_before_the_film_is_rendered(tmp_path: Path) -
     class Waits(Heard):
         def stage(self, name: str, frames: int | None) -> None:
             if name == "render":
-                assert cv2.imread(str(folder / "contact.png")).shape[1] == 6 * contact.TILE
+                assert cv2.imread(str(folder / "contact.png")).shape[1] == 6 * contact_sheet.TILE
             super().stage(name, frames)
 
     preview(film, folder, Preview((2, 8)), SETTINGS, [Way("restored", load("plain"))], Waits())
@@ -249,14 +250,14 @@ def test_a_row_that_would_be_too_wide_is_broken() -> None:
 def test_a_contact_sheet_shows_the_face_at_its_own_size_and_enlarged() -> None:
     picture = np.zeros((300, 400, 3), np.uint8)
     picture[100:140, 200:230] = (255, 0, 0)
-    seen = contact.view(picture, (200, 100, 230, 140), 1, crisp=True)
+    seen = contact_sheet.view(picture, (200, 100, 230, 140), 1, crisp=True)
     assert (seen.exact[..., 0] == 255).sum() == 40 * 30
-    share = contact.TILE / 60
+    share = contact_sheet.TILE / 60
     assert (seen.whole[..., 0] == 255).sum() == pytest.approx(40 * 30 * share**2, rel=0.05)
-    corner = contact.view(picture, (-20, -10, 10, 30), 1)
-    assert corner.exact.shape == corner.whole.shape == (contact.TILE, contact.TILE, 3)
-    large = contact.view(picture, (100, 50, 180, 150), 4)
-    assert large.exact.shape == (contact.TILE, contact.TILE, 3)
+    corner = contact_sheet.view(picture, (-20, -10, 10, 30), 1)
+    assert corner.exact.shape == corner.whole.shape == (contact_sheet.TILE, contact_sheet.TILE, 3)
+    large = contact_sheet.view(picture, (100, 50, 180, 150), 4)
+    assert large.exact.shape == (contact_sheet.TILE, contact_sheet.TILE, 3)
 
 
 def test_a_face_is_named_by_a_frame_and_a_place() -> None:
@@ -305,7 +306,7 @@ def test_under_two_frames_a_second_the_search_for_a_cut_ends(tmp_path: Path) -> 
     about = probe(film)
     timeline = promised_timeline(about)
     assert timeline is not None and len(timeline) == 24 and about.rate < 2
-    first, stop = highlight.telling(about, timeline, Analyze(), open_detector(Analyze()), 5.0)
+    first, stop = excerpt.telling(about, timeline, Analyze(), open_detector(Analyze()), 5.0)
     assert first < 12 < stop
 
 
@@ -335,8 +336,8 @@ def test_the_preview_is_what_enhance_renders(tmp_path: Path) -> None:
     model = load("vidsr_x4_fidelity")
     preview(film, tmp_path, Preview((4, 7)), settings, [Way("restored", model)], Heard())
     work = plan(film, tmp_path / "o.mp4", settings, model)
-    analysis, _ = analyse_film(work.film, settings, Heard())
-    from vidsr.jobs import make_job
+    analysis, _ = analyze_film(work.film, settings, Heard())
+    from vidsr.jobs.film_job import make_job
 
     job = make_job(work, analysis.tracks)
     want = list(render_range(work, job, analysis.timeline, (4, 7), Heard()))
@@ -351,5 +352,5 @@ def test_the_preview_is_what_enhance_renders(tmp_path: Path) -> None:
 
 def test_a_detector_that_sees_nothing_still_gives_seconds(tmp_path: Path) -> None:
     film = made(tmp_path / "film.mp4", lambda n: scene.backdrop(2 + n // 40), 80)
-    span = highlight.telling(probe(film), np.arange(80, dtype=np.int64) * 512, Analyze(), open_detector(Analyze()), 1.0)
+    span = excerpt.telling(probe(film), np.arange(80, dtype=np.int64) * 512, Analyze(), open_detector(Analyze()), 1.0)
     assert span[1] - span[0] == 25 and 0 <= span[0] < 40 < span[1] <= 80

@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from tests.faces import FACE, frame_of, planes, portrait, track_of
-from vidsr import render as module
-from vidsr.align import Place
-from vidsr.blend import fineness
-from vidsr.enlarge import enlarged
 from vidsr.frame import Frame
-from vidsr.network import Plain, Vidsr
-from vidsr.render import Job, render
-from vidsr.tally import Verdict
-from vidsr.upscale import Restorer
-from vidsr.weights import Card, Model
+from vidsr.networks.generator import Plain, Vidsr
+from vidsr.networks.model_file import Card, Model
+from vidsr.restore import pipeline as module
+from vidsr.restore.blend import fineness
+from vidsr.restore.crop import Place
+from vidsr.restore.enlarge import enlarged
+from vidsr.restore.pipeline import Job, render
+from vidsr.restore.quality_totals import Verdict
+from vidsr.restore.restorer import Restorer
 
 FRAMES = 14
 CPU = torch.device("cpu")

@@ -12,14 +12,14 @@ import pytest
 from click.testing import CliRunner
 
 from tests.faces import track_of
-from vidsr.analysis import load
-from vidsr.commands import cli
+from vidsr.analysis.tracks_file import load
+from vidsr.cli.main import cli
 from vidsr.errors import InputError
-from vidsr.record import read
-from vidsr.report import HIDDEN, NO_FACE, OUTSIDE, VERSION, Fate, Report, Span, fates, outside, spans
-from vidsr.tally import Tally, Verdict
+from vidsr.files import read_json
+from vidsr.report.report import HIDDEN, NO_FACE, OUTSIDE, VERSION, Report, Span, TrackReport, fates, outside, spans
+from vidsr.restore.quality_totals import Tally, Verdict
 
-SCHEMA = json.loads((Path(__file__).parents[1] / "vidsr/report.schema.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[1] / "vidsr/report/report.schema.json").read_text())
 
 
 def validate(path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_report_is_what_its_schema_says(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     report().save(path)
     validate(path)
-    assert read(path, Report) == report()
+    assert read_json(path, Report) == report()
 
 
 def test_a_report_of_an_earlier_version_is_read(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_report_of_an_earlier_version_is_read(tmp_path: Path) -> None:
         del track["place"], track["curve"]
     path.write_text(json.dumps(told))
     validate(path)
-    old = read(path, Report)
+    old = read_json(path, Report)
     assert (old.rate, old.shots, old.command, old.tracks[0].curve) == (None, (), (), ())
     assert old.frames == report().frames
 
@@ -70,7 +70,7 @@ def test_what_is_wrong_in_a_file_is_told_with_what_helps_there(tmp_path: Path) -
     with pytest.raises(InputError, match=r"\$\.format`; analyze the film again"):
         load(path)
     with pytest.raises(InputError, match=r"required field `\w+`$"):
-        read(path, Report)
+        read_json(path, Report)
     found = CliRunner().invoke(cli, ["report", str(path)])
     assert str(found.exception).endswith("required field `input`; write it again with `vidsr enhance --report`")
 
@@ -96,7 +96,7 @@ def test_the_schema_refuses_what_is_no_report(tmp_path: Path, change: dict[str, 
 
 def test_the_schema_knows_the_version_and_every_field() -> None:
     assert SCHEMA["properties"]["version"]["const"] == VERSION
-    for kind, described in ((Report, SCHEMA), (Fate, SCHEMA["properties"]["tracks"]["items"])):
+    for kind, described in ((Report, SCHEMA), (TrackReport, SCHEMA["properties"]["tracks"]["items"])):
         fields = dataclasses.fields(kind)
         assert {field.name for field in fields} == set(described["properties"])
         assert {one.name for one in fields if one.default is dataclasses.MISSING} == set(described["required"])

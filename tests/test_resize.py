@@ -7,8 +7,8 @@ import torch
 from torch.nn.functional import avg_pool2d as pool
 from torch.nn.functional import interpolate
 
-from vidsr.network import enlarge
-from vidsr.resize import around, bicubic, bilinear, reduced
+from vidsr.networks.generator import enlarge
+from vidsr.restore.resample import around, bicubic, bilinear, reduced
 
 
 def test_means_are_those_of_torchs_pooling() -> None:

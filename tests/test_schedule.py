@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from tests import scene
-from vidsr import schedule
 from vidsr.config import Enhance
 from vidsr.errors import InputError, WorkerError
-from vidsr.jobs import Steps
-from vidsr.report import VERSION, Report
-from vidsr.schedule import AHEAD, MOST_LOSSES, Ended, Schedule, longest_first
-from vidsr.tasks import Answer, Join, Joined, Order, Prepare, Ready, Rendered, Segment, Task, Told
-from vidsr.workers import Failed
+from vidsr.jobs import scheduler
+from vidsr.jobs.film_job import Steps
+from vidsr.jobs.process_pool import Failed
+from vidsr.jobs.scheduler import AHEAD, MOST_LOSSES, Ended, Schedule, longest_first
+from vidsr.jobs.tasks import Answer, Join, Joined, Order, Prepare, Ready, Rendered, Segment, Task, Told
+from vidsr.report.report import VERSION, Report
 
 REPORT = Report(VERSION, "", "", "plain", 1, 0, 1, (), (), ())
 
@@ -138,7 +138,7 @@ def steered(monkeypatch: pytest.MonkeyPatch) -> None:
     def waiting(given: dict[Future[Answer | Failed], tuple[Hand, object]], *rest: object) -> object:
         return next(iter(given.values()))[0].place.wait(given, *rest)
 
-    monkeypatch.setattr(schedule, "wait", waiting)
+    monkeypatch.setattr(scheduler, "wait", waiting)
 
 
 def run(names: Sequence[str], place: Hands) -> tuple[dict[str, Ended[str]], Films]:
@@ -225,7 +225,7 @@ def test_the_list_of_films_is_read_no_faster_than_they_are_done() -> None:
         assert read - done <= (AHEAD + 2) * 2
 
 
-def test_a_long_film_is_shared_and_the_films_after_it_are_analysed_meanwhile() -> None:
+def test_a_long_film_is_shared_and_the_films_after_it_are_analyzed_meanwhile() -> None:
     place = Hands(2)
     ends, _ = run(["long:50", *(f"short{n}:1" for n in range(3))], place)
     assert len(ends) == 4
@@ -253,8 +253,8 @@ def test_a_place_may_be_without_workers_for_a_while(monkeypatch: pytest.MonkeyPa
             self.turns += 1
             return [] if self.turns < 4 else self.hands
 
-    monkeypatch.setattr(schedule, "TURN_S", 0.001)
-    monkeypatch.setattr(schedule, "wait", lambda given, *rest: place.wait(given, *rest) if given else ([], []))
+    monkeypatch.setattr(scheduler, "TURN_S", 0.001)
+    monkeypatch.setattr(scheduler, "wait", lambda given, *rest: place.wait(given, *rest) if given else ([], []))
     place = Late(1)
     assert run(["film:2"], place)[0]["film:2"].report == REPORT
 

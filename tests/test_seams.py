@@ -11,12 +11,12 @@ import torch
 
 from tests.faces import FACE, blend, crop, frame_of, planes, portrait, track_of
 from tests.test_package import ROOT
-from vidsr import weights
-from vidsr.blend import Restored
+from vidsr.analysis.alignment import CENTRE, RADII
 from vidsr.config import Enhance
-from vidsr.enlarge import enlarged
 from vidsr.evaluate.seams import Grays, seam, seams
-from vidsr.template import CENTRE, RADII
+from vidsr.networks import model_file
+from vidsr.restore.blend import Restored
+from vidsr.restore.enlarge import enlarged
 
 SCALE, WINDOW = 2, 96.0
 MATRIX = track_of(1, FACE, WINDOW).matrices[0]
@@ -75,7 +75,7 @@ def test_blending_even_a_wrong_face_leaves_no_seam() -> None:
 
 def test_a_film_is_measured_by_its_frames() -> None:
     sample: Path = ROOT / "tests/samples/portrait.mp4"
-    plain, ours = seams([sample], [weights.load("plain"), weights.load("vidsr_x4_fidelity")], 2, Enhance())
+    plain, ours = seams([sample], [model_file.load("plain"), model_file.load("vidsr_x4_fidelity")], 2, Enhance())
     assert (plain.faces, plain.edge, plain.rim) == (2, 0.0, 0.0)
     assert ours.faces == 2
     assert 0 < ours.rim < 1

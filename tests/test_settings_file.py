@@ -8,8 +8,8 @@ import click
 import pytest
 
 from tests.test_commands import refused, vidsr
-from vidsr import settings_file
-from vidsr.commands import cli
+from vidsr.cli import settings_file
+from vidsr.cli.main import cli
 from vidsr.errors import InputError
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests.faces import portrait
+from vidsr.data.faces import Images
 from vidsr.data.shards import find_shards, mine, shard_paths, write_shards
-from vidsr.data.stills import Images
 from vidsr.errors import InputError, OutputError
 
 

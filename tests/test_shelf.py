@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 
 from tests.test_foreign import PUBLISHED, compact, saved, small_restoreformer
 from tests.test_weights import CARD, network
-from vidsr import shelf, shipped, weights
-from vidsr.commands import cli
+from vidsr.cli.main import cli
 from vidsr.errors import ModelError, OutputError, VidsrError
+from vidsr.networks import lazy_model, model_file, store
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "tests/samples/portrait.mp4"
@@ -37,8 +37,8 @@ def test_the_shelf_is_in_the_users_data_folder(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("VIDSR_MODELS")
     monkeypatch.setenv("XDG_DATA_HOME", "/somewhere")
     if sys.platform == "linux":
-        assert shelf.folder() == Path("/somewhere/vidsr/models")
-    assert shelf.added() == {}
+        assert store.added_folder() == Path("/somewhere/vidsr/models")
+    assert store.added_models() == {}
 
 
 def test_an_added_model_is_listed_used_by_name_and_removed(tmp_path: Path, home: Path) -> None:
@@ -49,34 +49,36 @@ def test_an_added_model_is_listed_used_by_name_and_removed(tmp_path: Path, home:
     assert sorted(one.name for one in home.iterdir()) == ["mine.pth", "mine.pth.sha256"]
     listed = vidsr("models").output
     assert "vidsr_x4_fidelity" in listed and "mine: " in listed and "added; checksum ok" in listed
-    assert weights.open_model("mine", None).sha256 == shelf.added()["mine"].sha256
+    assert model_file.open_model("mine", None).sha256 == store.added_models()["mine"].sha256
     subprocess.run(["sha256sum", "-c", "--strict", "mine.pth.sha256"], cwd=home, check=True, capture_output=True)
     assert vidsr("models", "remove", "mine").exit_code == 0
     assert list(home.iterdir()) == []
     with pytest.raises(ModelError, match="there is no model 'mine'"):
-        weights.open_model("mine", None)
+        model_file.open_model("mine", None)
     assert isinstance(vidsr("models", "remove", "mine").exception, ModelError)
 
 
 def test_models_of_our_own_are_added_as_a_family(tmp_path: Path) -> None:
     for stage, seed in (("gan", 1), ("fidelity", 2)):
         path = tmp_path / f"pair_{stage}.safetensors"
-        weights.save(path, network(seed), CARD)
+        model_file.save(path, network(seed), CARD)
         assert vidsr("models", "add", path).exit_code == 0
-    assert weights.open_model("pair", 0.0).name == "pair_gan"
-    between = weights.open_model("pair", 0.25)
+    assert model_file.open_model("pair", 0.0).name == "pair_gan"
+    between = model_file.open_model("pair", 0.25)
     assert between.name == "pair_gan+pair_fidelity@0.25"
-    (tmp_path / "other.safetensors").write_bytes(weights.shipped()["vidsr_x4_gan"].read_bytes())
+    (tmp_path / "other.safetensors").write_bytes(model_file.shipped()["vidsr_x4_gan"].read_bytes())
     with pytest.raises(ModelError):
-        weights.interpolated(weights.load_own("pair_gan"), weights.load_own(str(tmp_path / "other.safetensors")), 0.5)
+        model_file.interpolated(
+            model_file.load_own("pair_gan"), model_file.load_own(str(tmp_path / "other.safetensors")), 0.5
+        )
     with pytest.raises(ModelError):
-        weights.load_own(str(saved(tmp_path / "other.pth", compact(4))))
+        model_file.load_own(str(saved(tmp_path / "other.pth", compact(4))))
 
 
 def test_a_family_that_is_called_plain_is_opened(tmp_path: Path) -> None:
-    weights.save(tmp_path / "plain_gan.safetensors", network(1), CARD)
+    model_file.save(tmp_path / "plain_gan.safetensors", network(1), CARD)
     assert vidsr("models", "add", tmp_path / "plain_gan.safetensors").exit_code == 0
-    assert shipped.model_for("plain", None).name == weights.open_model("plain", None).name == "plain_gan"
+    assert lazy_model.model_for("plain", None).name == model_file.open_model("plain", None).name == "plain_gan"
 
 
 def test_a_name_is_new_and_plain(tmp_path: Path, home: Path) -> None:
@@ -98,7 +100,7 @@ def test_a_file_that_changed_on_the_shelf_is_refused(tmp_path: Path, home: Path)
     vidsr("models", "add", saved(tmp_path / "one.pth", compact(4)))
     saved(home / "one.pth", compact(2))
     with pytest.raises(ModelError, match="checksum"):
-        weights.open_model("one", None)
+        model_file.open_model("one", None)
     listed = vidsr("models")
     assert "one: " in listed.output and "CHECKSUM DIFFERS" in listed.output
     assert isinstance(listed.exception, VidsrError)
@@ -139,14 +141,14 @@ def test_our_networks_are_written_as_onnx_for_any_batch_and_size(tmp_path: Path,
     runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'vidsr[onnx]'")
     onnx = pytest.importorskip("onnx", reason="needs onnx: pip install 'vidsr[onnx]'")
     if name != "vidsr_x4":
-        card = weights.Card(name, 1, 8, 3, "fidelity", "MIT", "made up", "", {})
+        card = model_file.Card(name, 1, 8, 3, "fidelity", "MIT", "made up", "", {})
         torch.manual_seed(4)
-        fresh = weights.build(card).eval()
+        fresh = model_file.build(card).eval()
         for number in fresh.parameters():
             torch.nn.init.normal_(number, std=0.1)
         name = str(tmp_path / "one.safetensors")
-        weights.save(Path(name), fresh, card)
-    model, path = weights.open_model(name, None), tmp_path / "net.onnx"
+        model_file.save(Path(name), fresh, card)
+    model, path = model_file.open_model(name, None), tmp_path / "net.onnx"
     told = vidsr("export", name, "--onnx", path)
     assert "differs from torch by at most" in told.output, told.exception
     session = runtime.InferenceSession(str(path))
@@ -165,13 +167,13 @@ def test_our_networks_are_written_as_onnx_for_any_batch_and_size(tmp_path: Path,
 def test_an_onnx_file_that_differs_from_torch_gets_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxscript", reason="needs onnx, onnxscript and onnxruntime: pip install 'vidsr[onnx]'")
     pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'vidsr[onnx]'")
-    from vidsr import export
+    from vidsr.networks import onnx_export
 
-    monkeypatch.setattr(export, "TOLERANCE", 0.0)
+    monkeypatch.setattr(onnx_export, "TOLERANCE", 0.0)
     path = tmp_path / "one.safetensors"
-    weights.save(path, network(), CARD)
+    model_file.save(path, network(), CARD)
     with pytest.raises(OutputError, match="differs from torch"):
-        export.export(weights.load(str(path)), tmp_path / "net.onnx", False)
+        onnx_export.export(model_file.load(str(path)), tmp_path / "net.onnx", False)
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.scene import HEIGHT, WIDTH, Picture, Pose, film, frames, head, shown
-from vidsr.shots import looks
+from vidsr.analysis.cuts import looks
 
 COUNT = 40
 

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 
 from tests.faces import portrait
 from tests.test_celeba import ALIGNED, tree
-from vidsr.commands import cli
-from vidsr.data.sets import Held, Joined, Lazy
+from vidsr.cli.main import cli
+from vidsr.data.face_sets import Held, Joined, Lazy
+from vidsr.data.faces import Images, Skipped
 from vidsr.data.sources import open_all, open_faces
-from vidsr.data.stills import Images, Skipped
 from vidsr.errors import InputError
 
 SHARED = Path(__file__).parents[2] / "shared/data"

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vidsr.flow import Follower
-from vidsr.likeness import Looks
-from vidsr.link import NOTHING, Key, Path, Trail
-from vidsr.steady import PLAY, along, held, keys_without_noise, smoothed, steady
-from vidsr.template import TEMPLATE, from_square, similarity, to_square
+from vidsr.analysis.alignment import TEMPLATE, from_square, similarity, to_square
+from vidsr.analysis.appearance import Looks
+from vidsr.analysis.linking import NOTHING, Key, Tracklet, Trail
+from vidsr.analysis.optical_flow import Follower
+from vidsr.analysis.smoothing import PLAY, along, held, keys_without_noise, smoothed, steady
 
 FPS, SMOOTH_S, SIDE = 25.0, 0.2, 100.0
 N = 75
@@ -97,11 +97,11 @@ def test_squares_far_from_the_origin_are_as_still_as_near_ones() -> None:
     assert np.allclose(to_square(from_square(*to_square(far)))[0], to_square(far)[0], atol=1e-2)
 
 
-def path(errors: Reals, trails: list[Trail]) -> Path:
+def path(errors: Reals, trails: list[Trail]) -> Tracklet:
     """A face that moves 2 pixels a frame to the right, detected every fifth frame with these errors in x."""
     keys = [Key(5 * n, place(5 * n) + np.array([error, 0.0]), 0.9) for n, error in enumerate(errors)]
     gray, looks = np.zeros((200, 400), np.uint8), Looks(np.zeros((2, 2), np.float32), 0.0, np.zeros(2, np.float32))
-    return Path(keys, (looks, looks), Follower(gray, keys[-1].points), trails=trails)
+    return Tracklet(keys, (looks, looks), Follower(gray, keys[-1].points), trails=trails)
 
 
 def place(frame: float) -> Reals:

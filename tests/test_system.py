@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.test_package import PACKAGE, ROOT, imports
-from vidsr import system, workfolder
-from vidsr.shelf import check_name
+from vidsr import system
+from vidsr.jobs import work_folder
+from vidsr.networks.store import check_name
 
 SAMPLE = ROOT / "tests/samples/portrait.mp4"
 HERE_ONLY = {"fcntl", "msvcrt", "resource", "pty", "termios", "pwd", "grp"}
@@ -43,7 +44,7 @@ def test_one_module_knows_what_systems_lack() -> None:
 
 def test_every_module_is_imported_without_what_windows_lacks() -> None:
     modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in PACKAGE.rglob("*.py")]
-    wanted = [name for name in modules if not name.endswith(("__main__", "cluster"))]  # Ray brings its own needs
+    wanted = [name for name in modules if not name.endswith(("__main__", "ray_cluster"))]  # Ray brings its own needs
     found = without("from importlib import import_module\nfor name in sys.argv[1:]: import_module(name)", *wanted)
     assert found.returncode == 0, found.stderr
 
@@ -52,7 +53,7 @@ def test_a_film_is_enhanced_without_what_windows_lacks(tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
     subprocess.run(["ffmpeg", "-v", "error", "-i", SAMPLE, "-frames:v", "8", "-c", "copy", film], check=True)
     words = ["enhance", film, "--scale", "1", "--model", "plain", "--preset", "ultrafast", "-q", "-o"]
-    run = "from vidsr.commands import main\nmain()"
+    run = "from vidsr.cli.main import main\nmain()"
     found = without(run, *words, tmp_path / "there.mkv")
     assert found.returncode == 0, found.stderr
     here = [sys.executable, "-m", "vidsr", *map(str, words), str(tmp_path / "here.mkv")]
@@ -96,7 +97,7 @@ def test_a_tool_that_gives_nothing_is_ended_where_pipes_cannot_be_waited_for() -
 
 def test_two_runs_do_not_share_a_folder_where_locks_are_windows_own(tmp_path: Path) -> None:
     code = (
-        "from vidsr import system, files\nimport tempfile, os, subprocess\n"
+        "from vidsr import files, system\nimport tempfile, os, subprocess\n"
         "file = open(sys.argv[1], 'a+')\nsystem.lock(file)\n"
         "other = 'import fcntl, sys; file = open(sys.argv[1], \"a+\"); '\n"
         "other += 'fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, %d)'\n"
@@ -112,12 +113,12 @@ def test_what_is_open_goes_last_on_windows(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "work").mkdir()
     for name in ("lock", "log.txt"):
         (tmp_path / "work" / name).touch()
-    workfolder._sweep(tmp_path / "work")
+    work_folder._sweep(tmp_path / "work")
     assert not (tmp_path / "work").exists()
     (tmp_path / "work").mkdir()
     for name in ("lock", "log.txt", "manifest.json"):
         (tmp_path / "work" / name).touch()
-    workfolder._sweep(tmp_path / "work")
+    work_folder._sweep(tmp_path / "work")
     assert len(list((tmp_path / "work").iterdir())) == 3
 
 

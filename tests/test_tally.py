@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vidsr.tally import MOST_SAMPLES, Tally, Verdict
+from vidsr.restore.quality_totals import MOST_SAMPLES, Tally, Verdict
 
 
 def test_means_do_not_depend_on_how_the_film_was_cut(tmp_path: Path) -> None:

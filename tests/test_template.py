@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vidsr.detect import CenterFace
-from vidsr.template import TEMPLATE, from_square, frontal, similarity, to_square
+from vidsr.analysis.alignment import TEMPLATE, from_square, frontal, similarity, to_square
+from vidsr.analysis.detector import CenterFace
 
 STILLS = Path(__file__).parents[1] / "../shared/data/train/stills"
 

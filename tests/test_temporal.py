@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from tests.faces import FACE, crop, frame_of, planes, portrait, track_of
-from vidsr.align import Cut
-from vidsr.blend import Restored
-from vidsr.temporal import MOST, averaged, sameness
+from vidsr.restore.blend import Restored
+from vidsr.restore.crop import Cut
+from vidsr.restore.temporal import MOST, averaged, sameness
 
 TRACK = track_of(9, FACE, 64.0)
 

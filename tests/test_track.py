@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from tests.scene import HEIGHT, WIDTH, Picture, Pose, film, frames, head, shown
-from vidsr.analysis import Analysis
+from vidsr.analysis.alignment import similarity, to_square
+from vidsr.analysis.analyze import detected, find_tracks
+from vidsr.analysis.cuts import Look, looks
+from vidsr.analysis.detector import Detector, open_detector
+from vidsr.analysis.linking import Linker
+from vidsr.analysis.tracks_file import Analysis
 from vidsr.config import Analyze
-from vidsr.detect import Detector, open_detector
 from vidsr.errors import InputError
 from vidsr.frame import Detection, Frame, Track
-from vidsr.link import Linker
 from vidsr.picture import Rgb, reduce, to_rgb
-from vidsr.shots import Look, looks
-from vidsr.template import similarity, to_square
-from vidsr.track import analyse, detected
 from vidsr.video.probe import Film
 
 CLIPS = Path(__file__).parents[1] / "../shared/data/test/clips"
@@ -35,7 +35,7 @@ def detector() -> Detector:
 
 
 def found(draw: Callable[[int], Picture], count: int, settings: Analyze = SETTINGS) -> Analysis:
-    return analyse(frames(count, draw), film(), settings, detector())
+    return find_tracks(frames(count, draw), film(), settings, detector())
 
 
 def dark() -> Picture:
@@ -138,8 +138,8 @@ def test_landmarks_have_no_saw_tooth() -> None:
 
 def test_a_still_heads_matrices_are_much_steadier_than_its_detections() -> None:
     draw = frames(50, lambda _: shown([(Pose(240), head())]), 6.0)
-    (raw,) = analyse(draw, film(), replace(SETTINGS, detect_every=1), detector()).tracks
-    (track,) = analyse(draw, film(), SETTINGS, detector()).tracks
+    (raw,) = find_tracks(draw, film(), replace(SETTINGS, detect_every=1), detector()).tracks
+    (track,) = find_tracks(draw, film(), SETTINGS, detector()).tracks
 
     def jitter(matrices: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> float:
         corners = np.linalg.inv(np.concatenate([matrices, np.tile([[[0, 0, 1]]], (len(matrices), 1, 1))], axis=1))
@@ -163,8 +163,8 @@ def test_several_detections_a_call_change_nothing() -> None:
             return detector()(pictures)
 
     draw = frames(33, lambda n: shown([(Pose(150 + 2 * n), head())], n // 21))
-    one = analyse(draw, film(), SETTINGS, detector())
-    other = analyse(draw, film(), SETTINGS, Batched())
+    one = find_tracks(draw, film(), SETTINGS, detector())
+    other = find_tracks(draw, film(), SETTINGS, Batched())
     assert one.shots == other.shots
     for mine, theirs in zip(one.tracks, other.tracks, strict=True):
         # One that takes single pictures mostly sees the face's surroundings only, and less of what is beside them.
@@ -192,7 +192,7 @@ def seen(x: float, score: float, size: float = 60.0) -> Detection:
 
 def told(*script: Sequence[Detection], settings: Analyze = SETTINGS, gray: bool = False) -> list[Track]:
     still = frames(5 * (len(script) - 1) + 1, lambda _: shown([]) // (255 if gray else 1), 0.0 if gray else 3.0)
-    return list(analyse(still, film(), settings, Scripted(script)).tracks)
+    return list(find_tracks(still, film(), settings, Scripted(script)).tracks)
 
 
 def test_one_detection_is_no_track() -> None:
@@ -269,12 +269,12 @@ def test_two_tracks_on_one_face_become_one() -> None:
 
 def test_a_film_without_frames_is_an_error() -> None:
     with pytest.raises(InputError, match="no frames"):
-        analyse([], film(), SETTINGS, Scripted([]))
+        find_tracks([], film(), SETTINGS, Scripted([]))
 
 
 def test_progress_counts_the_frames() -> None:
     done: list[int] = []
-    analyse(frames(11, lambda _: shown([])), film(), SETTINGS, Scripted([[], [], []]), done.append)
+    find_tracks(frames(11, lambda _: shown([])), film(), SETTINGS, Scripted([[], [], []]), done.append)
     assert done == list(range(1, 12))
 
 
@@ -293,7 +293,7 @@ def test_the_analysis_holds_few_frames_at_a_time() -> None:
         nonlocal done
         done = n
 
-    analyse(source(), film(), SETTINGS, Scripted([[]] * 17), count)
+    find_tracks(source(), film(), SETTINGS, Scripted([[]] * 17), count)
     assert most <= 45
 
 
@@ -317,7 +317,7 @@ def clip(name: str, full_range: bool = False) -> tuple[Film, list[Frame]]:
 
 def clip_analysis(name: str, full_range: bool = False) -> Analysis:
     source, made = clip(name, full_range)
-    return analyse(made, source, SETTINGS, detector())
+    return find_tracks(made, source, SETTINGS, detector())
 
 
 @needs_clips

@@ -15,12 +15,14 @@ import pytest
 import torch
 
 from tests.faces import portrait
-from vidsr import journal, train, weights
 from vidsr.config import Train
+from vidsr.data.faces import Pictures, synthetic
 from vidsr.data.shards import write_shards
-from vidsr.data.stills import Pictures, synthetic
 from vidsr.errors import ModelError, VidsrError
-from vidsr.losses import RIVALRIES, Perceptual, backbone, charbonnier, temporal
+from vidsr.networks import model_file
+from vidsr.networks.features import backbone
+from vidsr.training import train, training_log
+from vidsr.training.losses import RIVALRIES, Perceptual, charbonnier, temporal
 
 ROOT = Path(__file__).parents[1]
 SMALL = Train(steps=6, warmup=1, decay=3, batch=4, patch=16, features=8, blocks=1, reels=0, check_every=3)
@@ -38,7 +40,7 @@ def test_a_smoke_run_makes_a_model_that_loads(tmp_path: Path) -> None:
     rows: list[train.Progress] = []
     path = train.train(settings(tmp_path), rows.append)
     assert [row.step for row in rows] == [3, 6]
-    model = weights.load(str(path))
+    model = model_file.load(str(path))
     assert (model.card.stage, model.card.blocks, model.card.metrics["steps"]) == ("fidelity", 1, 6.0)
     assert len((tmp_path / "made.csv").read_text().splitlines()) == 3
 
@@ -58,9 +60,9 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
 
 def test_a_finished_run_has_nothing_to_do(tmp_path: Path) -> None:
     path = train.train(settings(tmp_path), quiet)
-    before = weights.load(str(path)).network.state_dict()
+    before = model_file.load(str(path)).network.state_dict()
     train.train(settings(tmp_path), quiet)
-    after = weights.load(str(path)).network.state_dict()
+    after = model_file.load(str(path)).network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
@@ -103,10 +105,10 @@ def test_the_gan_stage_goes_on_from_a_model(tmp_path: Path) -> None:
     path = train.train(replace(run, steps=3), quiet)
     again = train.train(replace(run, steps=5), quiet)
     assert path == again
-    made = weights.load(str(path))
+    made = model_file.load(str(path))
     assert made.card.stage == "gan"
     assert made.card.metrics["steps"] == 5
-    pairs = zip(made.network.parameters(), weights.load(str(first)).network.parameters(), strict=True)
+    pairs = zip(made.network.parameters(), model_file.load(str(first)).network.parameters(), strict=True)
     distances = [float((a - b).abs().max()) for a, b in pairs]
     assert 0 < max(distances) < 0.1
 
@@ -172,10 +174,10 @@ def test_the_temporal_loss_is_blind_to_what_does_not_change() -> None:
 def test_a_stopped_run_goes_on_the_same_curve(
     tmp_path: Path, changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal, "plot", lambda *_: None)  # at each step it would take longer than the step
+    monkeypatch.setattr(training_log, "plot", lambda *_: None)  # at each step it would take longer than the step
     run = settings(tmp_path, steps=20, decay=8, film=0.5, moving=0.25, reels=2, perceptual=str(squeezenet(tmp_path)))
     run = replace(run, temporal_weight=0.5, **changes)  # type: ignore[arg-type]
-    through = weights.load(str(train.train(run, quiet))).network.state_dict()
+    through = model_file.load(str(train.train(run, quiet))).network.state_dict()
     broken = replace(run, output=str(tmp_path / "broken.safetensors"), check_every=1)
 
     class Cut(Exception):
@@ -188,15 +190,17 @@ def test_a_stopped_run_goes_on_the_same_curve(
     with pytest.raises(Cut):
         train.train(replace(broken, save_s=0.0), cut)
     later: list[int] = []
-    resumed = weights.load(str(train.train(broken, lambda progress: later.append(progress.step)))).network.state_dict()
+    resumed = model_file.load(
+        str(train.train(broken, lambda progress: later.append(progress.step)))
+    ).network.state_dict()
     assert later[0] == 10  # the checkpoint was of the step before
     assert all(torch.allclose(through[name], resumed[name], atol=1e-6) for name in through)
 
 
 def test_mixed_precision_learns_and_keeps_its_weights_whole(tmp_path: Path) -> None:
     run = settings(tmp_path, steps=2, film=0.0, precision="bf16")
-    found = weights.load(str(train.train(run, quiet)))
-    exact = weights.load(
+    found = model_file.load(str(train.train(run, quiet)))
+    exact = model_file.load(
         str(train.train(replace(run, precision="fp32", output=str(tmp_path / "b.safetensors")), quiet))
     )
     pairs = list(zip(found.network.parameters(), exact.network.parameters(), strict=True))
@@ -249,7 +253,7 @@ def test_torchrun_trains_on_two_nodes(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         meeting = f"127.0.0.1:{free.getsockname()[1]}"
     launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
-    launch += ["--rdzv-backend", "c10d", "--rdzv-endpoint", meeting, "--rdzv-id", "vidsr", "-m", "vidsr.train"]
+    launch += ["--rdzv-backend", "c10d", "--rdzv-endpoint", meeting, "--rdzv-id", "vidsr", "-m", "vidsr", "train"]
     options = [
         "--data",
         str(shards),
@@ -272,7 +276,7 @@ def test_torchrun_trains_on_two_nodes(tmp_path: Path) -> None:
     for node in nodes:
         _, said = node.communicate(timeout=120)
         assert node.returncode == 0, said
-    assert weights.load(str(output)).card.metrics["steps"] == 2
+    assert model_file.load(str(output)).card.metrics["steps"] == 2
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:

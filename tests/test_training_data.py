@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from tests.faces import portrait
-from vidsr.data import films
-from vidsr.data.clips import FRAMES, FRESH, TILES, Clips, Mix, shoot
-from vidsr.data.films import LENGTH, find_films
-from vidsr.data.sets import Lazy
-from vidsr.data.stills import Images, Pictures, load_stills, synthetic
+from vidsr.data import video_faces as films
+from vidsr.data.face_sets import Lazy
+from vidsr.data.faces import Images, Pictures, load_stills, synthetic
+from vidsr.data.samples import FRAMES, FRESH, TILES, Clips, Mix, shoot
+from vidsr.data.video_faces import LENGTH, find_films
 from vidsr.errors import InputError, ToolError
 
 SHARED = Path(__file__).parents[2] / "shared/data"

@@ -14,11 +14,12 @@ import pytest
 from tests.faces import track_of
 from tests.test_commands import names, refused, vidsr
 from tests.test_jobs import LOSSLESS, SAMPLE, Silent, settings
-from vidsr import jobs, survey, trial, weights
-from vidsr.analysis import save
+from vidsr.analysis.tracks_file import save
 from vidsr.config import Encode, Enhance, Render
-from vidsr.plan import Plan, plan
-from vidsr.report import OUTSIDE
+from vidsr.jobs import estimate, film_job, sampled_analysis
+from vidsr.jobs.plan import Plan, plan
+from vidsr.networks import model_file
+from vidsr.report.report import OUTSIDE
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def planned(film: Path, output: Path, what: Enhance) -> Plan:
-    return plan(film, output, what, weights.open_model(what.render.model, what.render.fidelity))
+    return plan(film, output, what, model_file.open_model(what.render.model, what.render.fidelity))
 
 
 def test_a_dry_run_tells_the_plan_and_writes_nothing(film: Path, tmp_path: Path) -> None:
@@ -75,8 +76,8 @@ def test_a_dry_run_of_a_finished_batch_says_what_the_run_does(film: Path, tmp_pa
 def test_the_size_of_frames_that_are_alike_is_foretold(film: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mkv"
     work = planned(film, output, settings(encode=LOSSLESS))
-    found = trial.estimate(work, Silent())
-    jobs.enhance(work, Silent())
+    found = estimate.estimate(work, Silent())
+    film_job.enhance(work, Silent())
     assert found.picture_bytes + found.copied_bytes == pytest.approx(output.stat().st_size, rel=0.05)
     words = ["-v", "error", "-select_streams", "a", "-show_entries", "packet=size", "-of", "csv=p=0"]
     told = subprocess.run(["ffprobe", *words, film], capture_output=True, text=True, check=True).stdout
@@ -85,13 +86,13 @@ def test_the_size_of_frames_that_are_alike_is_foretold(film: Path, tmp_path: Pat
 
 def test_faces_that_are_passed_through_get_their_reasons(film: Path, tmp_path: Path) -> None:
     whole = planned(film, tmp_path / "out.mp4", settings(render=Render(scale="1", model="plain", faces="1")))
-    found = trial.estimate(whole, Silent())
+    found = estimate.estimate(whole, Silent())
     assert found.reasons == {}
     tracks = _with_an_early_face(film, tmp_path)
     part = planned(film, tmp_path / "out.mp4", settings(tracks=str(tracks), start=0.6))
-    found = trial.estimate(part, Silent())
+    found = estimate.estimate(part, Silent())
     assert found.reasons == {2: OUTSIDE}
-    said = "\n".join(trial.lines(found))
+    said = "\n".join(estimate.lines(found))
     assert re.search(rf"face 2: frames 0 to 7, \d+ px high: passed through, {OUTSIDE}", said)
     assert "15 of 30 frames" in said
 
@@ -104,48 +105,48 @@ def test_a_picture_that_may_be_copied_is_told(
     film: Path, tmp_path: Path, faceless: bool, encode: Encode, copied: bool
 ) -> None:
     tracks = tmp_path / "tracks.json"
-    analysis, _ = jobs.analyze(film, tracks, settings(), Silent())
+    analysis, _ = film_job.analyze(film, tracks, settings(), Silent())
     save(dataclasses.replace(analysis, tracks=() if faceless else analysis.tracks), tracks)
     work = planned(film, tmp_path / "out.mp4", settings(tracks=str(tracks), encode=encode))
-    assert ("its picture is copied" in "\n".join(trial.lines(trial.estimate(work, Silent())))) == copied
+    assert ("its picture is copied" in "\n".join(estimate.lines(estimate.estimate(work, Silent())))) == copied
 
 
 def _with_an_early_face(film: Path, folder: Path) -> Path:
     whole, tracks = folder / "whole.json", folder / "tracks.json"
-    analysis, _ = jobs.analyze(film, whole, settings(), Silent())
+    analysis, _ = film_job.analyze(film, whole, settings(), Silent())
     save(dataclasses.replace(analysis, tracks=(*analysis.tracks, track_of(8, (50.0, 50.0), 40.0, ident=2))), tracks)
     return tracks
 
 
 def test_a_long_film_is_sampled(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey, "WHOLE_S", 0.5)
-    monkeypatch.setattr(survey, "SAMPLES", 2)
-    monkeypatch.setattr(survey, "SAMPLE_S", 0.32)
+    monkeypatch.setattr(sampled_analysis, "WHOLE_S", 0.5)
+    monkeypatch.setattr(sampled_analysis, "SAMPLES", 2)
+    monkeypatch.setattr(sampled_analysis, "SAMPLE_S", 0.32)
     work = planned(film, tmp_path / "out.mp4", settings(start=0.2))
     watch = Silent()
-    look = survey.survey(work, watch)
+    look = sampled_analysis.sampled_analysis(work, watch)
     assert watch.stages == ["samples"]
     assert watch.done == look.frames == 16
     assert look.seen == ((7, 15), (20, 28))
     assert [(track.id, track.first, track.stop) for track in look.analysis.tracks] == [(1, 7, 15), (2, 20, 28)]
-    exact = jobs.analyse_film(work.film, work.settings, Silent())[0]
+    exact = film_job.analyze_film(work.film, work.settings, Silent())[0]
     assert (look.analysis.timeline == exact.timeline).all()
     where = exact.tracks[0].boxes[20 - exact.tracks[0].first]
     assert np.abs(look.analysis.tracks[1].boxes[0] - where).max() < 6
-    found = trial.estimate(work, Silent())
+    found = estimate.estimate(work, Silent())
     assert any(found.trial[0] >= a and found.trial[1] <= b for a, b in look.seen)
-    said = "\n".join(trial.lines(found))
+    said = "\n".join(estimate.lines(found))
     assert "looked at 2 samples" in said
     assert "--tracks" in said
 
 
 def test_a_film_whose_packets_lie_is_read_whole(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey, "WHOLE_S", 0.5)
-    monkeypatch.setattr(survey, "SAMPLES", 2)
-    monkeypatch.setattr(survey, "SAMPLE_S", 0.2)
-    promised = survey.promised_timeline
-    monkeypatch.setattr(survey, "promised_timeline", lambda film: np.delete(promised(film), 5))
-    look = survey.survey(planned(film, tmp_path / "out.mp4", settings()), Silent())
+    monkeypatch.setattr(sampled_analysis, "WHOLE_S", 0.5)
+    monkeypatch.setattr(sampled_analysis, "SAMPLES", 2)
+    monkeypatch.setattr(sampled_analysis, "SAMPLE_S", 0.2)
+    promised = sampled_analysis.promised_timeline
+    monkeypatch.setattr(sampled_analysis, "promised_timeline", lambda film: np.delete(promised(film), 5))
+    look = sampled_analysis.sampled_analysis(planned(film, tmp_path / "out.mp4", settings()), Silent())
     assert look.whole
     assert look.frames == 30
 
@@ -153,13 +154,13 @@ def test_a_film_whose_packets_lie_is_read_whole(film: Path, tmp_path: Path, monk
 def test_a_face_of_an_enlarged_film_counts_by_its_reduced_crop() -> None:
     face = track_of(10, (100.0, 100.0), 80.0)
     enlarged = dataclasses.replace(track_of(10, (400.0, 400.0), 320.0), factor=4)
-    assert trial._crop(enlarged) == f"{trial._crop(face)} at 1/4 of the size"
-    assert (trial._units([enlarged], 10) == trial._units([face], 10)).all()
+    assert estimate._crop(enlarged) == f"{estimate._crop(face)} at 1/4 of the size"
+    assert (estimate._units([enlarged], 10) == estimate._units([face], 10)).all()
 
 
 def test_the_trial_is_where_the_most_faces_are() -> None:
     units = np.zeros(100)
     units[40:45], units[70:90] = 1.0, 0.6
-    assert trial._telling(units, [(0, 100)], 10) == (70, 80)
-    assert trial._telling(units, [(0, 30), (35, 60)], 10) == (35, 45)
-    assert trial._telling(np.zeros(9), [(0, 9)], 10) == (0, 9)
+    assert estimate._telling(units, [(0, 100)], 10) == (70, 80)
+    assert estimate._telling(units, [(0, 30), (35, 60)], 10) == (35, 45)
+    assert estimate._telling(np.zeros(9), [(0, 9)], 10) == (0, 9)

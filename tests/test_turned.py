@@ -14,17 +14,17 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.scene import HEIGHT, WIDTH, Picture, Pose, film, frames, head, shown
+from vidsr.analysis.alignment import roll, to_square
+from vidsr.analysis.analyze import find_tracks
+from vidsr.analysis.appearance import Looks, looks_of
+from vidsr.analysis.cuts import Look
+from vidsr.analysis.detector import Detector, open_detector
+from vidsr.analysis.roi import Gaze
+from vidsr.analysis.rotated_heads import PATCH
+from vidsr.analysis.upright_patch import View, quarters
 from vidsr.config import Analyze
-from vidsr.detect import Detector, open_detector
 from vidsr.frame import Detection, Frame, Track
-from vidsr.gaze import Gaze
-from vidsr.likeness import Looks, looks_of
-from vidsr.patch import View, quarters
 from vidsr.picture import Rgb, Small, reduce, to_rgb
-from vidsr.shots import Look
-from vidsr.template import roll, to_square
-from vidsr.track import analyse
-from vidsr.turned import PATCH
 
 SETTINGS = Analyze()
 SAMPLE = Path(__file__).parent / "samples/portrait.mp4"
@@ -49,7 +49,7 @@ class Watched:
 
 
 def tracks(draw: Callable[[int], Picture], count: int, finder: Detector | None = None) -> tuple[Track, ...]:
-    return analyse(frames(count, draw), film(), SETTINGS, finder or detector()).tracks
+    return find_tracks(frames(count, draw), film(), SETTINGS, finder or detector()).tracks
 
 
 def turn(track: Track) -> NDArray[np.float64]:
@@ -112,7 +112,7 @@ def test_the_sample_films_head_turned_by_100_degrees_is_found_in_every_frame() -
     found = []
     for degrees in (0, 100):
         size, made = turned_film(degrees, 11)
-        (track,) = analyse(made, film(*size), SETTINGS, detector()).tracks
+        (track,) = find_tracks(made, film(*size), SETTINGS, detector()).tracks
         assert (track.first, track.stop) == (0, 11)
         found.append(turn(track))
     assert off(found[1] - found[0], 100) < 12
@@ -208,7 +208,7 @@ def test_turned_films_are_found_and_not_left_without_a_face(name: str, degrees: 
     pictures, luma = raw.reshape(-1, height * width * 3 // 2), height * width
     shape = (2, height // 2, width // 2)
     made = [Frame(n, n, p[:luma].reshape(height, width), p[luma:].reshape(shape)) for n, p in enumerate(pictures)]
-    found = analyse(made, film(width, height), SETTINGS, detector()).tracks
+    found = find_tracks(made, film(width, height), SETTINGS, detector()).tracks
     assert len(found) >= faces
     assert sum(len(track) == len(made) for track in found) >= faces - 1
     assert all(off(np.abs(turn(track)), degrees) < 25 for track in found)

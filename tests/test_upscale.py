@@ -8,10 +8,11 @@ import torch
 from tests.bench.precision import psnr
 from tests.faces import FACE, portrait
 from tests.test_render import model, plain
-from vidsr import upscale, weights
 from vidsr.errors import DeviceError
-from vidsr.network import enlarge
-from vidsr.upscale import Restorer, pick_device, pick_dtype
+from vidsr.networks import model_file
+from vidsr.networks.generator import enlarge
+from vidsr.restore import restorer as upscale
+from vidsr.restore.restorer import Restorer, pick_device, pick_dtype
 
 CPU = torch.device("cpu")
 
@@ -71,7 +72,7 @@ def test_bf16_costs_less_than_two_hundredths_of_a_decibel(fidelity: float) -> No
     x, y = (round(value) for value in FACE)
     face = portrait()[y - 64 : y + 64, x - 64 : x + 64]
     exact, found = (
-        psnr(Restorer(weights.open_model("vidsr_x4", fidelity), CPU, dtype), [face])[0]
+        psnr(Restorer(model_file.open_model("vidsr_x4", fidelity), CPU, dtype), [face])[0]
         for dtype in (torch.float32, torch.bfloat16)
     )
     assert abs(exact - found) < 0.02

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.faces import FACE, crop, frame_of, planes, portrait, track_of, verdict
-from vidsr.blend import Restored
+from vidsr.restore.blend import Restored
 
 
 def face(added: torch.Tensor, weight: float = 1.0) -> Restored:

@@ -25,19 +25,8 @@ from vidsr.errors import InputError, OutputError, ToolError
 from vidsr.frame import Frame
 from vidsr.picture import reduce
 from vidsr.stream import prefetch
-from vidsr.video import (
-    Film,
-    Output,
-    Reader,
-    Writer,
-    output_suffix,
-    passages,
-    probe,
-    publish,
-    require_encoder,
-    tools,
-)
-from vidsr.video.decode import _Buffers
+from vidsr.video import Film, Output, Reader, Writer, output_suffix, passages, probe, publish, require_encoder, tools
+from vidsr.video.decoder import _Buffers
 from vidsr.video.mux import _picture
 from vidsr.video.reader import repair
 from vidsr.video.timing import pts_expression
@@ -357,7 +346,7 @@ def test_any_file_name_will_do(folder: Path, tmp_path: Path, name: str, monkeypa
 
 def test_a_film_that_has_changed_is_not_read_by_the_old_timeline(folder: Path) -> None:
     film = known(folder, "constant.mp4")[0]
-    with pytest.raises(InputError, match="analyse it again"):
+    with pytest.raises(InputError, match="analyze it again"):
         read(film, 5, 8, times(read(film)) + 1)
 
 

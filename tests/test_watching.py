@@ -14,7 +14,7 @@ import pytest
 from tests.test_commands import FAST, ROOT, names, vidsr
 from tests.test_commands import film as film
 from vidsr.config import Watching
-from vidsr.watching import rounds
+from vidsr.jobs.watch_folder import rounds
 
 
 def test_a_film_is_given_once_it_has_rested(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_watched_folder_is_enhanced_until_a_signal(film: Path, tmp_path: Path)
     out.mkdir()
     code = (
         "import sys, vidsr.config as c\nc.Watching.__init__.__defaults__ = (False, 0.1, 0.3)\n"
-        "from vidsr.commands import main\nmain()"
+        "from vidsr.cli.main import main\nmain()"
     )
     words = [sys.executable, "-c", code, "enhance", str(folder), "-o", str(out), "--watch", *FAST]
     run = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})

@@ -13,11 +13,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vidsr import shipped, weights
 from vidsr.config import BALANCE
 from vidsr.errors import ModelError
-from vidsr.network import Vidsr
-from vidsr.weights import Card
+from vidsr.networks import lazy_model, model_file, store
+from vidsr.networks.generator import Vidsr
+from vidsr.networks.model_file import Card
 
 ROOT = Path(__file__).parents[1]
 CARD = Card("vidsr", 5, 8, 2, "fidelity", "MIT", "made up", "0" * 40, {"psnr_y": 30.5})
@@ -33,41 +33,41 @@ def network(seed: int = 1) -> Vidsr:
 
 def ship_from(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a folder be that of the shipped models."""
-    for module in (weights, shipped):
+    for module in (model_file, store):
         monkeypatch.setattr(module, "models_folder", lambda: folder)
 
 
 def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
     path, made = tmp_path / "one.safetensors", network()
-    weights.save(path, made, CARD)
-    found = weights.load(str(path))
+    model_file.save(path, made, CARD)
+    found = model_file.load(str(path))
     clip = torch.rand(1, 5, 3, 8, 8)
     assert torch.equal(found.network(clip), made(clip))
-    assert (found.card, found.name, found.sha256) == (CARD, "one", weights.sha256(path))
+    assert (found.card, found.name, found.sha256) == (CARD, "one", model_file.sha256(path))
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_fidelity_lies_between_two_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ship_from(tmp_path, monkeypatch)
     for stage, seed in (("gan", 1), ("fidelity", 2)):
-        weights.save(tmp_path / f"pair_{stage}.safetensors", network(seed), CARD)
-    sums = (f"{weights.sha256(path)}  {path.name}\n" for path in tmp_path.glob("*.safetensors"))
+        model_file.save(tmp_path / f"pair_{stage}.safetensors", network(seed), CARD)
+    sums = (f"{model_file.sha256(path)}  {path.name}\n" for path in tmp_path.glob("*.safetensors"))
     (tmp_path / "SHA256SUMS").write_text("".join(sums))
-    sharp, true, half = (weights.open_model("pair", f) for f in (0.0, 1.0, 0.5))
+    sharp, true, half = (model_file.open_model("pair", f) for f in (0.0, 1.0, 0.5))
     assert sharp.name == "pair_gan" and true.name == "pair_fidelity"
     ends = zip(sharp.network.parameters(), true.network.parameters(), half.network.parameters(), strict=True)
     assert all(torch.allclose((a + b) / 2, c) for a, b, c in ends)
     assert len({sharp.sha256, true.sha256, half.sha256}) == 3
-    assert weights.open_model("pair", None).sha256 == weights.open_model("pair", BALANCE).sha256
+    assert model_file.open_model("pair", None).sha256 == model_file.open_model("pair", BALANCE).sha256
     (tmp_path / "pair_gan.safetensors").unlink()
-    assert weights.open_model("pair", None).name == "pair_fidelity"
+    assert model_file.open_model("pair", None).name == "pair_fidelity"
     for fidelity in (0.0, 0.5):
         with pytest.raises(ModelError, match="leave --fidelity out"):
-            weights.open_model("pair", fidelity)
+            model_file.open_model("pair", fidelity)
 
 
 def damaged(path: Path, how: str) -> None:
-    weights.save(path, network(), CARD)
+    model_file.save(path, network(), CARD)
     data = bytearray(path.read_bytes())
     if how == "cut":
         path.write_bytes(data[: len(data) // 2])
@@ -78,13 +78,13 @@ def damaged(path: Path, how: str) -> None:
     elif how == "nan":
         made = network()
         torch.nn.init.constant_(made.tail.weight, torch.nan)
-        weights.save(path, made, CARD)
+        model_file.save(path, made, CARD)
     elif how == "huge":
         header = {"format": "vidsr-1", "scale": "4", "architecture": "vidsr"}
         header["config"] = json.dumps({"window": 5, "features": 100_000, "blocks": 2})
         save_file({"x": torch.zeros(1)}, path, header)
     elif how == "another network":
-        weights.save(path, network(), Card("vidsr", 5, 16, 2, "fidelity", "", "", "", {}))
+        model_file.save(path, network(), Card("vidsr", 5, 16, 2, "fidelity", "", "", "", {}))
     elif how == "another program":
         save_file({"x": torch.zeros(1)}, path, {"format": "pt"})
     elif how == "bad header":
@@ -100,16 +100,16 @@ def test_a_bad_file_is_refused_with_a_sentence(tmp_path: Path, how: str) -> None
     path = tmp_path / "bad.safetensors"
     damaged(path, how)
     with pytest.raises(ModelError, match=r"bad\.safetensors"):
-        weights.load(str(path))
+        model_file.load(str(path))
 
 
 def test_an_unknown_model_names_those_there_are() -> None:
     with pytest.raises(ModelError, match="vidsr_x4_fidelity"):
-        weights.load("nothing")
+        model_file.load("nothing")
 
 
 def test_a_shipped_file_that_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in weights.models_folder().iterdir():
+    for path in model_file.models_folder().iterdir():
         shutil.copy(path, tmp_path)
     ship_from(tmp_path, monkeypatch)
     path = tmp_path / "vidsr_x4_fidelity.safetensors"
@@ -117,20 +117,20 @@ def test_a_shipped_file_that_changed_is_refused(tmp_path: Path, monkeypatch: pyt
     data[-5] ^= 1
     path.write_bytes(data)
     with pytest.raises(ModelError, match="checksum"):
-        weights.load("vidsr_x4_fidelity")
+        model_file.load("vidsr_x4_fidelity")
 
 
 def test_every_shipped_model_has_a_checksum_and_a_card() -> None:
-    folder = weights.models_folder()
-    assert set(weights.checksums()) == {path.name for path in weights.shipped().values()} != set()
-    for name in weights.shipped():
+    folder = model_file.models_folder()
+    assert set(model_file.checksums()) == {path.name for path in model_file.shipped().values()} != set()
+    for name in model_file.shipped():
         assert (folder / f"{name}.md").is_file()
-        assert weights.load(name).card.metrics
+        assert model_file.load(name).card.metrics
 
 
 @pytest.mark.parametrize("name, fidelity", [("vidsr_x4", None), ("vidsr_x4", 0.3), ("plain", None)])
 def test_a_shipped_model_is_known_before_it_is_opened(name: str, fidelity: float | None) -> None:
-    later, opened = shipped.later(name, fidelity), weights.open_model(name, fidelity)
+    later, opened = lazy_model.lazy_model(name, fidelity), model_file.open_model(name, fidelity)
     assert later is not None and "opened" not in vars(later)
     assert (later.name, later.sha256) == (opened.name, opened.sha256)
     assert later.window == opened.window and "opened" in vars(later)
@@ -138,7 +138,9 @@ def test_a_shipped_model_is_known_before_it_is_opened(name: str, fidelity: float
 
 @pytest.mark.parametrize("name", ["vidsr_x4", "plain"])
 def test_a_model_is_known_without_torch(name: str) -> None:
-    code = f"import sys, vidsr.shipped as of; print(of.model_for({name!r}, None).name, 'torch' in sys.modules)"
+    code = (
+        f"import sys, vidsr.networks.lazy_model as of; print(of.model_for({name!r}, None).name, 'torch' in sys.modules)"
+    )
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.startswith(name) and found.stdout.endswith(" False\n")
 
@@ -147,13 +149,13 @@ def test_a_model_is_known_without_torch(name: str) -> None:
     "name, fidelity", [("plain", 0.5), ("vidsr_x4", 1.0), ("vidsr_x4_gan", None), ("no such", 0.5)]
 )
 def test_other_models_are_opened_at_once(name: str, fidelity: float | None) -> None:
-    assert shipped.later(name, fidelity) is None
+    assert lazy_model.lazy_model(name, fidelity) is None
 
 
 def test_a_damaged_model_is_not_left_for_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in weights.models_folder().iterdir():
+    for path in model_file.models_folder().iterdir():
         shutil.copy(path, tmp_path)
     ship_from(tmp_path, monkeypatch)
-    assert shipped.later("vidsr_x4", None) is not None
+    assert lazy_model.lazy_model("vidsr_x4", None) is not None
     (tmp_path / "vidsr_x4_gan.safetensors").write_bytes(b"damaged")
-    assert shipped.later("vidsr_x4", None) is None
+    assert lazy_model.lazy_model("vidsr_x4", None) is None

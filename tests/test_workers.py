@@ -19,20 +19,20 @@ from tests.test_commands import FAST, names, refused, vidsr
 from tests.test_jobs import Silent, packets, run, settings
 from tests.test_jobs import film as film  # a fixture
 from tests.test_package import ROOT
-from vidsr import weights
-from vidsr.archive import Batch, Source, place, side_by_side
-from vidsr.config import Enhance, Hands, Render
+from vidsr.config import Enhance, Render, Workers
 from vidsr.errors import DeviceError, InputError, VidsrError
-from vidsr.schedule import Ended, Place, Worker
-from vidsr.tasks import Answer, Rendered, Task
-from vidsr.workers import Failed, Pool
+from vidsr.jobs.batch import Batch, Source, place, side_by_side
+from vidsr.jobs.process_pool import Failed, Pool
+from vidsr.jobs.scheduler import Ended, Executor, Worker
+from vidsr.jobs.tasks import Answer, Rendered, Task
+from vidsr.networks import model_file
 
 
 class Counted:
     """A place that counts the workers that died, and the segments that were rendered and that were there already; once
     one is rendered, it does `then`."""
 
-    def __init__(self, place: Place, then: Callable[[], object] | None = None) -> None:
+    def __init__(self, place: Executor, then: Callable[[], object] | None = None) -> None:
         self._place = place
         self._then = then
         self.answers: list[Future[Answer | Failed]] = []
@@ -80,10 +80,10 @@ def counted(*devices: str | None) -> Counted:
 
 
 def pooled(
-    films: Sequence[Path], output: Path, what: Enhance, pool: Place, watch: Silent | None = None
+    films: Sequence[Path], output: Path, what: Enhance, pool: Executor, watch: Silent | None = None
 ) -> dict[str, Ended[Source]]:
     """Films enhanced by a pool: how each one ended, by its name."""
-    model = weights.open_model(what.render.model, what.render.fidelity)
+    model = model_file.open_model(what.render.model, what.render.fidelity)
     batch = Batch(what, model, output, many=len(films) > 1, fresh=False)
     sources = (Source(film) for film in films)
     ends = side_by_side(sources, batch, pool, lambda _: watch or Silent())
@@ -133,7 +133,7 @@ def test_four_workers_give_the_packets_of_one_process(film: Path, wanted: list[s
     assert ended.report.input == str(film)
     assert packets(tmp_path / "out.mp4") == wanted
     assert pool.rendered == 3
-    assert watch.stages == ["analyse", "render", "publish"]
+    assert watch.stages == ["analyze", "render", "publish"]
     assert not any(map(alive, pids))
     assert names(tmp_path) == ["out.mp4"]
 
@@ -170,11 +170,11 @@ def test_a_killed_worker_costs_only_the_segment_that_it_had(film: Path, wanted: 
 DRIVER = """
 import sys
 from pathlib import Path
-from vidsr.archive import Batch, Source, side_by_side
+from vidsr.jobs.batch import Batch, Source, side_by_side
 from vidsr.config import Encode, Enhance, Render
-from vidsr.progress import Bars
-from vidsr.weights import load
-from vidsr.workers import Pool
+from vidsr.cli.progress import Bars
+from vidsr.networks.model_file import load
+from vidsr.jobs.process_pool import Pool
 if __name__ == "__main__":
     settings = Enhance(render=Render(scale="1", model="plain"), encode=Encode(preset="ultrafast"), segment_s=0.4)
     batch = Batch(settings, load("plain"), Path(sys.argv[2]), many=False, fresh=False)
@@ -279,5 +279,5 @@ def test_a_worker_says_what_one_process_would_have_said(film: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(("devices", "words"), [("cpu,cuda:7", "cuda:7 was asked for"), ("cpu,tpu", "tpu")])
 def test_devices_that_are_not_here_are_refused(film: Path, devices: str, words: str) -> None:
-    with pytest.raises(DeviceError, match=words), place(Hands(devices=devices), settings(), film, None):
+    with pytest.raises(DeviceError, match=words), place(Workers(devices=devices), settings(), film, None):
         pass

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 if TYPE_CHECKING:
-    from vidsr.notebook import enhance, preview
+    from vidsr.api import enhance, preview
 
 __all__ = ["__version__", "enhance", "preview"]
 __version__ = "0.1.0"
@@ -20,9 +20,9 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> object:
     if name in ("enhance", "preview"):
-        from vidsr import notebook
+        from vidsr import api
 
-        return getattr(notebook, name)
+        return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,5 +1,5 @@
 """`python -m vidsr` is `vidsr`."""
 
-from vidsr.commands import main
+from vidsr.cli.main import main
 
 main()

@@ -76,7 +76,7 @@ class Enhance:
     ignore_dolby_vision: bool = False  # work on the base layer of a film that cannot be watched without its RPU
     start: float | None = None  # seconds from the film's beginning
     end: float | None = None
-    tracks: str | None = None  # a file from `vidsr analyze`; None: analyse
+    tracks: str | None = None  # a file from `vidsr analyze`; None: analyze
     segment_s: float = 10.0  # length of the pieces that are rendered one by one
     overwrite: bool = False
     keep_going: bool = False  # of a damaged film, enhance what can be decoded
@@ -102,7 +102,7 @@ class Watching:
 
 
 @dataclass(frozen=True)
-class Hands:
+class Workers:
     """Who does the work of `enhance`; changes nothing in what comes out."""
 
     workers: int = 0  # processes on this machine; 0: one for each of `devices`, or this process alone
@@ -181,3 +181,25 @@ class Train:
     threads: int = 0  # 0: as many as torch takes by itself
     device: str = "auto"
     precision: str = "auto"  # of the network's work: bf16 on CUDA, fp32 on the CPU
+
+
+ANALYZE_FIELDS = ("detector", "landmarks", "detect_every", "min_face")
+
+
+RENDER_FIELDS = ("scale", "model", "fidelity", "faces", "device", "precision", "batch", "keep_grain")
+
+
+ENCODE_FIELDS = ("codec", "crf", "preset")
+
+
+ENHANCE_FIELDS = (
+    "deinterlace",
+    "ignore_dolby_vision",
+    "start",
+    "end",
+    "tracks",
+    "overwrite",
+    "keep_going",
+    "work_dir",
+    "keep_work",
+)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
+import math
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
 
 from vidsr.errors import ExistsError, InputError, OutputError
 
@@ -35,7 +40,7 @@ def fitting(name: str, ending: str) -> str:
 _own = ""
 
 
-def set_apart() -> None:
+def use_unique_suffix() -> None:
     """Let this process's temporary names differ from all others': a worker that was given up may still be writing."""
     global _own
     _own = "." + secrets.token_hex(4)
@@ -51,7 +56,7 @@ def partial_of(path: Path) -> Path:
     return path.with_name(fitting(path.name, own_name("", ".partial")))
 
 
-def settle(partial: Path, path: Path) -> None:
+def fsync_rename(partial: Path, path: Path) -> None:
     """Bring a finished file, or a folder whose files are on the disk, there too, then give it its name."""
     sync(partial)
     partial.replace(path)
@@ -69,14 +74,14 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def durable(path: Path, content: str | bytes) -> None:
+def write_atomic(path: Path, content: str | bytes) -> None:
     """Write under a temporary name, bring it to the disk, rename; where that fails, nothing is left."""
     partial = partial_of(path)
     # Names of files need not be Unicode.
     data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
     try:
         partial.write_bytes(data)
-        settle(partial, path)
+        fsync_rename(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -145,7 +150,7 @@ def sha256(path: Path) -> str:
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def storage_errors(path: Path) -> Iterator[None]:
     """Turn what the disk answers inside the block, and a user can act upon, into an OutputError about `path`."""
     try:
         yield
@@ -153,3 +158,43 @@ def told(path: Path) -> Iterator[None]:
         if error.errno not in STORAGE:
             raise
         raise OutputError(f"{path} could not be written: {error.strerror}") from error
+
+
+def shown(text: str) -> str:
+    """Text from outside (names, what ffmpeg quotes of a file) as one line that cannot command the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+T = TypeVar("T")
+Json = dict[str, object]
+LONGEST_MIB = 2048
+"""Nineteen hours of film with five faces in every frame."""
+
+
+@contextmanager
+def checked(path: Path, advice: str = "") -> Iterator[None]:
+    """Inside the block, a file is read: what is wrong with it becomes an InputError that ends with the advice."""
+    check_readable(path)
+    if path.stat().st_size > LONGEST_MIB << 20:
+        raise InputError(f"{path} is larger than {LONGEST_MIB} MiB: not a file of this program")
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise InputError(f"{path}: {error}{advice and '; ' + advice}") from error
+
+
+def read_json(path: Path, kind: type[T], advice: str = "") -> T:
+    """A file that holds one JSON object as a dataclass, whose types it must have; raises InputError."""
+    with checked(path, advice):
+        # Not msgspec's own parser: names of files need not be Unicode.
+        values = json.loads(path.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
+        return msgspec.convert(values, kind)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from docs.recipe.samples import OFFSETS
-from vidsr import weights
-from vidsr.losses import RIVALRIES, Perceptual
-from vidsr.network import Critic, enlarge
-from vidsr.upscale import multiplies_bf16
+from vidsr.networks import model_file
+from vidsr.networks.generator import Critic, enlarge
+from vidsr.restore.restorer import multiplies_bf16
+from vidsr.training.losses import RIVALRIES, Perceptual
 
-CARD = weights.Card(
+CARD = model_file.Card(
     "vidsr", len(OFFSETS), 48, 10, "fidelity", "non-commercial research", "coded films and stills", "", {},
     offsets=OFFSETS, context=(64, 96, 128),
 )  # fmt: skip
@@ -88,9 +88,9 @@ def fidelity(restored: Tensor, truth: Tensor) -> Tensor:
 
 def fresh(scratch: bool) -> nn.Module:
     """The network, by default with the shipped fidelity model's weights."""
-    network = weights.build(CARD)
+    network = model_file.build(CARD)
     if not scratch:
-        network.load_state_dict(weights.load_own("vidsr_x4_fidelity").network.state_dict())
+        network.load_state_dict(model_file.load_own("vidsr_x4_fidelity").network.state_dict())
     return network
 
 
@@ -101,7 +101,7 @@ class Fit:
         self.given = given
         self.network = fresh(given.scratch)
         if given.gan:
-            self.network.load_state_dict(weights.tensors(given.gan)["average"])
+            self.network.load_state_dict(model_file.tensors(given.gan)["average"])
         self.network = self.network.requires_grad_(True).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network)
         self.optimiser = torch.optim.Adam(self.network.parameters(), given.rate, betas=(0.9, 0.99))
@@ -111,7 +111,7 @@ class Fit:
             self.perceptual = Perceptual(given.perceptual)
             self.judging = torch.optim.Adam(self.critic.parameters(), 2e-4, betas=(0.9, 0.99))
         elif given.output.exists():
-            saved = weights.tensors(given.output)
+            saved = model_file.tensors(given.output)
             self.network.load_state_dict(saved["network"])
             self.average.load_state_dict(saved["average"])
             self.optimiser.load_state_dict(saved["optimiser"])
@@ -124,7 +124,7 @@ class Fit:
         partial = self.given.output.with_suffix(".part")
         torch.save(states | {"step": self.step, "spent": self.spent}, partial)
         partial.replace(self.given.output)
-        weights.save(self.given.output.with_suffix(".safetensors"), copy.deepcopy(self.average).half(), CARD)
+        model_file.save(self.given.output.with_suffix(".safetensors"), copy.deepcopy(self.average).half(), CARD)
 
     def learn(self, clip: Tensor, truth: Tensor, rate: float) -> float:
         """One step; gives the fidelity loss."""

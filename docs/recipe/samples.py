@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vidsr.align import Place, Planes, crop_side, cut, window
+from vidsr.analysis.alignment import CENTRE, to_square
 from vidsr.color import Color
 from vidsr.config import Enhance
 from vidsr.frame import Frame, PixelFormat, Track
-from vidsr.passes import analyse_film
+from vidsr.jobs.passes import analyze_film
+from vidsr.jobs.tasks import Silent
 from vidsr.picture import small_rgb
-from vidsr.tasks import Silent
-from vidsr.template import CENTRE, to_square
+from vidsr.restore.crop import Place, Planes, crop_side, cut, window
 from vidsr.video import Film, Reader, probe
 
 Images = NDArray[np.uint8]
@@ -233,7 +233,7 @@ def main() -> None:
     films = {}
     for path in sorted(given.films.iterdir()):
         film = probe(path)
-        tracks = analyse_film(film, Enhance(), Silent())[0].tracks
+        tracks = analyze_film(film, Enhance(), Silent())[0].tracks
         large = (track for track in tracks if track.window >= SMALLEST_FACE and len(track) >= SHORTEST_TRACK)
         films[path] = film, tuple(large)
     stills = sorted(path for path in given.stills.iterdir() if path.suffix in (".jpg", ".png", ".webp"))

@@ -12,7 +12,7 @@ import torch
 
 from vidsr import enhance
 from vidsr.config import BALANCE, SCALES
-from vidsr.events import Progress
+from vidsr.jobs.events import Progress
 
 
 class VidsrEnhance:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 class Measured:
     """Processor seconds: of a frame of 1280x720 with a face, of a crop of 128 pixels, of a gigabyte's checksum."""
 
-    analyse: float
+    analyze: float
     decode_crop_blend: float
     encode: float
     network: float
@@ -44,7 +44,7 @@ class Assumed:
 class Budget:
     """What a film costs."""
 
-    analyse_h: float
+    analyze_h: float
     render_h: float
     join_h: float
     network_h: float
@@ -56,7 +56,7 @@ class Budget:
     @property
     def cpu_h(self) -> float:
         """Hours of cores where a GPU runs the network."""
-        return self.analyse_h + self.render_h + self.join_h
+        return self.analyze_h + self.render_h + self.join_h
 
 
 def budget(measured: Measured, assumed: Assumed) -> Budget:
@@ -65,7 +65,7 @@ def budget(measured: Measured, assumed: Assumed) -> Budget:
     seconds = assumed.minutes * 60
     in_gb, out_gb = (mbit * seconds / 8000 for mbit in (assumed.in_mbit, assumed.out_mbit))
     return Budget(
-        analyse_h=(frames * measured.analyse + in_gb * measured.checksum) / 3600,
+        analyze_h=(frames * measured.analyze + in_gb * measured.checksum) / 3600,
         render_h=(frames * (measured.decode_crop_blend + measured.encode) + out_gb * measured.checksum) / 3600,
         join_h=frames * measured.check / 3600,
         network_h=frames * assumed.faces * measured.network / 3600,
@@ -78,7 +78,7 @@ def budget(measured: Measured, assumed: Assumed) -> Budget:
 
 
 MEASURED = Measured(
-    analyse=0.0497, decode_crop_blend=0.0118, encode=0.0529, network=0.2019, checksum=1.65, check=0.0090
+    analyze=0.0497, decode_crop_blend=0.0118, encode=0.0529, network=0.2019, checksum=1.65, check=0.0090
 )  # a Xeon core of a shared machine; the face's crop has 128 pixels
 
 
@@ -86,7 +86,7 @@ def main() -> None:
     """Print the table."""
     one = budget(MEASURED, Assumed())
     rows = (
-        ("core hours: analysis", one.analyse_h),
+        ("core hours: analysis", one.analyze_h),
         ("core hours: decode, crop, blend, encode", one.render_h),
         ("core hours: join and check", one.join_h),
         ("GPU hours: network", one.gpu_h),

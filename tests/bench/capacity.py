@@ -2,9 +2,9 @@
 
     python -m tests.bench.capacity [--nodes 1000] [--films 4000] [--seed 1]
 
-The simulation lets the program's own scheduler (`vidsr/schedule.py`) give its own tasks to nodes that exist only as a
-clock: they differ in speed, some are slow, some fail and come back. Whatever happens, every segment of every film must
-be answered exactly once. Beside it, the same films given out whole, one film a node.
+The simulation lets the program's own scheduler (`vidsr/jobs/scheduler.py`) give its own tasks to nodes that exist only
+as a clock: they differ in speed, some are slow, some fail and come back. Whatever happens, every segment of every film
+must be answered exactly once. Beside it, the same films given out whole, one film a node.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from unittest import mock
 import numpy as np
 
 from tests.bench.tools import Trial
-from vidsr import schedule
 from vidsr.config import Enhance
-from vidsr.jobs import Steps
-from vidsr.report import VERSION, Report
-from vidsr.schedule import Schedule, longest_first
-from vidsr.tasks import Answer, Join, Joined, Order, Prepare, Ready, Rendered, Segment, Silent, Task, Told
+from vidsr.jobs import scheduler
+from vidsr.jobs.film_job import Steps
+from vidsr.jobs.process_pool import Failed
+from vidsr.jobs.scheduler import Schedule, longest_first
+from vidsr.jobs.tasks import Answer, Join, Joined, Order, Prepare, Ready, Rendered, Segment, Silent, Task, Told
+from vidsr.report.report import VERSION, Report
 from vidsr.video import Film
 from vidsr.video.probe import Tags
-from vidsr.workers import Failed
 
 REPORT = Report(VERSION, "", "", "plain", 1, 0, 1, (), (), ())
 FPS, SEGMENT = 25, 250
@@ -42,15 +42,15 @@ FAILURE_S, REPAIR_S = 12 * 3600.0, 600.0
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds of one worker: to analyse a frame, to render one, to join one; and to begin a task."""
+    """Seconds of one worker: to analyze a frame, to render one, to join one; and to begin a task."""
 
-    analyse: float
+    analyze: float
     render: float
     join: float
     begin: float = 0.05
 
 
-WORKER = Costs(analyse=1 / 40, render=1 / 60, join=1 / 440)
+WORKER = Costs(analyze=1 / 40, render=1 / 60, join=1 / 440)
 """Of docs/capacity.md's processor times, with a share of a GPU, and four cores of which an analysis keeps two busy."""
 
 
@@ -123,7 +123,7 @@ class Clock:
         frames, costs = self._frames[int(task.order.film.path.name)], self._costs
         if isinstance(task, Segment):
             return costs.begin + costs.render * (task.span[1] - task.span[0])
-        return costs.begin + (costs.analyse if isinstance(task, Prepare) else costs.join) * frames
+        return costs.begin + (costs.analyze if isinstance(task, Prepare) else costs.join) * frames
 
     def give(self, node: Node, task: Task) -> Future[Answer | Failed]:
         seconds = self.seconds(task) / float(self.speed[node.number])
@@ -217,12 +217,12 @@ def simulate(sizes: Nodes, costs: Costs = WORKER) -> Found:
     clock = Clock(sizes, frames, costs)
     listed = longest_first(iter(range(sizes.films)), frames.__getitem__)
     films = Schedule(listed, lambda n: (steps(n, frames[n], sizes.whole), Silent()), clock)
-    with mock.patch.object(schedule, "wait", clock.wait):
+    with mock.patch.object(scheduler, "wait", clock.wait):
         ended = sum(end.report is REPORT for end in films.run())
     length = 1 << 60 if sizes.whole else SEGMENT
     wanted = sum(-(-count // length) for count in frames)
     wrong = wanted - len(clock.answers) + sum(count - 1 for count in clock.answers.values())
-    each = costs.analyse + costs.render + costs.join
+    each = costs.analyze + costs.render + costs.join
     work = sum(count * each for count in frames) + costs.begin * (wanted + 2 * sizes.films)
     ideal = work / float(clock.speed.sum()) / 3600
     return Found(clock.now / 3600, ideal, clock.handed, clock.failures, clock.lost_s / 3600, wrong, ended)

@@ -2,7 +2,7 @@
 
     python -m tests.bench.costs [FILM]
 
-The film (the sample, enlarged to 1280x720, where none is given) is decoded, analysed and coded; the network is given
+The film (the sample, enlarged to 1280x720, where none is given) is decoded, analyzed and coded; the network is given
 batches of random crops of every size; cutting out and blending is the time of a render whose network does nothing.
 """
 
@@ -20,15 +20,15 @@ import cv2
 import torch
 
 from tests.bench.tools import SAMPLE, ffmpeg
-from vidsr import jobs
 from vidsr.config import Enhance, Render
 from vidsr.frame import Frame
-from vidsr.plan import output_spec, plan
-from vidsr.render import UNIT
-from vidsr.tasks import Silent
-from vidsr.upscale import Restorer
+from vidsr.jobs import film_job
+from vidsr.jobs.plan import output_spec, plan
+from vidsr.jobs.tasks import Silent
+from vidsr.networks.model_file import open_model, sha256
+from vidsr.restore.pipeline import UNIT
+from vidsr.restore.restorer import Restorer
 from vidsr.video import Reader, Writer
-from vidsr.weights import open_model, sha256
 
 
 def cpu_s() -> float:
@@ -55,12 +55,12 @@ def stages(film: Path, folder: Path) -> None:
         sha256(film)
     with timed("decode", lambda: (len(frames), "frame")), Reader(work.film) as reader:
         frames += reader
-    with timed("analyse, with decoding", lambda: (len(frames), "frame")):
-        analysis, _ = jobs.analyse_film(work.film, settings, Silent())
-    job = jobs.make_job(work, jobs.restorable(analysis.tracks, "all")[0])
+    with timed("analyze, with decoding", lambda: (len(frames), "frame")):
+        analysis, _ = film_job.analyze_film(work.film, settings, Silent())
+    job = film_job.make_job(work, film_job.restorable(analysis.tracks, "all")[0])
     faces = sum(len(track) for track in job.tracks)
     with timed("decode, crop and blend", lambda: (len(frames), f"frame with {faces / len(frames):.2f} faces")):
-        for _ in jobs.render_range(work, job, analysis.timeline, (0, len(frames)), Silent()):
+        for _ in film_job.render_range(work, job, analysis.timeline, (0, len(frames)), Silent()):
             pass
     with (
         timed("encode", lambda: (len(frames), "frame")),

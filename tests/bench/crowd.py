@@ -20,12 +20,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidsr.analysis import Analysis
+from vidsr.analysis.analyze import find_tracks
+from vidsr.analysis.detector import Detector, intersection_over_union, open_detector
+from vidsr.analysis.tracks_file import Analysis
 from vidsr.config import Analyze
-from vidsr.detect import Detector, intersection_over_union, open_detector
 from vidsr.frame import Detection, Floats
 from vidsr.picture import Rgb, small_rgb
-from vidsr.track import analyse
 from vidsr.video import Film, Reader, probe
 
 SETTINGS = Analyze()
@@ -115,7 +115,7 @@ def line(face: Seen, share: float) -> str:
 
 
 def main() -> None:
-    """Look, analyse, compare."""
+    """Look, analyze, compare."""
     parser = argparse.ArgumentParser()
     parser.add_argument("film", type=Path)
     parser.add_argument("--yunet", type=Path)
@@ -131,7 +131,7 @@ def main() -> None:
     for side in given.side:
         settings, began = replace(SETTINGS, detect_side=side), time.monotonic()
         with Reader(film) as frames:
-            analysis = analyse(frames, film, settings, open_detector(settings))
+            analysis = find_tracks(frames, film, settings, open_detector(settings))
         took = time.monotonic() - began
         print(f"long side {side}: {len(analysis.tracks)} tracks, {analysis.frames / took:.1f} frames a second")
         for name, faces in wanted.items():

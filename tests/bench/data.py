@@ -20,9 +20,9 @@ import cv2
 import torch
 
 from vidsr.config import Train
-from vidsr.data.clips import FRESH, Batch, Clips, Mix
+from vidsr.data.samples import FRESH, Batch, Clips, Mix
 from vidsr.data.sources import open_all
-from vidsr.train import Trainer, find_place
+from vidsr.training.train import Trainer, find_place
 
 BATCHES, STEPS = 2 * FRESH, 8
 

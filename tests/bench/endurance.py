@@ -26,7 +26,7 @@ import numpy as np
 from tests.bench.tools import SAMPLE, Trial, command, ffmpeg
 
 EVERY_S = 0.25
-PROGRESS = re.compile(r": (analyse|render): .*?(\d+)/(\d+) \[")
+PROGRESS = re.compile(r": (analyze|render): .*?(\d+)/(\d+) \[")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Progress:
 
     def __init__(self, run: subprocess.Popen[str]) -> None:
         self.last = ""
-        self.seen: dict[str, list[tuple[float, float]]] = {"analyse": [], "render": []}
+        self.seen: dict[str, list[tuple[float, float]]] = {"analyze": [], "render": []}
         self._run = run
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -109,7 +109,7 @@ def near(samples: list[Sample], places: list[float], part: float, width: float) 
 
 def judge(samples: list[Sample], progress: Progress, trial: Trial, width: float = 1 / 60) -> None:
     """Compare 5 sixtieths of each pass with 50 sixtieths."""
-    for stage in ("analyse", "render"):
+    for stage in ("analyze", "render"):
         places = [progress.part(stage, sample.at_s) for sample in samples]
         early, late = (near(samples, places, part / 60, width) for part in (5, 50))
         growth = late.mib / early.mib - 1

@@ -29,9 +29,9 @@ from pathlib import Path
 import torch
 
 from tests.bench.tools import SAMPLE, Outcome, Trial, ffmpeg, forked, orphans, packets, warm
-from vidsr import jobs, passes
-from vidsr.commands import main as main_of_the_program
-from vidsr.upscale import Restorer
+from vidsr.cli.main import main as main_of_the_program
+from vidsr.jobs import film_job, passes
+from vidsr.restore.restorer import Restorer
 from vidsr.video import process
 
 OPTIONS = ("--scale", "1", "--preset", "ultrafast", "-q")
@@ -100,14 +100,14 @@ class Stage:
         """Leave the work folder of a run that was killed after its second segment; nothing writes there any more."""
 
         def watched() -> None:
-            whole = passes.settle
+            whole = passes.fsync_rename
 
             def settle(partial: Path, path: Path) -> None:
                 whole(partial, path)
                 if path.suffix == ".nut" and not path.name.startswith("00000000"):
                     os.kill(os.getpid(), signal.SIGKILL)
 
-            passes.settle = settle
+            passes.fsync_rename = settle
 
         self.run(before=watched)
         orphans(self.work)  # an encoder may have begun the third
@@ -125,8 +125,8 @@ def first_stage(folder: Path) -> Stage:
 
 
 def _short_segments() -> None:
-    before = jobs.segments
-    jobs.segments = lambda first, stop, film, settings, *quiet: before(
+    before = film_job.segments
+    film_job.segments = lambda first, stop, film, settings, *quiet: before(
         first, stop, film, dataclasses.replace(settings, segment_s=SEGMENT_S), *quiet
     )
 
@@ -186,14 +186,14 @@ def read_only_folder(stage: Stage) -> list[str]:
         remount(place, "rw")
 
         def becomes() -> None:  # a real disk cannot be made so while a file on it is open
-            whole = passes.durable
+            whole = passes.write_atomic
 
             def durable(path: Path, text: str) -> None:
                 if path.suffix == ".sha256" and re.match(r"0+[1-9]", path.stem):
                     raise OSError(errno.EROFS, os.strerror(errno.EROFS))
                 whole(path, text)
 
-            passes.durable = durable
+            passes.write_atomic = durable
 
         wrong += stage.fails(stage.run(before=becomes, output=output), 1, "Read-only.*the same command", output)
         return wrong + stage.resumes(output=output)

@@ -30,10 +30,10 @@ import torch
 from torch import nn
 
 from tests.faces import portrait
-from vidsr import weights
-from vidsr.detect import CenterFace
-from vidsr.device import SIZES
-from vidsr.upscale import Restorer, pick_dtype
+from vidsr.analysis.detector import CenterFace
+from vidsr.networks import model_file
+from vidsr.networks.transfer import SIZES
+from vidsr.restore.restorer import Restorer, pick_dtype
 
 ROOT = Path(__file__).parents[2]
 SIDE, MATRIX = 64, 8192
@@ -77,7 +77,7 @@ def network(device: torch.device, sizes: tuple[int, ...] = SIZES) -> None:
     ceiling = matrix_rate(device)
     print(f"bf16 matrix product {MATRIX}: {ceiling / 1e12:.1f} TFLOP/s")
     dtype = pick_dtype("auto", device)
-    restorer = Restorer(weights.open_model("vidsr_x4", None), device, dtype)
+    restorer = Restorer(model_file.open_model("vidsr_x4", None), device, dtype)
     each = operations(restorer._network, SIDE)
     for size in sizes:
         clips = torch.rand(size, restorer.window, 3, SIDE, SIDE, device=device)

@@ -19,13 +19,13 @@ import numpy as np
 
 from tests.actors import LENGTH, PLAYS, Casting, Places, Play, casting, of_still
 from tests.scene import FPS, film, frames
+from vidsr.analysis.analyze import find_tracks
+from vidsr.analysis.cuts import looks
+from vidsr.analysis.detector import Detector, open_detector
 from vidsr.config import Analyze
-from vidsr.data.stills import load_stills
-from vidsr.detect import Detector, open_detector
+from vidsr.data.faces import load_stills
 from vidsr.frame import Detection, Frame
 from vidsr.picture import Rgb, to_rgb
-from vidsr.shots import looks
-from vidsr.track import analyse
 
 Tracker = Callable[[Sequence[Frame]], list[Places]]
 SETTINGS = Analyze()
@@ -59,7 +59,7 @@ DETECTOR = Remembered(open_detector(SETTINGS))
 def ours(made: Sequence[Frame]) -> list[Places]:
     """The tracks that are restored, where they are shown."""
     found = []
-    for track in analyse(made, film(), SETTINGS, DETECTOR).tracks:
+    for track in find_tracks(made, film(), SETTINGS, DETECTOR).tracks:
         middle = track.boxes.reshape(-1, 2, 2).mean(1)
         shown = np.flatnonzero(track.weight > 0)
         found.append({track.first + int(n): (float(middle[n, 0]), float(middle[n, 1])) for n in shown})

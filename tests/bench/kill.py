@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.tools import CLIPS, SAMPLE, Trial, ffmpeg, orphans, packets
-from vidsr import jobs
 from vidsr.config import Encode, Enhance, Render
 from vidsr.errors import VidsrError
-from vidsr.plan import plan
-from vidsr.tasks import Silent
-from vidsr.weights import open_model
+from vidsr.jobs import film_job
+from vidsr.jobs.plan import plan
+from vidsr.jobs.tasks import Silent
+from vidsr.networks.model_file import open_model
 
 STAGES = ("analysis", "render", "join", "publish")
 NAMES = ("headpose_two.mp4", "grid_lwbsza.mpg", "asl_bird_hand.mkv")
@@ -91,7 +91,7 @@ def _work(film: Path, output: Path) -> None:
     """The rest of the child's life."""
     try:
         model = open_model(SETTINGS.render.model, None)
-        jobs.enhance(plan(film, output, SETTINGS, model), Silent())
+        film_job.enhance(plan(film, output, SETTINGS, model), Silent())
         os._exit(0)
     except VidsrError:
         os._exit(1)

@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vidsr import weights
 from vidsr.config import Ruler, Train
-from vidsr.data.stills import load_stills
-from vidsr.evaluate import films, table
-from vidsr.evaluate.stills import Judges, bicubic, score, still_restorer
-from vidsr.metrics import Lpips
-from vidsr.network import parameters
-from vidsr.train import Progress, train
+from vidsr.data.faces import load_stills
+from vidsr.evaluate import table, videos
+from vidsr.evaluate.metrics import Lpips
+from vidsr.evaluate.stills import Metrics, bicubic, score, still_restorer
+from vidsr.networks import model_file
+from vidsr.networks.generator import parameters
+from vidsr.training.train import Progress, train
 
 SHARED = Path(__file__).parents[3] / "shared/data"
 CLIPS = ("lp_d12_glasses_pen.mp4", "vr5_glasses.mp4", "grid_lwbsza.mpg", "lp_s18_720p.mp4")
@@ -52,7 +52,7 @@ NETWORKS = {
 }
 
 
-def trained(name: str, steps: int, folder: Path) -> weights.Model:
+def trained(name: str, steps: int, folder: Path) -> model_file.Model:
     """The network after so many steps."""
     path = folder / f"{name.replace(' ', '_').replace(',', '').replace('=', '')}_{steps}.safetensors"
     if not path.exists():
@@ -83,10 +83,10 @@ def trained(name: str, steps: int, folder: Path) -> weights.Model:
 
         train(replace(run, threads=torch.get_num_threads()), say)
         print(f"  {name}: {time.process_time() - began:.0f} s of computing", flush=True)
-    return weights.load(str(path))
+    return model_file.load(str(path))
 
 
-def milliseconds(model: weights.Model) -> float:
+def milliseconds(model: model_file.Model) -> float:
     """One face, 64 -> 256, median."""
     clip = torch.rand(1, model.window, 3, 64, 64)
     taken = []
@@ -108,7 +108,7 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     faces = list(load_stills(SHARED / "test/stills")[0])
-    judges = Judges(Lpips(SHARED / "weights/squeezenet1_1_ft.pth", SHARED / "weights/lpips_squeeze_lin.pth"))
+    judges = Metrics(Lpips(SHARED / "weights/squeezenet1_1_ft.pth", SHARED / "weights/lpips_squeeze_lin.pth"))
     plain = score("bicubic", bicubic, faces, judges)
     print(f"{'bicubic':24} {'':>10} {plain.psnr_y:6.2f} dB {plain.ssim_y:.3f} {plain.lpips:.3f}", flush=True)
     models = []
@@ -120,7 +120,7 @@ def main() -> None:
         models.append(replace(model, name=name.replace(" ", "_").replace(",", "")))
     if given.film:
         paths, ruler = [SHARED / "test/clips" / clip for clip in CLIPS], Ruler(crf=(28,), frames=30)
-        rows = [row for path in paths for row in films.films(path, models, judges, ruler)]
+        rows = [row for path in paths for row in videos.films(path, models, judges, ruler)]
         print("\n".join(table.summary(rows)))
 
 

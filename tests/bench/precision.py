@@ -16,16 +16,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vidsr import degrade, metrics, weights
-from vidsr.data.stills import Images, load_stills
+from vidsr.data import degradation
+from vidsr.data.faces import Images, load_stills
+from vidsr.evaluate import metrics
 from vidsr.evaluate.stills import reduced
-from vidsr.network import enlarge
-from vidsr.upscale import DTYPES, Restorer, pick_device
+from vidsr.networks import model_file
+from vidsr.networks.generator import enlarge
+from vidsr.restore.restorer import DTYPES, Restorer, pick_device
 
 
 def restored(restorer: Restorer, small: Images) -> Images:
     """A still `(h, w, 3)` standing in all frames of the window, restored."""
-    clip = degrade.as_tensor(small[None, None]).expand(-1, restorer.window, -1, -1, -1).to(restorer.device)
+    clip = degradation.as_tensor(small[None, None]).expand(-1, restorer.window, -1, -1, -1).to(restorer.device)
     rgb = (enlarge(clip[:, 0]) + restorer.added(clip))[0].clamp(0, 1)
     return np.asarray((rgb * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy())
 
@@ -48,7 +50,7 @@ def main() -> None:
     device = pick_device(given.device)
     exact: list[float] = []
     for name, dtype in DTYPES.items():
-        found = psnr(Restorer(weights.open_model(given.model, given.fidelity), device, dtype), faces)
+        found = psnr(Restorer(model_file.open_model(given.model, given.fidelity), device, dtype), faces)
         exact = exact or found
         lost = np.subtract(exact, found)
         print(f"{name}: {np.mean(found):.3f} dB, {lost.mean():+.4f} dB lost, {lost.max():+.4f} at most", flush=True)

@@ -26,12 +26,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vidsr import degrade, metrics, weights
-from vidsr.data.stills import Images, load_stills
+from vidsr.data import degradation
+from vidsr.data.faces import Images, load_stills
+from vidsr.evaluate import metrics
 from vidsr.evaluate.stills import reduced
-from vidsr.network import SCALE, Vidsr, enlarge
-from vidsr.upscale import Restorer
-from vidsr.weights import Model
+from vidsr.networks import model_file
+from vidsr.networks.generator import SCALE, Vidsr, enlarge
+from vidsr.networks.model_file import Model
+from vidsr.restore.restorer import Restorer
 
 CALLS = ((32, 1), (32, 4), (32, 16), (64, 1), (64, 4), (64, 16), (128, 1), (128, 4))
 """Sides and batches; the last of each side is what a render calls the network with."""
@@ -153,7 +155,7 @@ def ways(
 
 def clip_of(face: Images, window: int) -> Tensor:
     """A face, reduced by 4, in every frame of a window."""
-    return degrade.as_tensor(reduced(face)[None, None]).expand(-1, window, -1, -1, -1)
+    return degradation.as_tensor(reduced(face)[None, None]).expand(-1, window, -1, -1, -1)
 
 
 def psnr(run: Run, window: int, faces: Sequence[Images]) -> list[float]:
@@ -203,7 +205,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    model = weights.open_model("vidsr_x4", None)
+    model = model_file.open_model("vidsr_x4", None)
     faces = some(given.faces_at, given.faces)
     calibration = some(given.calibration, 40) if given.calibration else []
     runs: dict[str, Run] = {}

@@ -16,16 +16,16 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from vidsr import degrade
-from vidsr.data.clips import CRF, FRAMES, REACH, sharp
+from vidsr.data import degradation
+from vidsr.data.degradation import REDUCTIONS, CameraParams
+from vidsr.data.faces import SIDES, Faces, Images, Rng
+from vidsr.data.occlusion import PAINTERS, occluded
+from vidsr.data.samples import CRF, FRAMES, REACH, sharp
 from vidsr.data.sources import open_faces
-from vidsr.data.stills import SIDES, Faces, Images, Rng
-from vidsr.degrade import REDUCTIONS, Film
-from vidsr.occlude import PAINTERS, occluded
 
 COLUMNS = 4  # pairs in a row
 LABEL = 18  # height of a label's line, pixels
-CLEAR = Film((0.0, 0.0), 0.0, 0.0, "bicubic", 0.0, 0, None)
+CLEAR = CameraParams((0.0, 0.0), 0.0, 0.0, "bicubic", 0.0, 0, None)
 """A camera that only reduces."""
 
 STILLS = {
@@ -49,15 +49,15 @@ class Pair:
     truth: Images
 
 
-def _filmed(label: str, clip: Images, film: Film, rng: Rng, crf: int | None = None) -> Pair:
+def _filmed(label: str, clip: Images, film: CameraParams, rng: Rng, crf: int | None = None) -> Pair:
     """The middle frame of a sharp clip after the camera and, where a crf is given, H.264."""
-    small = degrade.filmed(clip, film, rng)
+    small = degradation.filmed(clip, film, rng)
     if crf is not None:
-        from vidsr.video.codec import h264
+        from vidsr.data.codec import h264
 
         small = h264(small, crf, "medium")
     middle = len(clip) // 2
-    return Pair(label, degrade.upright(small, film)[middle], clip[middle])
+    return Pair(label, degradation.upright(small, film)[middle], clip[middle])
 
 
 def pairs(faces: Faces, rng: Rng) -> Iterator[Pair]:
@@ -65,23 +65,23 @@ def pairs(faces: Faces, rng: Rng) -> Iterator[Pair]:
 
     def moving() -> Images:
         found = sharp(faces, SIDES[0], FRAMES, rng)
-        return found if len(found) == FRAMES else degrade.moved(found[0], FRAMES, REACH, rng)
+        return found if len(found) == FRAMES else degradation.moved(found[0], FRAMES, REACH, rng)
 
     for label, film in STILLS.items():
         yield _filmed(label, sharp(faces, SIDES[0], 1, rng), film, rng)
-    turned = next(film for film in iter(lambda: degrade.draw_film(rng, SIDES[0]), None) if film.pose is not None)
+    turned = next(film for film in iter(lambda: degradation.draw_film(rng, SIDES[0]), None) if film.pose is not None)
     yield _filmed("turned and back", sharp(faces, SIDES[0], 1, rng), replace(CLEAR, pose=turned.pose), rng)
     for crf in (CRF[0], 28, CRF[1]):
         yield _filmed(f"H.264 crf {crf}", moving(), CLEAR, rng, crf)
     for _ in range(4):
         clip, crf = moving(), int(rng.integers(*CRF))
-        film = degrade.draw_film(rng, clip.shape[1])
+        film = degradation.draw_film(rng, clip.shape[1])
         yield _filmed(f"drawn: {_words(film)}, crf {crf}", clip, film, rng, crf)
     for kind in PAINTERS:
         yield _filmed(f"{kind}, crf 24", occluded(moving(), rng, kind).clip, CLEAR, rng, 24)
 
 
-def _words(film: Film) -> str:
+def _words(film: CameraParams) -> str:
     done = [film.reduction]
     done += [f"blur {film.blur[0]:.1f}/{film.blur[1]:.1f}"] if film.blur[0] else []
     done += [f"motion {film.smear:.0f}"] if film.smear else []

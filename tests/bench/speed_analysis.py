@@ -12,8 +12,8 @@ import numpy as np
 from tests.bench.figures import Figure, rates, timed
 from tests.bench.speed_films import looped, talking
 from tests.bench.tools import ffmpeg, vidsr
-from vidsr.analysis import Analysis, load
-from vidsr.detect import intersection_over_union
+from vidsr.analysis.detector import intersection_over_union
+from vidsr.analysis.tracks_file import Analysis, load
 from vidsr.frame import Floats
 from vidsr.picture import small_rgb
 from vidsr.video import Reader, probe

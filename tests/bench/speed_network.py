@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.bench.figures import Figure, rates, timed
-from vidsr import weights
-from vidsr.lineage import Srgan
-from vidsr.upscale import Restorer, pick_dtype
+from vidsr.networks import model_file
+from vidsr.networks.baselines import Srgan
+from vidsr.restore.restorer import Restorer, pick_dtype
 
 PART = "network"
 CPU = torch.device("cpu")
@@ -44,7 +44,7 @@ def convolution(side: int, batch: int, runs: int, dtype: torch.dtype) -> tuple[f
 
 
 def _ours(side: int, batch: int, runs: int, dtype: torch.dtype) -> Figure:
-    model = weights.load(MODEL)
+    model = model_file.load(MODEL)
     clips = torch.rand(batch, model.window, 3, side, side)
     work = flop(model.network, clips) / 1e9
     restorer = Restorer(model, CPU, dtype)
@@ -75,7 +75,7 @@ def figures(quick: bool) -> Iterator[Figure]:
 
 
 def _peers(runs: int) -> Iterator[Figure]:
-    restorer = Restorer(weights.load(MODEL), CPU, torch.float32)
+    restorer = Restorer(model_file.load(MODEL), CPU, torch.float32)
     clips = torch.rand(16, restorer.window, 3, UNIT, UNIT)
     ours = tuple(1000 * one / 16 for one in timed(partial(restorer.added, clips), runs, 2))
     srgan = Srgan(1, 64, 16).eval().to(memory_format=torch.channels_last)

@@ -18,13 +18,15 @@ from unittest.mock import patch
 
 from tests.bench.figures import Figure
 from tests.bench.speed_films import Scene, looped, talking
-from vidsr import config, jobs, weights
-from vidsr.detect import CenterFace
-from vidsr.link import Linker
-from vidsr.plan import plan
-from vidsr.upscale import Restorer
+from vidsr import config
+from vidsr.analysis.detector import CenterFace
+from vidsr.analysis.linking import Linker
+from vidsr.jobs import film_job
+from vidsr.jobs.plan import plan
+from vidsr.networks import model_file
+from vidsr.restore.restorer import Restorer
 from vidsr.video import Writer, probe
-from vidsr.video.decode import Decode
+from vidsr.video.decoder import Decode
 
 CODED = config.Encode(crf=17.0)  # asked for, so that a film in which nothing changes is coded too
 SETTINGS = config.Enhance(render=config.Render(scale="1", device="cpu"), encode=CODED, overwrite=True)
@@ -52,27 +54,27 @@ class Clock:
 PLACES = (
     ("decode", Decode, "picture"),
     ("decode", Decode, "landing"),
-    ("reduce, cuts", "vidsr.shots", "reduce"),
-    ("reduce, cuts", "vidsr.shots", "_tiny"),
-    ("reduce, cuts", "vidsr.shots._Cuts", "add"),
+    ("reduce, cuts", "vidsr.analysis.cuts", "reduce"),
+    ("reduce, cuts", "vidsr.analysis.cuts", "_tiny"),
+    ("reduce, cuts", "vidsr.analysis.cuts._Cuts", "add"),
     ("detect", CenterFace, "__call__"),
     ("flow, linking", Linker, "step"),
-    ("crop", "vidsr.render", "cut"),
-    ("align", "vidsr.render", "window"),
+    ("crop", "vidsr.restore.pipeline", "cut"),
+    ("align", "vidsr.restore.pipeline", "window"),
     ("network", Restorer, "added"),
-    ("average", "vidsr.render", "_averaged"),
-    ("blend", "vidsr.render", "shown"),
-    ("blend", "vidsr.render", "patches"),
-    ("blend", "vidsr.render", "differences"),
-    ("blend", "vidsr.render", "merged"),
-    ("report", "vidsr.render", "verdicts"),
+    ("average", "vidsr.restore.pipeline", "_averaged"),
+    ("blend", "vidsr.restore.pipeline", "shown"),
+    ("blend", "vidsr.restore.pipeline", "patches"),
+    ("blend", "vidsr.restore.pipeline", "differences"),
+    ("blend", "vidsr.restore.pipeline", "merged"),
+    ("report", "vidsr.restore.pipeline", "verdicts"),
     ("encode", Writer, "write"),
     ("encode", Writer, "receive"),
     ("encode", Writer, "_finish"),
 )
 """The functions of each stage: where they are looked up when they are called."""
 THREADS = {
-    "analyse": (("decode",), ("reduce, cuts",), ("detect",), ("flow, linking",)),
+    "analyze": (("decode",), ("reduce, cuts",), ("detect",), ("flow, linking",)),
     "render": (("decode",), ("crop", "align", "network", "average", "blend", "report"), ("encode",)),
     "publish": (),
 }
@@ -118,10 +120,10 @@ class Split:
 
 
 def _run(film: Path, folder: Path) -> dict[str, tuple[float, dict[str, float]]]:
-    work = plan(film, folder / "out.mp4", SETTINGS, weights.load("vidsr_x4_fidelity"))
+    work = plan(film, folder / "out.mp4", SETTINGS, model_file.load("vidsr_x4_fidelity"))
     with clocked() as clock:
         split = Split(clock)
-        jobs.enhance(work, split)
+        film_job.enhance(work, split)
         return split.parts()
 
 

@@ -92,7 +92,7 @@ def program(*words: object, log: Path, limit_s: float = 300.0) -> Outcome:
 
 
 def _main(words: list[str]) -> None:
-    from vidsr.commands import main
+    from vidsr.cli.main import main
 
     sys.argv = ["vidsr", *words]
     main()

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.tools import SAMPLE, Trial, ffmpeg, packets
-from vidsr.archive import Batch, Source, side_by_side
 from vidsr.config import Encode, Enhance, Render
-from vidsr.tasks import Silent
-from vidsr.weights import open_model
-from vidsr.workers import Pool
+from vidsr.jobs.batch import Batch, Source, side_by_side
+from vidsr.jobs.process_pool import Pool
+from vidsr.jobs.tasks import Silent
+from vidsr.networks.model_file import open_model
 
 WANTED, MOST_COST = 1.6, 0.02
 FOUR = "split=4[a][b][c][d];[a][b]hstack[e];[c][d]hstack[f];[e][f]vstack"

@@ -14,11 +14,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidsr.data.sets import Lazy
-from vidsr.data.stills import SUFFIXES, Images, Skipped, picture_size, read_picture, resized, side_for
+from vidsr.analysis.alignment import similarity
+from vidsr.data.face_sets import Lazy
+from vidsr.data.faces import SUFFIXES, Images, Skipped, picture_size, read_picture, resized, side_for
 from vidsr.errors import InputError
 from vidsr.frame import Floats
-from vidsr.template import similarity
 
 PARTITIONS = ("train", "validation", "test")
 """The official ones, in the order of their numbers in `list_eval_partition`."""

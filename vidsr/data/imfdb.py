@@ -14,8 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidsr.data.sets import Lazy
-from vidsr.data.stills import SIDES, SUFFIXES, Images, Skipped, picture_size, read_picture, resized, side_for
+from vidsr.data.face_sets import Lazy
+from vidsr.data.faces import SIDES, SUFFIXES, Images, Skipped, picture_size, read_picture, resized, side_for
 from vidsr.errors import InputError
 
 ALIKE = 0.85

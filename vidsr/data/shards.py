@@ -24,10 +24,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsr.data.sets import Lazy
-from vidsr.data.stills import SUFFIXES, Faces, Images, Rng, Skipped, decoded, fitted
+from vidsr.data.face_sets import Lazy
+from vidsr.data.faces import SUFFIXES, Faces, Images, Rng, Skipped, decoded, fitted
 from vidsr.errors import InputError, OutputError
-from vidsr.files import settle, sync
+from vidsr.files import fsync_rename, sync
 
 Spans = NDArray[np.int64]
 SIZE = 256 << 20  # of a shard that is written, bytes
@@ -156,7 +156,7 @@ def write_shards(faces: Faces, folder: Path, rng: Rng, size: int = SIZE) -> list
         for number, index in enumerate(rng.permutation(len(faces))):
             frames = {f"{i:02}.png": _coded(frame) for i, frame in enumerate(faces.read(int(index)))}
             writer.write({"__key__": f"{number:08}"} | frames)
-    settle(partial, folder)
+    fsync_rename(partial, folder)
     return sorted(folder.glob("*.tar"))
 
 

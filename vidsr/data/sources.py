@@ -11,11 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from vidsr.data.celeba import find_celeba, find_layout
-from vidsr.data.films import films_below, find_films
-from vidsr.data.imfdb import find_imfdb, movies
-from vidsr.data.sets import Held, Joined, Lazy
-from vidsr.data.shards import find_shards, shard_paths
-from vidsr.data.stills import (
+from vidsr.data.face_sets import Held, Joined, Lazy
+from vidsr.data.faces import (
     SIDES,
     SUFFIXES,
     Faces,
@@ -28,6 +25,9 @@ from vidsr.data.stills import (
     side_for,
     synthetic,
 )
+from vidsr.data.imfdb import find_imfdb, movies
+from vidsr.data.shards import find_shards, shard_paths
+from vidsr.data.video_faces import films_below, find_films
 from vidsr.errors import InputError
 
 SYNTHETIC = "synthetic"

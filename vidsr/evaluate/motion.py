@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsr import metrics
+from vidsr.analysis.detector import CenterFace
 from vidsr.config import Analyze
-from vidsr.data.stills import Images
-from vidsr.detect import CenterFace
+from vidsr.data.faces import Images
+from vidsr.evaluate import metrics
 from vidsr.frame import Floats
 
 LOST = 12.0  # grey levels: where the truth itself differs by more after warping, something was hidden or uncovered

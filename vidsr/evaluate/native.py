@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidsr.align import Place, Planes, cut, window
 from vidsr.color import Color, rgb_of, yuv_difference
-from vidsr.evaluate.scene import Picture, Poor, Scene
+from vidsr.evaluate.reference_clip import Picture, Poor, Scene
 from vidsr.frame import Floats, Frame
-from vidsr.network import SCALE, added, enlarge
-from vidsr.weights import Model
+from vidsr.networks.generator import SCALE, added, enlarge
+from vidsr.networks.model_file import Model
+from vidsr.restore.crop import Place, Planes, cut, window
 
 MULTIPLE, AROUND = 16, 8
 """Pixels: of the window's side, and at least around the face."""

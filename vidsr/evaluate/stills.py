@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from vidsr import degrade, metrics
-from vidsr.data.stills import Images, load_stills
-from vidsr.network import SCALE
-from vidsr.weights import Model
+from vidsr.data import degradation
+from vidsr.data.faces import Images, load_stills
+from vidsr.evaluate import metrics
+from vidsr.networks.generator import SCALE
+from vidsr.networks.model_file import Model
 
 SIDES = (256, 128)
 """Sides of the truth: 64 -> 256 and 32 -> 128 pixels."""
@@ -36,7 +37,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Judges:
+class Metrics:
     """The measures that need weights; None where they were not given."""
 
     lpips: metrics.Lpips | None = None
@@ -64,7 +65,7 @@ def still_restorer(network: nn.Module, device: torch.device) -> Restore:
     assert isinstance(window, int)
 
     def restore(small: Images) -> Images:
-        clip = degrade.as_tensor(small[None, None]).expand(-1, window, -1, -1, -1)
+        clip = degradation.as_tensor(small[None, None]).expand(-1, window, -1, -1, -1)
         with torch.inference_mode():
             restored = network(clip.to(device))[0].clamp(0, 1)
         return np.asarray((restored * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy())
@@ -72,7 +73,7 @@ def still_restorer(network: nn.Module, device: torch.device) -> Restore:
     return restore
 
 
-def score(name: str, restore: Restore, truths: Sequence[Images], judges: Judges) -> Score:
+def score(name: str, restore: Restore, truths: Sequence[Images], judges: Metrics) -> Score:
     """Reduce each truth by 4 (Pillow's bicubic), restore it, and measure.
 
     PSNR and SSIM on BT.601 studio-range luma of the rounded pictures, 4 pixels cut from every edge (the protocol
@@ -87,7 +88,7 @@ def score(name: str, restore: Restore, truths: Sequence[Images], judges: Judges)
     return Score(name, truths[0].shape[0], len(truths), *(float(value) for value in np.mean(rows, axis=0)))
 
 
-def stills(folder: Path, models: Sequence[Model], judges: Judges) -> list[Score]:
+def stills(folder: Path, models: Sequence[Model], judges: Metrics) -> list[Score]:
     """Scores of bicubic and of each model on the aligned 256-pixel faces below `folder`, at both sides."""
     faces, _ = load_stills(folder)
     found = []

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from vidsr.evaluate.films import NETWORK, PIPELINE, PLAIN, Row, means
+from vidsr.evaluate.videos import NETWORK, PIPELINE, PLAIN, Row, means
 
 LEAST = 0.01  # dB
 Cell = Callable[[Row, Row], float]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vidsr.video.containers import check_codec, container_of, is_film_name
-from vidsr.video.look import looked_at
+from vidsr.video.inspection import looked_at
 from vidsr.video.mux import publish
 from vidsr.video.probe import Film, Stream, Tags, probe
 from vidsr.video.process import encoders, require_encoder, tools

@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 
 from vidsr.errors import InputError
 from vidsr.frame import PixelFormat
-from vidsr.video.answer import Answer, ask
+from vidsr.video.ffprobe import Answer, ask
 from vidsr.video.process import GLOBAL, run
 
 SUBSAMPLING = {"420": (1, 1), "422": (1, 0), "444": (0, 0)}

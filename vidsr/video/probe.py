@@ -12,7 +12,7 @@ from vidsr.errors import InputError
 from vidsr.files import check_readable
 from vidsr.frame import PixelFormat
 from vidsr.picture import reduced_size
-from vidsr.video.answer import Answer, ask
+from vidsr.video.ffprobe import Answer, ask
 from vidsr.video.pixels import has_alpha, is_colour, nearest, planar
 from vidsr.video.process import local
 

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from vidsr.errors import InputError, VidsrError
 from vidsr.frame import Frame
-from vidsr.video.decode import Decode
+from vidsr.video.decoder import Decode
 from vidsr.video.probe import Film
 from vidsr.video.process import PATIENCE_S
 
 if TYPE_CHECKING:
     from vidsr.video.writer import Writer
+from collections.abc import Sequence
 
 SEEK_MARGINS_S = (0, 1, 5, 30)
 """How far before the first frame to seek, one after the other, until the time stamps agree with the timeline."""
@@ -178,7 +179,7 @@ class Reader:
                 return
         if self._crash is not None:
             raise self._crash
-        raise InputError(f"{self.film.path} is not what it was when it was analysed: analyse it again.")
+        raise InputError(f"{self.film.path} is not what it was when it was analyzed: analyze it again.")
 
     def _places(self, timeline: NDArray[np.int64]) -> Iterator[Fraction | None]:
         """Where to begin decoding, seconds; None is the start of the film."""
@@ -264,3 +265,20 @@ def _seekable(film: Film, timeline: NDArray[np.int64]) -> bool:
     start_s = next((s.start_s for s in film.streams if s.index == film.index and s.start_s is not None), film.start_s)
     end_s = float(int(timeline[-1]) * film.time_base + 1 / film.rate)
     return abs(end_s - start_s - float(film.shift_s) - film.duration_s) < CLOCK_TOLERANCE_S
+
+
+NEAR = 100
+"""Frames: those that lie closer to each other are reached by decoding on, not by a seek."""
+
+
+def picked(film: Film, timeline: NDArray[np.int64], indices: Sequence[int]) -> Iterator[Frame]:
+    """These frames of a film whose timeline is known, `indices` rising, with few seeks and little decoding."""
+    groups: list[list[int]] = []
+    for index in indices:
+        if groups and index - groups[-1][-1] < NEAR:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    for group in groups:
+        with Reader(film, first=group[0], stop=group[-1] + 1, timeline=timeline, keep_going=True) as frames:
+            yield from (frame for frame in frames if frame.index in group)

@@ -14,8 +14,8 @@ import numpy as np
 
 from vidsr.errors import RefusedError, VidsrError
 from vidsr.frame import Frame
-from vidsr.video.command import ATTACH, COPY, Order, Passage, Picture, command, safe
 from vidsr.video.containers import ALIASES, CONTAINERS, Container, container_of
+from vidsr.video.mux_command import ATTACH, COPY, Order, Passage, Picture, command, safe
 from vidsr.video.probe import Film, Stream, probe_streams
 from vidsr.video.process import GLOBAL, Process, local, run
 from vidsr.video.writer import CODED, Output, Writer

@@ -16,7 +16,7 @@ from vidsr.config import Encode
 from vidsr.errors import OutputError
 from vidsr.frame import Frame, PixelFormat, Samples
 from vidsr.video.containers import container_of
-from vidsr.video.decode import SCALER, Decode
+from vidsr.video.decoder import SCALER, Decode
 from vidsr.video.pixels import storable
 from vidsr.video.probe import Film, Tags
 from vidsr.video.process import FILE, GLOBAL, LONG_PATIENCE_S, Process, encoders, named, require_encoder

@@ -1,0 +1,245 @@
+"""`vidsr evaluate`: the options of its commands and their tables. Importing this loads click and nothing heavy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vidsr import config
+from vidsr.errors import InputError
+
+if TYPE_CHECKING:
+    from vidsr.evaluate.stills import Metrics
+    from vidsr.evaluate.videos import Row
+    from vidsr.networks.model_file import Model
+
+SOURCE = click.Path(path_type=Path)
+RULER = config.Ruler()
+CODECS = ("x264", "mpeg2", "mpeg4")
+BITRATE = "kbit/s at 25 frames/s of mpeg2 at 720x576, mpeg4 at 640x480; clips get these bits a pixel.  [3000, 800]"
+SCALE = "At 1 the truth is the small film before its codec."
+
+
+@click.group()
+def evaluate() -> None:
+    """Measure models."""
+
+
+MODELS = click.option("--model", "names", multiple=True, help="A model; may be repeated.  [default: all shipped]")
+LPIPS = click.option(
+    "--lpips", nargs=2, type=SOURCE, metavar="BACKBONE LINEAR", help="Weights of SqueezeNet 1.1 and of LPIPS."
+)
+IDENTITY = click.option(
+    "--identity", nargs=2, type=SOURCE, metavar="PARAM BIN", help="MobileFaceNet for ncnn (pip install ncnn)."
+)
+SCORES = click.option("--json", "output", type=SOURCE, help="Write the scores to this file.")
+
+
+def _judges(lpips: tuple[Path, Path] | None, identity: tuple[Path, Path] | None, distance: bool = False) -> Metrics:
+    from vidsr.evaluate import metrics
+    from vidsr.evaluate.stills import Metrics
+
+    return Metrics(
+        metrics.Lpips(*lpips) if lpips else None,
+        metrics.Identity(*identity) if identity else None,
+        metrics.Distance() if distance else None,
+    )
+
+
+def _models(names: Sequence[str]) -> list[Model]:
+    from vidsr.networks import model_file
+
+    return [model_file.open_model(name, None) for name in names or _names()]
+
+
+def _write_scores(output: Path | None, rows: Sequence[Mapping[str, object]]) -> None:
+    if output is not None:
+        output.write_text(json.dumps(list(rows), indent=1) + "\n")
+
+
+@evaluate.command("stills")
+@click.argument("folder", type=SOURCE)
+@MODELS
+@LPIPS
+@IDENTITY
+@SCORES
+def evaluate_stills(
+    folder: Path,
+    names: tuple[str, ...],
+    lpips: tuple[Path, Path] | None,
+    identity: tuple[Path, Path] | None,
+    output: Path | None,
+) -> None:
+    """Reduce the sharp, aligned 256-pixel faces in FOLDER by 4, restore them, and compare with bicubic."""
+    from vidsr.evaluate.stills import plain_rows, stills
+
+    scores = stills(folder, _models(names), _judges(lpips, identity))
+    click.echo(f"{'model':24} {'task':10} {'PSNR-Y':>7} {'SSIM-Y':>7} {'LPIPS':>7} {'IDS':>7}")
+    for one in scores:
+        task = f"{one.side // 4} -> {one.side}"
+        click.echo(f"{one.model:24} {task:10} {one.psnr_y:7.2f} {one.ssim_y:7.3f} {one.lpips:7.3f} {one.identity:7.3f}")
+    _write_scores(output, plain_rows(scores))
+
+
+@evaluate.command("video")
+@click.argument("clips", type=SOURCE, nargs=-1, required=True)
+@MODELS
+@click.option("--fidelity", type=click.FloatRange(0, 1), multiple=True, help="Of model families; may be repeated.")
+@LPIPS
+@IDENTITY
+@click.option("--dlib", is_flag=True, help="Identity distance (pip install dlib-bin face-recognition-models).")
+@click.option("--frames", type=click.IntRange(3), default=RULER.frames, show_default=True, help="In the clip's middle.")
+@click.option("--crf", type=click.IntRange(0, 51), multiple=True, default=RULER.crf, show_default=True, help="Of x264.")
+@click.option("--codec", type=click.Choice(CODECS), multiple=True, default=RULER.codec, show_default=True)
+@click.option("--bitrate", type=click.FloatRange(1), help=BITRATE)
+@click.option("--scale", type=click.Choice(["1", "4"]), default=str(RULER.scale), show_default=True, help=SCALE)
+@click.option("--motion", is_flag=True, help="Also flicker and jitter, over the sharp film's, and warping.")
+@click.option("--alone", is_flag=True, help="Also every model frame by frame, without what steadies.")
+@click.option("--still", is_flag=True, help="One frame stands still under fresh noise; flicker over the plain one's.")
+@SCORES
+def evaluate_video(
+    clips: tuple[Path, ...],
+    names: tuple[str, ...],
+    fidelity: tuple[float, ...],
+    lpips: tuple[Path, Path] | None,
+    identity: tuple[Path, Path] | None,
+    dlib: bool,
+    still: bool,
+    output: Path | None,
+    **chosen: object,
+) -> None:
+    """Make the middle of sharp CLIPS poor (x4 smaller, coded), enhance it, and compare inside the largest face.
+
+    CLIPS are films, or folders of films. Gains are over the bicubic enlargement of the poor film; `network` is the
+    network alone on the film's own pixels, `pipeline` what the whole program makes of it.
+    """
+    from vidsr.evaluate import table, videos
+
+    ruler = config.Ruler(**chosen | {"scale": int(str(chosen["scale"]))})  # type: ignore[arg-type]
+    models = _film_models(names, fidelity)
+    judges = _judges(lpips, identity, dlib)
+    rows: list[Row] = []
+    for path in _clips(clips):
+        plain: Row | None = None
+        made = _still_rows(path, models, ruler) if still else videos.films(path, models, judges, ruler)
+        with _told_and_left(path):
+            for row in made:
+                plain = row if row.way == videos.PLAIN else plain
+                rows.append(row)
+                click.echo(table.line(row, plain or row))
+    for line in table.summary(rows):
+        click.echo(line)
+    _write_scores(output, table.plain_rows(rows))
+
+
+def _still_rows(path: Path, models: Sequence[Model], ruler: config.Ruler) -> Iterator[Row]:
+    from vidsr.evaluate import videos
+
+    for coding in videos.codings(ruler):
+        yield from videos.still_scenes(path, models, coding, ruler.frames)
+
+
+@contextmanager
+def _told_and_left(path: Path) -> Iterator[None]:
+    """A clip that cannot be measured does not stop the others."""
+    try:
+        yield
+    except InputError as error:
+        click.echo(f"{path.name} is left out: {error}", err=True)
+
+
+def _clips(paths: Sequence[Path]) -> list[Path]:
+    """The films that are named, and those in the folders that are; InputError where there is none."""
+    from vidsr.video import is_film_name
+
+    found = [
+        film
+        for path in paths
+        for film in (sorted(one for one in path.iterdir() if is_film_name(one)) if path.is_dir() else [path])
+    ]
+    if not found:
+        raise InputError(f"there is no film in {', '.join(map(str, paths))}")
+    return found
+
+
+def _film_models(names: Sequence[str], fidelities: Sequence[float]) -> list[Model]:
+    """The plain enlargement, and each model at each fidelity that it can have; names that collide become paths."""
+    from vidsr.networks import model_file, store
+
+    ends = {*model_file.shipped(), *store.added_models()}
+    wanted: list[tuple[str, float | None]] = []
+    for name in names or ([config.Render.model] if fidelities else _names()):
+        if name == "plain":
+            continue
+        mixes = fidelities and any(f"{name}_{stage}" in ends for stage in config.STAGES)
+        wanted += [(name, one) for one in fidelities] if mixes else [(name, None)]
+    found = [model_file.open_model(name, fidelity) for name, fidelity in wanted]
+    known = [model.name for model in found]
+    return [
+        model_file.load("plain"),
+        *(
+            replace(model, name=name) if known.count(model.name) > 1 else model
+            for (name, _), model in zip(wanted, found, strict=True)
+        ),
+    ]
+
+
+def _names() -> list[str]:
+    from vidsr.networks import model_file
+
+    return [*model_file.shipped(), config.Render.model]
+
+
+@evaluate.command("occluded")
+@click.argument("folder", type=SOURCE)
+@MODELS
+@SCORES
+def evaluate_occluded(folder: Path, names: tuple[str, ...], output: Path | None) -> None:
+    """Put drawn things before the sharp faces in FOLDER: what a model gains under them, and beside them.
+
+    Gains in PSNR-Y over the plain enlargement; `shown` is what is blended into a film, where the input must agree.
+    """
+    from dataclasses import asdict
+
+    from vidsr.data.faces import load_stills
+    from vidsr.evaluate.occlusion import score
+
+    faces, _ = load_stills(folder)
+    rows: list[dict[str, object]] = []
+    click.echo(
+        f"{'model':24} {'before the face':16} {'network: under':>15} {'beside':>8} {'shown: under':>13} {'beside':>8}"
+    )
+    for model in _models(names):
+        for one in score(model, list(faces)):
+            rows.append({"model": model.name, **asdict(one)})
+            click.echo(
+                f"{model.name:24} {one.kind:16} {one.bare_inside:15.2f} {one.bare_outside:8.2f} "
+                f"{one.shown_inside:13.2f} {one.shown_outside:8.2f}"
+            )
+    _write_scores(output, rows)
+
+
+@evaluate.command("seam")
+@click.argument("clips", type=SOURCE, nargs=-1, required=True)
+@MODELS
+@click.option("--frames", type=click.IntRange(1), default=8, show_default=True, help="Of each clip, spread over it.")
+@SCORES
+def evaluate_seam(clips: tuple[Path, ...], names: tuple[str, ...], frames: int, output: Path | None) -> None:
+    """Enhance frames of CLIPS, and compare the gradient across the mask's edge with the plain enlargement's.
+
+    In grey levels a pixel; `edge` at the edge itself, `rim` what runs along the worst ring near it.
+    """
+    from vidsr.evaluate.seams import plain_rows, seams
+
+    rows = []
+    click.echo(f"{'clip':24} {'model':40} {'faces':>6} {'edge':>7} {'rim':>7}")
+    for row in seams(clips, _models(names), frames, config.Enhance()):
+        rows.append(row)
+        click.echo(f"{row.clip:24} {row.model:40} {row.faces:6} {row.edge:7.3f} {row.rim:7.3f}")
+    _write_scores(output, plain_rows(rows))

@@ -1,0 +1,162 @@
+"""Sharp faces from sharp films: found by the project's own analysis, cut out at their own pixels, and kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import cv2
+import numpy as np
+
+from vidsr.analysis.analyze import find_tracks
+from vidsr.analysis.detector import open_detector
+from vidsr.config import Analyze
+from vidsr.data.face_sets import Lazy
+from vidsr.data.faces import SIDES, Images, Skipped
+from vidsr.errors import InputError, ToolError
+from vidsr.files import fsync_rename, storage_errors
+from vidsr.frame import Track
+from vidsr.picture import small_rgb
+from vidsr.video import Film, Reader, is_film_name, probe, tools
+
+LENGTH = 24  # frames of a clip
+CLIPS = 12  # of one film at most, spread over it
+MARGIN = 1.5  # side of the window over the face's
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square that stands still while a face moves in it: left, top and side in pixels, and the first frame."""
+
+    x: int
+    y: int
+    side: int
+    first: int
+
+
+def windows(track: Track, width: int, height: int) -> list[Window]:
+    """Where clips of `LENGTH` frames can be cut from a track without leaving the frame or enlarging the face."""
+    found = []
+    for first in range(track.first, track.stop - LENGTH + 1, LENGTH):
+        boxes = track.boxes[first - track.first : first - track.first + LENGTH]
+        x0, y0 = boxes[:, :2].min(0)
+        x1, y1 = boxes[:, 2:].max(0)
+        side = int(min(MARGIN * max(x1 - x0, y1 - y0), width, height))
+        if side < SIDES[-1]:
+            continue
+        x = int(np.clip((x0 + x1 - side) / 2, 0, width - side))
+        y = int(np.clip((y0 + y1 - side) / 2, 0, height - side))
+        found.append(Window(x, y, side, first))
+    return found
+
+
+def cut(frame: Images, window: Window) -> Images:
+    """The window of one frame `(H, W, 3)`, reduced to the largest of SIDES that does not enlarge it."""
+    piece = frame[window.y : window.y + window.side, window.x : window.x + window.side]
+    side = next(side for side in SIDES if side <= window.side)
+    return np.asarray(cv2.resize(piece, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _clips(film: Film, found: Sequence[Window]) -> list[Images]:
+    """Read a film once and cut `(LENGTH, s, s, 3)` out of it for every window."""
+    pieces: list[list[Images]] = [[] for _ in found]
+    with Reader(film, keep_going=True) as frames:
+        for frame in frames:
+            wanted = [i for i, window in enumerate(found) if window.first <= frame.index < window.first + LENGTH]
+            if not wanted:
+                continue
+            picture = small_rgb(frame, film, max(film.width, film.height))
+            for i in wanted:
+                pieces[i].append(cut(picture, found[i]))
+    return [np.stack(clip) for clip in pieces if len(clip) == LENGTH]
+
+
+def _spread(found: list[Window]) -> list[Window]:
+    """At most CLIPS windows, evenly over the film."""
+    if len(found) <= CLIPS:
+        return found
+    return [found[round(i)] for i in np.linspace(0, len(found) - 1, CLIPS)]
+
+
+def face_clips(path: Path) -> list[Images]:
+    """Every usable face of one film, `(LENGTH, s, s, 3)` RGB each, s of SIDES; raises InputError for no film."""
+    film = probe(path)
+    settings = Analyze()
+    with Reader(film, keep_going=True) as frames:
+        analysis = find_tracks(frames, film, settings, open_detector(settings, "cpu"))
+    found = [window for track in analysis.tracks for window in windows(track, film.width, film.height)]
+    return _clips(film, _spread(found))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A clip that was cut out before: the file, and its name in there."""
+
+    place: Path
+    name: str
+
+    def __str__(self) -> str:
+        return str(self.place)
+
+
+def _kept(path: Path, cache: Path) -> list[Kept]:
+    """The clips of one film, from an earlier run where the film is the same."""
+    stat = path.stat()
+    name = hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {LENGTH} {CLIPS}".encode()).hexdigest()
+    place = cache / f"{name[:16]}.npz"
+    with suppress(OSError, ValueError, EOFError, BadZipFile):  # not there yet, or torn
+        return _names(place)
+    clips = face_clips(path)
+    with storage_errors(place):
+        cache.mkdir(parents=True, exist_ok=True)
+        partial = place.with_suffix(".partial.npz")
+        np.savez(partial, *[np.asarray(c) for c in clips])
+        fsync_rename(partial, place)
+    return _names(place)
+
+
+def _names(place: Path) -> list[Kept]:
+    with np.load(place, allow_pickle=False) as file:
+        return [Kept(place, key) for key in sorted(file.files)]
+
+
+def _load(kept: Kept) -> Images:
+    try:
+        with np.load(kept.place, allow_pickle=False) as file:
+            return np.asarray(file[kept.name], np.uint8)
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise InputError("clips that cannot be read any more") from error
+
+
+def films_below(folder: Path) -> list[Path]:
+    """Every film below a folder, in the order of names."""
+    return sorted(p for p in folder.rglob("*") if is_film_name(p) and p.is_file())
+
+
+def find_films(folder: Path, cache: Path) -> Lazy[Kept]:
+    """Clips of the faces in every film below a folder, or in one film; cut out once, kept in `cache`, read on demand.
+
+    Raises InputError where no film shows a face that is large and long enough, and ToolError where there is no ffmpeg.
+    """
+    clips: list[Kept] = []
+    skipped: list[Skipped] = []
+    for path in films_below(folder) if folder.is_dir() else [folder]:
+        try:
+            found = _kept(path, cache)
+        except InputError:
+            skipped.append(Skipped(path, "not a film that can be read"))
+            continue
+        except ToolError:
+            tools()  # raises where it is not the film's fault: there is no ffmpeg
+            skipped.append(Skipped(path, "film that ffmpeg did not come to the end of"))
+            continue
+        if not found:
+            skipped.append(Skipped(path, f"film without a face of {SIDES[-1]} pixels in {LENGTH} frames on end"))
+        clips += found
+    if not clips:
+        raise InputError(f"no film below {folder} shows a face that is large and long enough")
+    return Lazy(clips, _load, skipped)

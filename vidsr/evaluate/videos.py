@@ -1,0 +1,229 @@
+"""Models on real film: made poor, enhanced, and compared with the sharp film inside the faces.
+
+A sharp clip's middle is reduced by 4 (bicubic) and coded, once for each coding. Its largest face is shown in several
+ways, measured at the same places: enlarged by bicubic (`plain`); by the whole pipeline, as its frames reach the encoder
+(`pipeline`); by the same without what steadies (`frame by frame`); and by the network alone on the film's own pixels
+(`network`), so that the difference is what the pipeline loses. `scene.py` says which frames, of which size.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vidsr.analysis.alignment import similarity
+from vidsr.config import Encode, Enhance, Render, Ruler
+from vidsr.data.faces import Images
+from vidsr.evaluate import metrics, motion, native
+from vidsr.evaluate.degraded_copy import USUAL, Coding
+from vidsr.evaluate.reference_clip import Picture, Poor, Scene, pictures, poor, scene, still
+from vidsr.evaluate.stills import Metrics
+from vidsr.frame import Floats
+from vidsr.jobs import film_job
+from vidsr.jobs.plan import plan
+from vidsr.jobs.tasks import Silent
+from vidsr.networks.generator import Alone
+from vidsr.networks.model_file import Model
+
+SIDE = 128  # of the aligned face whose flicker is measured
+RECOGNISER: Floats = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
+)
+"""Where eyes, nose and mouth corners lie in the recogniser's 112 x 112 picture (ArcFace, Deng 2019)."""
+NAN = float("nan")
+LOOKS = 4  # frames of a clip for LPIPS and identity, which are slow
+PLAIN, PIPELINE, NETWORK, SINGLY = "plain", "pipeline", "network", "frame by frame"
+"""The ways in which a face is shown."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Means over one face of one clip, shown in one way; NaN where a measure was not asked for.
+
+    `psnr_y` inside the face's ellipse; `lpips` over its box; `identity` is the cosine of MobileFaceNet, `distance`
+    that of dlib's recogniser; `flicker` the mean absolute difference of successive aligned faces, over the truth's;
+    `jitter` the mean second difference of the landmarks that are found in the picture, over the truth's; `warping` the
+    mean absolute difference of a frame's luma to the last frame's, carried along by the truth's optical flow.
+    """
+
+    clip: str
+    coding: str
+    model: str
+    way: str
+    psnr_y: float = NAN
+    lpips: float = NAN
+    identity: float = NAN
+    distance: float = NAN
+    flicker: float = NAN
+    jitter: float = NAN
+    warping: float = NAN
+
+
+MEASURES = tuple(field.name for field in fields(Row))[4:]
+
+
+def codings(ruler: Ruler) -> list[Coding]:
+    """What a ruler asks for: x264 once for each crf, others once, at their bit rate."""
+    found = [Coding("x264", crf=crf) for crf in ruler.crf] if "x264" in ruler.codec else []
+    rated = [codec for codec in USUAL if codec in ruler.codec]
+    return [*found, *(Coding(codec, kbits=ruler.bitrate or USUAL[codec][1]) for codec in rated)]
+
+
+def films(path: Path, models: Sequence[Model], judges: Metrics, ruler: Ruler) -> Iterator[Row]:
+    """Rows of one clip: for each coding the plain enlargement, then each model in each way.
+
+    Raises InputError where the clip shows no face to measure.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        at = scene(path, folder, ruler)
+        judge = Judge(at, judges, ruler.motion)
+        for coding in codings(ruler):
+            film = poor(at, coding, folder)
+            there = native.grid(at, film)
+            yield judge(film.coding, "bicubic", PLAIN, native.plain(there))
+            for model in models:
+                yield judge(film.coding, model.name, PIPELINE, pipeline(at, film, model, folder))
+                if model.name == "plain":
+                    continue
+                if model.ours:
+                    yield judge(film.coding, model.name, NETWORK, native.alone(at, there, model))
+                if ruler.alone:
+                    yield judge(film.coding, model.name, SINGLY, frame_by_frame(at, film, model, folder))
+
+
+def pipeline(at: Scene, film: Poor, model: Model, folder: Path, keep_grain: bool = False) -> list[Picture]:
+    """The measured frames as the whole pipeline hands them to its encoder."""
+    render = Render(scale=str(at.scale), keep_grain=keep_grain)
+    settings = Enhance(render=render, encode=Encode(codec="ffv1"), overwrite=True)
+    work = plan(film.film.path, folder / "made.mkv", settings, model)
+    tracks, _ = film_job.restorable(film.analysis.tracks, render.faces)
+    made = film_job.render_range(work, film_job.make_job(work, tracks), film.analysis.timeline, at.span, Silent())
+    return pictures(film.film, made)
+
+
+def frame_by_frame(at: Scene, film: Poor, model: Model, folder: Path) -> list[Picture]:
+    """The same without what steadies: every frame detected and aligned for itself, and seen alone by the network."""
+    every = Enhance(analyze=replace(Enhance().analyze, detect_every=1))
+    found = film_job.analyze_film(film.film, every, Silent())[0]
+    shaky = tuple(replace(track, matrices=similarity(track.landmarks)) for track in found.tracks)
+    single = replace(model, name=f"{model.name}-alone", network=Alone(model.network, model.window))
+    return pipeline(at, replace(film, analysis=replace(found, tracks=shaky)), single, folder, keep_grain=True)
+
+
+class Judge:
+    """Compares ways of showing a scene's face with its truth, of which all is measured once."""
+
+    def __init__(self, at: Scene, judges: Metrics, with_motion: bool) -> None:
+        self._at = at
+        self._judges = judges
+        self._motion = with_motion
+        looks = {round(n) for n in np.linspace(0, len(at.truths) - 1, LOOKS)}
+        self._persons = {
+            n: [_person(one, at.truths[n].rgb, at.landmarks(n)) for one in (judges.identity, judges.distance)]
+            for n in sorted(looks)
+        }
+        self._flicker = motion.flicker(aligned(at, at.truths)) if with_motion else 1.0
+        self._jitter = motion.jitter(motion.landmarks(self._regions(at.truths))) if with_motion else 1.0
+
+    def __call__(self, coding: str, model: str, way: str, made: Sequence[Picture]) -> Row:
+        at = self._at
+        decibels = [metrics.psnr(a.luma, b.luma, mask) for a, b, mask in zip(made, at.truths, at.masks, strict=True)]
+        found = {"psnr_y": float(np.mean(decibels)), **self._likeness(made)}
+        return _row((at.name, coding, model, way), found | (self._movement(made) if self._motion else {}))
+
+    def _likeness(self, made: Sequence[Picture]) -> dict[str, float]:
+        """By the measures that need weights, over the frames that are looked at."""
+        judges, found = self._judges, dict[str, list[float]]()
+        for n, (identity, distance) in self._persons.items():
+            a, box, points = made[n].rgb, self._at.boxes[n], self._at.landmarks(n)
+            if judges.lpips is not None:
+                found.setdefault("lpips", []).append(judges.lpips(a[box], self._at.truths[n].rgb[box]))
+            if judges.identity is not None:
+                found.setdefault("identity", []).append(float(_person(judges.identity, a, points) @ identity))
+            if judges.distance is not None:
+                apart = np.linalg.norm(_person(judges.distance, a, points) - distance)
+                found.setdefault("distance", []).append(float(apart))
+        return {name: float(np.mean(values)) for name, values in found.items()}
+
+    def _movement(self, made: Sequence[Picture]) -> dict[str, float]:
+        regions = self._regions(made)
+        return {
+            "flicker": motion.flicker(aligned(self._at, made)) / max(self._flicker, 1e-9),
+            "jitter": motion.jitter(motion.landmarks(regions)) / max(self._jitter, 1e-9),
+            "warping": motion.warping(regions, self._regions(self._at.truths)),
+        }
+
+    def _regions(self, made: Sequence[Picture]) -> list[Images]:
+        return [np.ascontiguousarray(picture.rgb[self._at.region]) for picture in made]
+
+
+def _person(judge: metrics.Identity | metrics.Distance | None, picture: Images, landmarks: Floats) -> metrics.Numbers:
+    """What a recogniser makes of a face; nothing where there is none."""
+    if judge is None:
+        return np.empty(0)
+    if isinstance(judge, metrics.Identity):
+        return judge.embed(_warped(picture, _for_recogniser(landmarks), metrics.FACE))
+    return judge.embed(_chip(picture, landmarks))
+
+
+def aligned(at: Scene, made: Sequence[Picture]) -> list[NDArray[np.float64]]:
+    """The luma of a scene's face, upright, `(SIDE, SIDE)`, in each measured frame."""
+    places = zip(at.places, made, strict=True)
+    return [metrics.luma(_warped(picture.rgb, at.face.matrices[n] * SIDE, SIDE)) for n, picture in places]
+
+
+def _warped(picture: Images, matrix: Floats, side: int) -> Images:
+    centred = matrix.astype(np.float64)  # from pixel centres at .5, as tracks have them, to OpenCV's at 0
+    centred[:, 2] += centred[:, :2] @ [0.5, 0.5] - 0.5
+    return np.asarray(cv2.warpAffine(picture, centred, (side, side), flags=cv2.INTER_LINEAR), np.uint8)
+
+
+def _for_recogniser(landmarks: Floats) -> Floats:
+    matrix, _ = cv2.estimateAffinePartial2D(landmarks, RECOGNISER, method=cv2.LMEDS)
+    return np.asarray(matrix if matrix is not None else similarity(landmarks[None])[0] * metrics.FACE, np.float32)
+
+
+def _chip(picture: Images, landmarks: Floats) -> Images:
+    """The face for dlib's recogniser; made twice as large first, as the faces of the truth are."""
+    fit = similarity(np.stack([landmarks, metrics.CHIP_POINTS]))
+    whole = [np.vstack([matrix.astype(np.float64), [0, 0, 1]]) for matrix in fit]
+    matrix = (np.linalg.inv(whole[1]) @ whole[0])[:2]
+    large = _warped(picture, np.asarray(2 * matrix, np.float32), 2 * metrics.CHIP)
+    return np.asarray(cv2.resize(large, (metrics.CHIP, metrics.CHIP), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def still_scenes(path: Path, models: Sequence[Model], coding: Coding, frames: int) -> Iterator[Row]:
+    """A clip of which one frame stands still under fresh noise and H.264: `flicker` is over the plain enlargement's.
+
+    The first of `models` is what the others are divided by; the other measures are left out (NaN).
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        at, film = still(path, folder, coding, frames)
+        unit: float | None = None
+        for model in models:
+            found = motion.flicker(aligned(at, pipeline(at, film, model, folder)))
+            unit = found if unit is None else unit
+            yield Row(at.name, coding.name, model.name, PIPELINE, flicker=found / unit)
+
+
+def means(rows: Sequence[Row]) -> list[Row]:
+    """The mean over clips for each coding, model and way, in the order in which they came."""
+    kinds = list(dict.fromkeys((row.coding, row.model, row.way) for row in rows))
+    found = []
+    for kind in kinds:
+        same = [row for row in rows if (row.coding, row.model, row.way) == kind]
+        numbers = {name: float(np.mean([getattr(row, name) for row in same])) for name in MEASURES}
+        found.append(_row(("mean", *kind), numbers))
+    return found
+
+
+def _row(kind: tuple[str, str, str, str], numbers: Mapping[str, float]) -> Row:
+    return Row(*kind, *(numbers.get(name, NAN) for name in MEASURES))

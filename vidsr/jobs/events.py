@@ -1,0 +1,155 @@
+"""How far the work has come, as values for a program beside it: a callback's, or a line of JSON each."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from vidsr.errors import Cancelled, OutputError
+
+if TYPE_CHECKING:
+    from vidsr.jobs.tasks import Progress as Watch
+    from vidsr.report.report import Report
+
+VERSION = 1
+"""Of the lines, as `events.schema.json` describes them: what is there keeps its name and meaning."""
+EVERY_S = 0.25
+"""How often, at most, progress is told within a phase."""
+KINDS = ("bar", "json")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one film has come: in its `phase`, `frame` frames of `of` are done (None: their number is not known).
+
+    `fps` are frames a second since the phase began, `seconds_left` those until its end (None: not known), `faces` how
+    many faces the frames of this phase had, `file` is the film.
+    """
+
+    phase: str
+    frame: int
+    of: int | None
+    fps: float
+    seconds_left: float | None
+    faces: int
+    file: str
+
+
+Tell = Callable[[Progress], object]
+
+
+class Told:
+    """A watch that tells a callback at most every EVERY_S, and where a phase begins, and hands all on to `watch`.
+
+    Where the callback gives False, the work ends with Cancelled; where it raises, with what it raises.
+    """
+
+    def __init__(self, watch: Watch, tell: Tell, file: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._watch, self._tell, self._file, self._clock = watch, tell, file, clock
+        self._phase, self._frame, self._faces = "", 0, 0
+        self._of: int | None = None
+        self._began = self._last = 0.0
+
+    def stage(self, name: str, frames: int | None) -> None:
+        """A phase begins."""
+        self._watch.stage(name, frames)
+        self._phase, self._of, self._frame, self._faces = name, frames, 0, 0
+        self._began = self._clock()
+        self._say(self._began)
+
+    def advance(self, frames: int, faces: int) -> None:
+        """So many frames more are done."""
+        self._watch.advance(frames, faces)
+        self._frame += frames
+        self._faces += faces
+        now = self._clock()
+        if now - self._last >= EVERY_S or self._frame == self._of:
+            self._say(now)
+
+    def _say(self, now: float) -> None:
+        self._last = now
+        passed = now - self._began
+        fps = self._frame / passed if passed > 0 else 0.0
+        left = None if self._of is None or not fps else max(0.0, (self._of - self._frame) / fps)
+        left = None if left is None else round(left, 1)
+        told = Progress(self._phase, self._frame, self._of, round(fps, 2), left, self._faces, self._file)
+        if self._tell(told) is False:
+            raise Cancelled(f"the work on {self._file} was cancelled; the same call goes on where it stopped")
+
+
+class Lines:
+    """Writes each event as one line of JSON, or nothing where `to` is None."""
+
+    def __init__(self, to: TextIO | None) -> None:
+        self._to = to
+
+    def watch(self, watch: Watch, film: Path) -> Watch:
+        """A watch that also writes lines."""
+        if self._to is None:
+            return watch
+        return Told(watch, lambda told: self._write("progress", **asdict(told)), str(film))
+
+    def done(self, report: Report) -> None:
+        """A film is done."""
+        for warning in report.warnings:
+            self._write("warning", file=report.input, message=warning)
+        frames = report.stop - report.first
+        self._write("result", file=report.input, output=report.output, frames=frames, restored=report.restored)
+
+    def failed(self, film: Path, error: Exception) -> None:
+        """A film could not be enhanced."""
+        self._write("error", file=str(film), message=str(error))
+
+    def end(self, code: int) -> None:
+        """Nothing follows: the command ends with this exit code."""
+        self._write("end", code=code)
+
+    def _write(self, event: str, **values: object) -> None:
+        if self._to is not None:
+            self._to.write(json.dumps({"version": VERSION, "event": event, **values}) + "\n")
+            self._to.flush()
+
+
+@contextmanager
+def lines(progress: str) -> Iterator[Lines]:
+    """The lines that `--progress` asks for: none for `bar`, on stderr for `json`, in a file for `json:FILE`.
+
+    The last one says with which exit code the block ends.
+    """
+    with _opened(progress) as to:
+        told = Lines(to)
+        try:
+            yield told
+        except BaseException as error:
+            if isinstance(error, Exception):
+                told.failed(Path(), error)
+            told.end(code_of(error))
+            raise
+        told.end(0)
+
+
+def code_of(error: BaseException) -> int:
+    """The exit code that an error brings."""
+    if isinstance(error, SystemExit):
+        return int(error.code or 0)
+    return 130 if isinstance(error, KeyboardInterrupt) else int(getattr(error, "exit_code", 1))
+
+
+@contextmanager
+def _opened(progress: str) -> Iterator[TextIO | None]:
+    kind, _, name = progress.partition(":")
+    if kind == "bar" or not name:
+        yield sys.stderr if kind == "json" else None
+        return
+    try:
+        file = Path(name).open("w", encoding="utf-8")  # noqa: SIM115  (closed below)
+    except OSError as error:
+        raise OutputError(f"{name} cannot be written: {error.strerror}") from error
+    with file:
+        yield file

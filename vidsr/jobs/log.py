@@ -1,0 +1,183 @@
+"""The log in a work folder: what ran with which settings and versions, how long each stage took, what went wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import lru_cache
+from importlib.metadata import version
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidsr import __version__
+from vidsr.errors import VidsrError
+from vidsr.files import shown
+from vidsr.jobs.plan import Plan
+from vidsr.jobs.tasks import Progress
+from vidsr.jobs.work_folder import LOG
+from vidsr.report.report import Report
+from vidsr.system import open_log
+from vidsr.video import tools
+
+log = logging.getLogger("vidsr")
+
+if TYPE_CHECKING:
+    Say = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
+
+class _File(logging.FileHandler):
+    """One film's log, which never stops the work: where the disk is full, lines are missing.
+
+    It leaves out what is said of other films that are under way at the same time; ffmpeg's commands name their files.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        others = [other.before for other in log.handlers if isinstance(other, _File)]
+        self.before: int = others[0] if others else log.level
+        self.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return getattr(record, "file", self.baseFilename) == self.baseFilename
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+    def _open(self) -> TextIOWrapper:
+        return os.fdopen(open_log(self.baseFilename), "a", encoding="utf-8", errors="backslashreplace")
+
+
+class _Lines(logging.Formatter):
+    """One line a record, whatever a film's name holds; only a traceback takes more."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = shown(record.message)
+        return super().formatMessage(record)
+
+
+class Stages:
+    """A watch that hands on what it is told, and logs how long each stage took: with `say`, which may be changed."""
+
+    def __init__(self, watch: Progress, say: Say = log) -> None:
+        self.say = say
+        self._watch = watch
+        self._name = ""
+        self._began = 0.0
+        self._frames = 0
+
+    def stage(self, name: str, frames: int | None) -> None:
+        """A stage begins."""
+        self.close()
+        self._name, self._began, self._frames = name, time.monotonic(), 0
+        self.say.info("%s begins", name)
+        self._watch.stage(name, frames)
+
+    def advance(self, frames: int, faces: int) -> None:
+        """So many frames more are done."""
+        self._frames += frames
+        self._watch.advance(frames, faces)
+
+    def close(self) -> None:
+        """The last stage has ended."""
+        if self._name:
+            count = f", {self._frames} frames" if self._frames else ""
+            self.say.info("%s: %.1f s%s", self._name, time.monotonic() - self._began, count)
+        self._name = ""
+
+
+def timed(watch: Progress) -> closing[Stages]:
+    """A context in which it is logged how long each stage takes that the watch is told of."""
+    return closing(Stages(watch))
+
+
+@contextmanager
+def logged(work: Plan, stages: Stages) -> Iterator[None]:
+    """Keep the log of what happens in the block, its stages too, in the work folder, which the caller holds.
+
+    While it is kept, the package's logger lets everything through.
+    """
+    say = stages.say = _about(work)
+    with _kept(work.folder / LOG):
+        _begin(work, say)
+        try:
+            with closing(stages):
+                yield
+        except VidsrError as error:
+            say.error("%s", error)
+            for line in error.details.strip().splitlines():
+                say.error("| %s", line)
+            raise
+        except Exception:
+            say.exception("this is a bug")
+            raise
+        except BaseException as error:
+            say.error("stopped: %s", type(error).__name__)
+            raise
+
+
+def tell(work: Plan, report: Report) -> None:
+    """Log what came out."""
+    say = _about(work)
+    say.info("faces restored in %d of %d frames", report.restored, report.stop - report.first)
+    for warning in report.warnings:
+        say.warning("%s", warning)
+
+
+def _about(work: Plan) -> Say:
+    """What is said with this goes into one film's log only."""
+    return logging.LoggerAdapter(log, {"file": str(work.folder / LOG)})
+
+
+@contextmanager
+def _kept(path: Path) -> Iterator[None]:
+    try:
+        handler = _File(path)
+    except OSError:  # without a log, the film is enhanced all the same
+        yield
+        return
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        if not any(isinstance(other, _File) for other in log.handlers):
+            log.setLevel(handler.before)
+        handler.close()
+
+
+def _begin(work: Plan, say: Say) -> None:
+    film = work.film
+    say.info("%s", _versions())
+    say.info("process %d: %s", os.getpid(), shlex.join(sys.argv))
+    size = f"{film.width}x{film.height}, {float(film.rate):.3f} frames/s, {film.duration_s} s"
+    say.info("input %s: %s in %s, %s, %s", film.path, film.codec, film.container, size, film.decoded)
+    say.info("output %s: x%d", work.output, work.scale)
+    say.info("model %s, sha256 %s", work.model.name, work.model.sha256 or "none")
+    say.info("settings %s", json.dumps(dataclasses.asdict(work.settings)))
+
+
+@lru_cache(maxsize=1)
+def _versions() -> str:
+    words = [f"vidsr {__version__}", f"Python {platform.python_version()}"]
+    words += [f"{name} {version(name)}" for name in ("torch", "numpy", "opencv-python") if _installed(name)]
+    with suppress(VidsrError):
+        words += [f"{name} {found}" for name, found in tools().items()]
+    return ", ".join([*words, platform.platform()])
+
+
+def _installed(name: str) -> bool:
+    try:
+        version(name)
+    except ModuleNotFoundError:
+        return False
+    return True

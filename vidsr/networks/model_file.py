@@ -1,0 +1,317 @@
+"""Model files: list, load, save, interpolate. Ours are safetensors that say what they are; others are recognised."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from vidsr.config import BALANCE
+from vidsr.errors import ModelError
+from vidsr.files import fsync_rename
+from vidsr.files import sha256 as sha256
+from vidsr.networks import store
+from vidsr.networks.baselines import Srgan, Vdsr
+from vidsr.networks.generator import SCALE, Plain, Vidsr
+from vidsr.networks.store import checksums, mixed
+from vidsr.networks.store import models_folder as models_folder
+from vidsr.networks.store import shipped as shipped
+
+FORMAT = "vidsr-1"
+MAX_FILE_MIB = 512
+MAX_FOREIGN_MIB = 4096
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model file says of itself in its header; all text, so that any safetensors reader can show it."""
+
+    architecture: str
+    window: int
+    features: int
+    blocks: int
+    stage: str  # "fidelity", "gan", or "none" for the plain enlargement
+    licence: str
+    data: str
+    commit: str
+    metrics: Mapping[str, float]
+    offsets: tuple[int, ...] = ()  # the frames of the window, from the middle one; empty: `window` neighbours
+    context: tuple[int, ...] = ()  # widths of what sees the face as a whole; empty: without
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """The window's frames, counted from the middle one."""
+        return self.offsets or tuple(range(-(self.window // 2), self.window // 2 + 1))
+
+
+ARCHITECTURES: dict[str, Callable[[Card], nn.Module]] = {
+    "vidsr": lambda card: Vidsr(card.window, card.features, card.blocks, card.context),
+    "srgan": lambda card: Srgan(card.window, card.features, card.blocks),
+    "vdsr": lambda card: Vdsr(card.window, card.features, card.blocks),
+}
+"""Networks by name, each made from its card."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network ready to run, with its name, its card, and the SHA-256 of its file ('' if it has none).
+
+    `dtypes` are the numbers it can work in, `layout` how they lie in memory; `notes` are sentences for the report.
+    """
+
+    name: str
+    network: nn.Module
+    card: Card
+    sha256: str
+    dtypes: tuple[torch.dtype, ...] = DTYPES
+    layout: torch.memory_format = torch.channels_last
+    notes: tuple[str, ...] = ()
+
+    @property
+    def window(self) -> int:
+        return self.card.window
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is of this program's making, and not another project's."""
+        return self.card.architecture in ("plain", *ARCHITECTURES)
+
+
+def save(path: Path, network: nn.Module, card: Card) -> None:
+    """Write a model file under a temporary name and rename it."""
+    header = {
+        "format": FORMAT,
+        "scale": str(SCALE),
+        "architecture": card.architecture,
+        "config": json.dumps(
+            {
+                "window": card.window,
+                "features": card.features,
+                "blocks": card.blocks,
+                "offsets": card.offsets,
+                "context": card.context,
+            }
+        ),
+        "stage": card.stage,
+        "licence": card.licence,
+        "data": card.data,
+        "commit": card.commit,
+        "metrics": json.dumps(dict(card.metrics)),
+    }
+    partial = path.with_name(path.name + ".partial")
+    save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, partial, header)
+    fsync_rename(partial, path)
+
+
+def find(name: str) -> Path:
+    """The file of a shipped or added model's name, or of a path; raises ModelError with the names there are."""
+    if name in shipped():
+        return shipped()[name]
+    own = store.added_models()
+    if name in own:
+        return own[name].path
+    with suppress(OSError, RuntimeError):  # a name that no file can have; a home that nobody has
+        path = Path(name).expanduser()
+        if path.is_file():
+            if path.suffix.lower() in store.KINDS:
+                return path
+            raise ModelError(f"{path} is no model file: their names end in {', '.join(store.KINDS)}")
+    known = ", ".join([*shipped(), *own, "plain"])
+    raise ModelError(f"there is no model {name!r}; there are: {known}; or give a file ({', '.join(store.KINDS)})")
+
+
+def tensors(path: Path) -> dict[str, Any]:
+    """What `torch.save` wrote of tensors and plain values; anything that would run code raises ModelError."""
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the ways in which a damaged pickle fails have no end
+        raise ModelError(f"{path} is no file of weights that can be loaded safely", str(error)) from error
+    if not isinstance(found, dict):
+        raise ModelError(f"{path} holds no named tensors")
+    return found
+
+
+def _header(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is not a whole safetensors file; fetch it again", str(error)) from error
+
+
+def read_card(path: Path) -> Card:
+    """Read and check a model file's header; nothing of the size of its weights is allocated."""
+    if path.stat().st_size > MAX_FILE_MIB << 20:
+        raise ModelError(f"{path} is larger than {MAX_FILE_MIB} MiB: not a model of this program")
+    return _checked_card(path, _header(path))
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a model file was written by this program; raises ModelError where it is damaged."""
+    return path.suffix.lower() == ".safetensors" and _header(path).get("format", "").startswith("vidsr-")
+
+
+def _checked_card(path: Path, header: Mapping[str, str]) -> Card:
+    if header.get("format") != FORMAT or header.get("scale") != str(SCALE):
+        raise ModelError(
+            f"{path} is a safetensors file, but not one that `vidsr train` made (format {FORMAT}, x{SCALE})"
+        )
+    try:
+        config = json.loads(header["config"])
+        window, features, blocks = (int(config[key]) for key in ("window", "features", "blocks"))
+        offsets, context = (tuple(int(value) for value in config.get(key, ())) for key in ("offsets", "context"))
+        metrics = {str(k): float(v) for k, v in json.loads(header.get("metrics", "{}")).items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"the header of {path} is damaged", str(error)) from error
+    architecture = header.get("architecture", "")
+    if architecture not in ARCHITECTURES:
+        raise ModelError(f"{path} asks for the architecture {architecture!r}, which this version lacks")
+    sound = not offsets or (len(offsets) == window and offsets[window // 2] == 0 and max(map(abs, offsets)) <= 32)
+    sizes = (*context, features)
+    if not (
+        1 <= window <= 15 and window % 2 and max(sizes) <= 512 and min(sizes) >= 1 and 1 <= blocks <= 128 and sound
+    ):
+        raise ModelError(
+            f"{path} asks for a network of an unlikely size: window {window}, {features} features, {blocks} blocks"
+        )
+    text = {key: header.get(key, "unknown") for key in ("stage", "licence", "data", "commit")}
+    return Card(architecture, window, features, blocks, metrics=metrics, offsets=offsets, context=context, **text)
+
+
+def _weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    try:
+        with safe_open(path, "pt") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            if found != wanted:
+                raise ModelError(f"the weights in {path} do not fit the network that its header names")
+            tensors = {name: file.get_tensor(name) for name in wanted}
+            return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is damaged; fetch it again", str(error)) from error
+
+
+def _promised(path: Path) -> str | None:
+    """The SHA-256 that a shipped or added file must have; None for a file from elsewhere."""
+    if path.parent == models_folder():
+        return checksums().get(path.name, "none")
+    return next((one.sha256 for one in store.added_models().values() if one.path == path), None)
+
+
+def load(name: str, fidelity: float | None = None) -> Model:
+    """Load a shipped or added model by name, a file by path, or `plain`, the network that does nothing.
+
+    Files of other projects are recognised by `spandrel`; `fidelity` is for the one architecture of theirs that has
+    such a knob. A file whose SHA-256 is not the promised one raises ModelError, as does one that holds NaN.
+    """
+    if name == "plain":
+        return Model("plain", Plain(), Card("plain", 1, 0, 0, "none", "MIT", "none", "", {}), "")
+    path = find(name)
+    digest = sha256(path)
+    if _promised(path) not in (None, digest):
+        cure = "install vidsr again" if path.parent == models_folder() else "remove it and add it again"
+        raise ModelError(f"the checksum of {path} is not the promised one: the file is damaged; {cure}")
+    return _own(path, digest) if is_ours(path) else _foreign(path, digest, fidelity)
+
+
+def load_own(name: str) -> Model:
+    """Load a model of this program's making, to go on from; raises ModelError for any other."""
+    model = load(name)
+    if not model.ours:
+        raise ModelError(f"{name} is another project's network ({model.card.architecture}); this wants one of ours")
+    return model
+
+
+def _own(path: Path, digest: str) -> Model:
+    card = read_card(path)
+    with torch.device("meta"):  # nothing is allocated before the shapes have been compared with the file's
+        network = build(card)
+    weights = _weights(path, network)
+    if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
+        raise ModelError(f"{path} holds numbers that are not finite; train or fetch it again")
+    network.load_state_dict(weights, assign=True)
+    return Model(path.stem, network.eval().requires_grad_(False), card, digest)
+
+
+def _foreign(path: Path, digest: str, fidelity: float | None) -> Model:
+    """A file of another project. Its network keeps the common layout: theirs may count on it."""
+    from vidsr.networks.external import adopt  # opens the 40 architectures that spandrel knows: over a second
+
+    if path.stat().st_size > MAX_FOREIGN_MIB << 20:
+        raise ModelError(f"{path} is larger than {MAX_FOREIGN_MIB} MiB: no model that this program can run")
+    try:
+        found = load_file(path) if path.suffix.lower() == ".safetensors" else tensors(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is damaged; fetch it again", str(error)) from error
+    made = adopt(path, found, fidelity)
+    card = Card(made.architecture, 1, 0, 0, made.deed, "its author's", "unknown", "", {})
+    mark = digest if fidelity is None else hashlib.sha256(f"{digest}{fidelity!r}".encode()).hexdigest()
+    note = f"{path.name} is another project's network ({made.architecture}): {made.deed}; it sees every frame alone"
+    return Model(path.stem, made.network, card, mark, made.dtypes, torch.contiguous_format, (note,))
+
+
+def build(card: Card) -> nn.Module:
+    """A fresh network as the card describes it."""
+    return ARCHITECTURES[card.architecture](card)
+
+
+def interpolated(sharp: Model, true: Model, fidelity: float) -> Model:
+    """The network between two of one architecture: 0 is `sharp`, 1 is `true` (Wang 2018, ESRGAN, section 3.4)."""
+    wanted = {name: value.shape for name, value in sharp.network.state_dict().items()}
+    if wanted != {name: value.shape for name, value in true.network.state_dict().items()}:
+        raise ModelError(f"{sharp.name} and {true.name} differ in size: nothing lies between them")
+    ends = sharp.network.state_dict(), true.network.state_dict()
+    network = deepcopy(sharp.network)
+    network.load_state_dict({name: torch.lerp(ends[0][name], ends[1][name], fidelity) for name in ends[0]})
+    name, digest = mixed((sharp.name, true.name), (sharp.sha256, true.sha256), fidelity)
+    return replace(sharp, name=name, network=network, sha256=digest)
+
+
+def open_model(name: str, fidelity: float | None) -> Model:
+    """What `--model` and `--fidelity` mean: a family of a fidelity and a GAN model, or one file.
+
+    A family NAME is shipped or added as NAME_fidelity and NAME_gan; `fidelity` lies between them, and None is BALANCE,
+    or the one that is there. A single model takes no `fidelity`. Raises ModelError.
+    """
+    ends = [f"{name}_{stage}" for stage in ("gan", "fidelity")]
+    known = [end for end in ends if end in shipped() or end in store.added_models()]
+    if not known:
+        if fidelity is not None and (name == "plain" or is_ours(find(name))):
+            raise ModelError(f"--fidelity needs a family of models such as vidsr_x4; {name!r} is not one")
+        return load(name, fidelity)
+    if fidelity is None and len(known) == 2:
+        fidelity = BALANCE
+    if fidelity is None or fidelity in (0.0, 1.0):
+        wanted = known[0] if fidelity is None else ends[int(fidelity)]
+        if wanted not in known:
+            raise ModelError(f"{wanted} is not there; leave --fidelity out")
+        return load(wanted)
+    if len(known) < 2:
+        raise ModelError(f"{name} is there as {known[0]} only: there is nothing to mix it with; leave --fidelity out")
+    return interpolated(load(ends[0]), load(ends[1]), fidelity)
+
+
+def inventory() -> Iterator[tuple[str, bool]]:
+    """A line for each shipped model, and whether its checksum holds."""
+    promised = checksums()
+    for name, path in shipped().items():
+        intact = promised.get(path.name) == sha256(path)
+        card = read_card(path)
+        found = ", ".join(f"{key} {value:g}" for key, value in card.metrics.items())
+        size = path.stat().st_size / 1e6
+        state = "checksum ok" if intact else "CHECKSUM DIFFERS"
+        yield (
+            f"{name}: x{SCALE}, {size:.1f} MB, window {card.window}, {card.stage}, {found}; {card.licence}; {state}",
+            intact,
+        )

@@ -1,0 +1,93 @@
+"""The faces of a range on one sheet: a row a face, each picture of it at 1:1 and enlarged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vidsr.errors import OutputError
+from vidsr.files import storage_errors, write_atomic
+from vidsr.frame import Track
+from vidsr.picture import Rgb
+from vidsr.report.side_by_side import DARK, written
+
+TILE = 256  # side of a picture on the sheet, pixels
+LINE = 24  # height of a line of words
+AROUND = 0.75
+"""Half the side of the square around a face, in heights of its box."""
+THUMBNAIL = 160  # side of a face on a page, pixels
+
+
+@dataclass(frozen=True, repr=False)
+class View:
+    """One picture of a face: its middle at 1:1 and the whole of it, both `(TILE, TILE, 3)` RGB."""
+
+    exact: Rgb
+    whole: Rgb
+
+    @property
+    def thumbnail(self) -> Rgb:
+        return np.asarray(cv2.resize(self.whole, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+@dataclass(frozen=True, repr=False)
+class Row:
+    """A face in one frame: in the input, enlarged plainly, and restored in every way that was asked for."""
+
+    track: Track
+    frame: int
+    views: tuple[View, ...]
+
+
+def view(picture: Rgb, box: Sequence[float], scale: float, crisp: bool = False) -> View:
+    """The square around the face whose `box` times `scale` is in pixels of `picture`; `crisp` enlarges without
+    smoothing."""
+    x, y, half = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, AROUND * (box[3] - box[1]))
+    left, top, side = round((x - half) * scale), round((y - half) * scale), max(2, round(2 * half * scale))
+    how = cv2.INTER_AREA if side > TILE else cv2.INTER_NEAREST if crisp else cv2.INTER_CUBIC
+    whole = cv2.resize(_square(picture, left, top, side), (TILE, TILE), interpolation=how)
+    return View(_exact(picture, left, top, side), np.asarray(whole, np.uint8))
+
+
+def _exact(picture: Rgb, left: int, top: int, side: int) -> Rgb:
+    """The middle of a square; one that is smaller than a tile stands on dark ground."""
+    if side >= TILE:
+        return _square(picture, left + (side - TILE) // 2, top + (side - TILE) // 2, TILE)
+    before = (TILE - side) // 2
+    edge = (before, TILE - side - before)
+    return np.pad(_square(picture, left, top, side), (edge, edge, (0, 0)), constant_values=DARK)
+
+
+def _square(picture: Rgb, left: int, top: int, side: int) -> Rgb:
+    """A square of a picture, whose edge is repeated where the square goes beyond it."""
+    rows = np.clip(np.arange(top, top + side), 0, picture.shape[0] - 1)
+    columns = np.clip(np.arange(left, left + side), 0, picture.shape[1] - 1)
+    return picture[rows][:, columns]
+
+
+def _line(text: str, width: int) -> Rgb:
+    return np.repeat(written(text, width, LINE)[..., None], 3, axis=2)
+
+
+def sheet(rows: Sequence[Row], labels: Sequence[str]) -> Rgb:
+    """All rows as one picture `(h, w, 3)`; `labels` name the views."""
+    size = [f"{label}, {how}" for how in ("1:1", "enlarged") for label in labels]
+    parts = [np.hstack([_line(text, TILE) for text in size])]
+    for row in rows:
+        words = f"face {row.track.id}, frame {row.frame}, {row.track.height:.0f} pixels high"
+        parts.append(_line(words, TILE * len(size)))
+        parts.append(np.hstack([*(one.exact for one in row.views), *(one.whole for one in row.views)]))
+    return np.vstack(parts)
+
+
+def save_sheet(rows: Sequence[Row], labels: Sequence[str], path: Path) -> None:
+    """Write the sheet as PNG, whole; OutputError where that cannot be."""
+    done, coded = cv2.imencode(".png", sheet(rows, labels)[..., ::-1])
+    if not done:
+        raise OutputError(f"{path} could not be coded")
+    with storage_errors(path):
+        write_atomic(path, coded.tobytes())

@@ -1,0 +1,215 @@
+"""Restored crops back into the frame: only differences, only in the face's window, on the decoder's own samples.
+
+A crop's pixels lie on the frame's grid, so that what is added to it only needs to be averaged over whole pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vidsr.analysis.alignment import CENTRE, RADII, SOFT
+from vidsr.color import yuv_difference
+from vidsr.frame import Floats, Frame, Samples
+from vidsr.networks.generator import SCALE
+from vidsr.networks.transfer import Transfer
+from vidsr.restore.crop import Box, Cut, Place, Planes
+from vidsr.restore.enlarge import enlarged, lanczos_matrix
+from vidsr.restore.resample import around, bicubic, bilinear, reduced
+
+TRUSTED, REFUSED = 5 / 255, 16 / 255
+"""Mean disagreement with the input below which a restoration is kept, and above which it is dropped."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A crop with what the network adds to its plain enlargement, `added (3, fh, fw)`, and the share to show, 0..1.
+
+    `f` is 4, or less where that was averaged down to what the output resolves (see `fineness`). `settled (3, h, w)`
+    is what averaging over time does to the crop itself.
+    """
+
+    cut: Cut
+    added: Tensor
+    weight: float
+    settled: Tensor | None = None
+
+    @property
+    def fine(self) -> int:
+        """Pixels of `added` for one of the crop, along each side."""
+        return self.added.shape[-1] // self.cut.place.side
+
+
+def fineness(place: Place, planes: Planes) -> int:
+    """How many pixels, 4, 2 or 1, the output has for one of a crop's, along a side; no more than the network gives."""
+    return min(SCALE, planes.scale * place.factor)
+
+
+def beyond_lanczos(rgb: Tensor, place: Place) -> Tensor:
+    """By how much the bicubic enlargement of crops `(N, 3, h, w)`, which a network adds to, is another than the Lanczos
+    one that their frame gets: `(N, 3, 4h, 4w)`; without it 0.2 dB are lost."""
+    matrix = torch.from_numpy(lanczos_matrix(place.side, SCALE)).to(rgb.device)
+    return bicubic(rgb) - matrix @ (rgb @ matrix.T)
+
+
+def outlines(to_unit: Tensor, side: int, fine: int) -> Tensor:
+    """The soft outlines of faces: 1 inside, 0 from the ellipse outwards, `(N, fine side, fine side)`.
+
+    `to_unit (N, 2, 3)` map pixels of crops to the unit square of the template.
+    """
+    axis = (torch.arange(side * fine, device=to_unit.device) + 0.5) / fine
+    rows = (to_unit[:, :, 1, None] * axis + to_unit[:, :, 2, None])[..., None]
+    u, v = torch.unbind(to_unit[:, :, 0, None, None] * axis + rows, 1)
+    distance = torch.hypot((u - CENTRE[0]) / RADII[0], (v - CENTRE[1]) / RADII[1])
+    ramp = ((1 - distance) / SOFT).clamp_(0, 1)
+    return ramp * ramp * (3 - 2 * ramp)
+
+
+def _smooth(small: Tensor, fine: int = SCALE) -> Tensor:
+    """`(N, C, h, w) -> (N, C, fine h, fine w)`."""
+    large = bilinear(small.flatten(0, 1), fine)
+    return large.reshape(*small.shape[:2], *large.shape[1:])
+
+
+def _agreement(small: Tensor) -> Tensor:
+    """`(N, 3, h, w) -> (N, 1, h, w)`: see `agreement`."""
+    drift = around(small, 2).abs().amax(1, keepdim=True)
+    return ((REFUSED - drift) / (REFUSED - TRUSTED)).clamp(0, 1)
+
+
+def _low(small: Tensor) -> Tensor:
+    """`(N, 3, h, w)`: the frequencies that `without_shift` takes out."""
+    return around(small, 4)
+
+
+def agreement(added: Tensor) -> Tensor:
+    """Where restorations, reduced again, agree with the input: `(N, 3, 4h, 4w) -> (N, 1, 4h, 4w)` in 0..1.
+
+    What is added must vanish when reduced: the mean over 5 x 5 pixels of the input, which leaves out its noise, is
+    compared with TRUSTED and REFUSED.
+    """
+    return _smooth(_agreement(reduced(added, SCALE)))
+
+
+def without_shift(added: Tensor) -> Tensor:
+    """Take the low frequencies out of what is added, so that colour and light stay the input's: `(N, 3, 4h, 4w)`."""
+    return added - _smooth(_low(reduced(added, SCALE)))
+
+
+def shown(added: Tensor, inside: Tensor, fine: int = SCALE, settled: Tensor | None = None) -> Tensor:
+    """What of `added (N, 3, fine h, fine w)` a film shows, and how far: `(N, 4, fine h, fine w)`.
+
+    `inside` are the outlines. The last channel is the mask, of outline and agreement; the others are what is left of
+    `added` under it, with `settled` as it is. Agreement is asked of all that is shown.
+    """
+    small = reduced(added, fine)
+    all_ = small if settled is None else small + settled
+    found = _smooth(torch.cat([_low(small), _agreement(all_)], 1), fine)
+    rest, mask = found[:, :3], found[:, 3:]
+    mask.mul_(inside[:, None])
+    torch.sub(added, rest, out=rest)
+    if settled is not None:
+        rest.add_(bicubic(settled, fine))
+    rest.mul_(mask)
+    return found
+
+
+def at_chroma(picture: Tensor, planes: Planes) -> Tensor:
+    """Means of `(N, C, h, w)` on the luma's grid where the chroma's samples lie: `(N, C, h / ky, w / kx)`."""
+    kx, ky = planes.step
+    (n, c), (h, w) = picture.shape[:2], picture.shape[2:]
+    rows = picture.reshape(n, c, h // ky, ky, w).mean(3)
+    if kx > 1 and planes.chroma_left:
+        # Around the first of kx columns there is no middle of kx others: the mean of the two boxes nearest to it.
+        padded = F.pad(rows, (kx // 2, 0))
+        rows = (padded[..., :w] + padded[..., 1 : w + 1]) / 2
+    return rows.reshape(n, c, h // ky, w // kx, kx).mean(4)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A difference `(C, h, w)` in sample values and its mask `(h, w)`, at a place of the output's planes."""
+
+    box: Box
+    difference: Floats
+    mask: Floats
+
+
+@dataclass(frozen=True)
+class Patches:
+    """What one face adds to luma and to chroma."""
+
+    luma: Patch
+    chroma: Patch
+
+
+def differences(pictures: Tensor, faces: Sequence[Restored], planes: Planes, lanes: Transfer) -> tuple[Tensor, Tensor]:
+    """`pictures (N, 4, h, w)`, of `shown`, on the output's grids, in sample values: `luma (N, 2, ...)`, Y and mask, and
+    `chroma (N, 3, ...)`, U, V and mask; all faces of one size."""
+    (shares,) = lanes.bring([np.array([face.weight for face in faces], np.float32)])
+    place = faces[0].cut.place
+    large = pictures * shares[:, None, None, None]
+    missing = planes.scale * place.factor // faces[0].fine
+    if missing > 1:
+        large = F.interpolate(large, scale_factor=missing, mode="bicubic", align_corners=False)
+    moved = torch.cat([yuv_difference(large[:, :3], planes.color), large[:, 3:]], 1)
+    return moved[:, [0, 3]], at_chroma(moved[:, 1:], planes)
+
+
+def patches(place: Place, luma: Floats, chroma: Floats, frame: Frame, planes: Planes) -> Patches:
+    """What one face adds to a frame, as far as it lies in it: `luma (2, h, w)`, `chroma (3, h, w)` of `differences`."""
+    (kx, ky), scale = planes.step, planes.scale
+    x, y = place.x * scale, place.y * scale
+    height, width = (length * scale for length in frame.luma.shape)
+    rows, columns = planes.pixels.chroma_shape(height, width)
+    return Patches(_patch(luma, x, y, (height, width)), _patch(chroma, x // kx, y // ky, (rows, columns)))
+
+
+def _patch(found: Floats, x: int, y: int, shape: tuple[int, int]) -> Patch:
+    whole = Box(x, y, x + found.shape[2], y + found.shape[1])
+    box = whole.intersection(Box(0, 0, shape[1], shape[0]))
+    rows, columns = box.within(whole)
+    part = found[:, rows, columns]
+    return Patch(box, part[:-1], part[-1])
+
+
+def _total(patch: Patch, others: Sequence[Patch]) -> Floats:
+    """The sum of all masks under a patch, at least 1."""
+    total = np.zeros(patch.box.shape, np.float32)
+    for other in others:
+        both = patch.box.intersection(other.box)
+        if not both.empty:
+            total[both.within(patch.box)] += np.maximum(other.mask[both.within(other.box)], 0)
+    return np.maximum(total, 1)
+
+
+def _shared(all_: Sequence[Patch]) -> Iterator[Floats]:
+    """Differences of windows that overlap, each by its share, so that nothing is added twice."""
+    for patch in all_:
+        alone = not any(patch is not other and patch.box.overlaps(other.box) for other in all_)
+        yield patch.difference if alone else patch.difference / _total(patch, all_)
+
+
+def _apply(samples: Samples, found: Sequence[Patch], peak: int) -> None:
+    """Add the differences to planes `(C, H, W)` in place, rounded and clipped."""
+    for patch, difference in zip(found, list(_shared(found)), strict=True):
+        box = patch.box
+        place = samples[:, box.y0 : box.y1, box.x0 : box.x1]
+        moved = place.astype(np.float32) + difference
+        place[...] = np.clip(np.rint(moved), 0, peak).astype(samples.dtype)
+
+
+def merged(frame: Frame, faces: Sequence[Patches], planes: Planes) -> Frame:
+    """The frame at `planes.scale`, with every face's difference added: `frame += mask * added`.
+
+    Samples outside the windows are the decoder's own at scale 1; a difference of zero changes nothing anywhere.
+    """
+    result = enlarged(frame, planes)
+    _apply(result.luma[None], [face.luma for face in faces], planes.pixels.peak)
+    _apply(result.chroma, [face.chroma for face in faces], planes.pixels.peak)
+    return result

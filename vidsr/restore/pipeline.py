@@ -1,0 +1,356 @@
+"""One range of the film, start to end: frames in, the same frames with restored faces out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, repeat
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidsr.frame import Floats, Frame, Track
+from vidsr.networks.generator import SCALE
+from vidsr.networks.transfer import OomBatching, PendingCopy, Transfer, one_thread
+from vidsr.restore.blend import (
+    Patches,
+    Restored,
+    beyond_lanczos,
+    differences,
+    fineness,
+    merged,
+    outlines,
+    patches,
+    shown,
+)
+from vidsr.restore.crop import Cut, Itinerary, Planes, cut, window
+from vidsr.restore.quality import verdicts
+from vidsr.restore.quality_totals import JUDGED, Verdict
+from vidsr.restore.resample import reduced
+from vidsr.restore.restorer import Restorer
+from vidsr.restore.temporal import DISTANCES, REACH, averaged
+from vidsr.stream import in_batches
+
+HELD_MIB = 96
+"""Memory for source frames that wait while a batch fills."""
+UNIT = 64
+"""Side of the crop that counts as one face of a batch; larger ones count by their area."""
+Tell = Callable[[int, int, Verdict], None]
+"""Told of a track's number, a frame, and how the face turned out in it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every range of one film shares: where samples lie, who is restored, by what, in batches of how many.
+
+    `denoise` averages faces over time.
+    """
+
+    planes: Planes
+    tracks: Sequence[Track]
+    restorer: Restorer
+    batch: int
+    denoise: bool = False
+
+    @property
+    def reach(self) -> int:
+        """Frames to either side with whose faces a face is averaged."""
+        return REACH if self.denoise else 0
+
+    @property
+    def halo(self) -> int:
+        """Frames that a range needs on either side."""
+        return self.reach + max(map(abs, self.restorer.offsets))
+
+
+@dataclass(frozen=True)
+class _Face:
+    """One face of one frame, and what the network looks at, `clip (T, 3, h, w)`."""
+
+    cut: Cut
+    clip: Floats
+    weight: float
+
+    @property
+    def side(self) -> int:
+        return self.cut.place.side
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A frame with its faces."""
+
+    frame: Frame
+    faces: list[_Face]
+
+    @property
+    def size(self) -> float:
+        """How many faces of UNIT pixels these are worth."""
+        return sum((face.side / UNIT) ** 2 for face in self.faces)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A frame with what the network adds to its faces."""
+
+    frame: Frame
+    faces: list[Restored]
+
+    @property
+    def size(self) -> float:
+        """How many faces of UNIT pixels these are worth."""
+        return sum((face.cut.place.side / UNIT) ** 2 for face in self.faces)
+
+
+W = TypeVar("W", _Waiting, _Drawn)
+
+
+class _Windows:
+    """Crops of the tracks, cut when they are asked for, from frames that are kept for as long as a window reaches."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._frames: dict[int, Frame] = {}
+        self._cuts: dict[tuple[int, int, int], Cut] = {}
+        self._itineraries: dict[int, Itinerary] = {}
+
+    def take(self, frame: Frame) -> None:
+        self._frames[frame.index] = frame
+
+    def faces(self, index: int) -> list[_Face]:
+        """The faces of frame `index`; at a track's ends the last frame stands for those that are not there."""
+        found = []
+        for track in self._job.tracks:
+            weight = float(track.weight[index - track.first]) if track.first <= index < track.stop else 0.0
+            if weight == 0.0:
+                continue
+            side = self._itinerary(track).side(index)
+            reach = (min(max(index + step, track.first), track.stop - 1) for step in self._job.restorer.offsets)
+            near = [self._cut(track, other, side) for other in reach]
+            middle = self._cut(track, index, side)
+            found.append(_Face(middle, window(middle, near), weight))
+        return found
+
+    def _itinerary(self, track: Track) -> Itinerary:
+        if track.id not in self._itineraries:
+            shape = next(iter(self._frames.values())).luma.shape
+            aligned = self._job.restorer.aligned
+            self._itineraries[track.id] = Itinerary(track, shape, self._job.planes, aligned)
+        return self._itineraries[track.id]
+
+    def _cut(self, track: Track, index: int, side: int) -> Cut:
+        key = (index, track.id, side)
+        if key not in self._cuts:
+            place = self._itinerary(track).place(index, side)
+            self._cuts[key] = cut(self._frames[index], track.id, place, self._job.planes)
+        return self._cuts[key]
+
+    def forget(self, before: int) -> None:
+        for key in [key for key in self._cuts if key[0] < before]:
+            del self._cuts[key]
+        self._frames.pop(before - 1, None)
+
+
+def _with_windows(frames: Iterable[Frame], wanted: range, job: Job) -> Iterator[_Waiting]:
+    """Each wanted frame with its faces; `frames` begin and end up to a halo outside of what is wanted."""
+    windows, half = _Windows(job), job.halo - job.reach
+    ahead: deque[Frame] = deque()
+
+    def ready(frame: Frame) -> Iterator[_Waiting]:
+        if frame.index in wanted:
+            yield _Waiting(frame, windows.faces(frame.index))
+        windows.forget(frame.index - half + 1)
+
+    for frame in frames:
+        windows.take(frame)
+        ahead.append(frame)
+        if len(ahead) > half:
+            yield from ready(ahead.popleft())
+    while ahead:
+        yield from ready(ahead.popleft())
+
+
+def _grouped(items: Iterable[W], batch: float) -> Iterator[list[W]]:
+    """Frames that wait together until they hold as many faces or HELD_MIB are waiting."""
+    group: list[W] = []
+    size, held = 0.0, 0
+    for one in items:
+        group.append(one)
+        size += one.size
+        held += one.frame.luma.nbytes + one.frame.chroma.nbytes
+        if size >= batch or held > HELD_MIB << 20 or size == 0:
+            yield group
+            group, size, held = [], 0.0, 0
+    if group:
+        yield group
+
+
+def _drawn(group: Sequence[_Waiting], job: Job) -> Iterator[_Drawn]:
+    """Run all faces of some frames through the network, in one batch a crop's size."""
+    done: dict[int, list[Restored]] = {}
+    keyed = (((face.side, face.cut.place.factor), face) for waiting in group for face in waiting.faces)
+    for _, faces in in_batches(keyed, job.batch):
+        fine = fineness(faces[0].cut.place, job.planes)
+        with torch.inference_mode():
+            with one_thread():
+                clips, to_unit = job.restorer.lanes.bring(
+                    [np.stack([face.clip for face in faces]), np.stack([face.cut.to_unit for face in faces])]
+                )
+            added = job.restorer.added(clips, to_unit)
+            with one_thread():
+                if job.planes.scale * faces[0].cut.place.factor == job.planes.scale == SCALE and not job.restorer.idle:
+                    added += beyond_lanczos(clips[:, clips.shape[1] // 2], faces[0].cut.place)
+                added = reduced(added, SCALE // fine)
+        for face, extra in zip(faces, added, strict=True):
+            back = torch.rot90(extra, -face.cut.place.turn, (1, 2))
+            done.setdefault(face.cut.index, []).append(Restored(face.cut, back, face.weight))
+    for waiting in group:
+        yield _Drawn(waiting.frame, done.get(waiting.frame.index, []))
+
+
+def _denoised(frames: Iterable[_Drawn], distance: int) -> Iterator[_Drawn]:
+    """Each face averaged with itself `distance` frames before and after, as far as the stream has them."""
+    held: deque[_Drawn] = deque(maxlen=2 * distance + 1)
+    for drawn in chain(frames, repeat(None, distance)):
+        held.append(drawn or _Drawn(replace(held[-1].frame, index=held[-1].frame.index + 1), []))
+        middle = held[-1 - distance] if len(held) > distance else None
+        if middle is not None:
+            near = [one for one in (held[0], held[-1]) if abs(one.frame.index - middle.frame.index) == distance]
+            yield _Drawn(middle.frame, [_averaged(face, near) for face in middle.faces])
+
+
+def _averaged(face: Restored, near: Sequence[_Drawn]) -> Restored:
+    """A face averaged with those of its track that have its size."""
+    others = [
+        other
+        for drawn in near
+        for other in drawn.faces
+        if other.cut.track == face.cut.track and other.added.shape == face.added.shape
+    ]
+    with torch.inference_mode(), one_thread():
+        return averaged(face, others) if others else face
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """Some faces on the device: what they add to their frames, and the verdicts `(M, 3)` on the judged among them."""
+
+    faces: Sequence[Restored]
+    luma: Tensor
+    chroma: Tensor
+    verdicts: Tensor
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.luma, self.chroma, self.verdicts
+
+
+@dataclass(frozen=True)
+class _Result:
+    cut: Cut
+    patches: Patches
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """Frames, and what comes to them from the device."""
+
+    group: Sequence[_Drawn]
+    spread: Sequence[_Spread]
+    parcel: PendingCopy
+
+
+def _judged(face: Restored) -> bool:
+    return face.cut.index % JUDGED == 0
+
+
+def _spread(faces: Sequence[Restored], planes: Planes, lanes: Transfer) -> _Spread:
+    """Bring the differences of faces of one size to their frames' planes, and judge some."""
+    judged = [number for number, face in enumerate(faces) if _judged(face)]
+    to_unit, rgb, weights = lanes.bring(
+        [
+            np.stack([face.cut.to_unit for face in faces]),
+            np.array([faces[number].cut.rgb.transpose(2, 0, 1) for number in judged], np.float32),
+            np.array([faces[number].weight for number in judged], np.float32),
+        ]
+    )
+    fine = faces[0].fine
+    inside = outlines(to_unit, faces[0].cut.place.side, fine)
+    settled = [face.settled for face in faces if face.settled is not None]
+    added = torch.stack([face.added for face in faces])
+    pictures = shown(added, inside, fine, torch.stack(settled) if settled else None)
+    luma, chroma = differences(pictures, faces, planes, lanes)
+    if not judged:
+        return _Spread(faces, luma, chroma, pictures.new_empty(0, 3))
+    return _Spread(faces, luma, chroma, verdicts(pictures[judged], rgb, weights, inside[judged]))
+
+
+def _sent(group: Sequence[_Drawn], job: Job) -> _Sent:
+    """Send what is added to some frames to the host, in one copy that nothing waits for."""
+    lanes = job.restorer.lanes
+    portions = OomBatching(lanes.together, job.restorer.release)
+    spread: list[_Spread] = []
+    with torch.inference_mode(), one_thread():
+        keyed = ((_kind(face), face) for one in group for face in one.faces)
+        for _, faces in in_batches(keyed, job.batch):
+            spread += portions.run(len(faces), lambda part: _spread(faces[part], job.planes, lanes))  # noqa: B023
+        return _Sent(group, spread, lanes.fetch([tensor for one in spread for tensor in one.tensors]))
+
+
+def _kind(face: Restored) -> tuple[int, tuple[int, ...], bool]:
+    """What faces that are worked on together have in common."""
+    return face.cut.place.covered, tuple(face.added.shape), face.settled is None
+
+
+def _results(sent: _Sent, planes: Planes) -> Iterator[_Result]:
+    """Face by face; the device is waited for here."""
+    arrays, frames = iter(sent.parcel.open()), {drawn.frame.index: drawn.frame for drawn in sent.group}
+    for spread in sent.spread:
+        luma, chroma, numbers = next(arrays), next(arrays), iter(next(arrays).tolist())
+        for face, y, uv in zip(spread.faces, luma, chroma, strict=True):
+            made = patches(face.cut.place, y, uv, frames[face.cut.index], planes)
+            yield _Result(face.cut, made, Verdict(*next(numbers)) if _judged(face) else None)
+
+
+def _finished(sent: _Sent, job: Job, tell: Tell) -> Iterator[Frame]:
+    """The group's frames with their faces."""
+    done: dict[int, list[_Result]] = {}
+    for result in _results(sent, job.planes):
+        done.setdefault(result.cut.index, []).append(result)
+    for drawn in sent.group:
+        faces = sorted(done.get(drawn.frame.index, []), key=lambda result: result.cut.track)
+        for face in faces:
+            if face.verdict is not None:
+                tell(face.cut.track, drawn.frame.index, face.verdict)
+        yield merged(drawn.frame, [face.patches for face in faces], job.planes)
+
+
+def unheard(track: int, frame: int, found: Verdict) -> None:
+    """For those who do not want to know."""
+
+
+def render(frames: Iterable[Frame], first: int, stop: int, job: Job, tell: Tell = unheard) -> Iterator[Frame]:
+    """Restore frames `first` to `stop` (excluded); `frames` bring the halo on both sides where the film has it.
+
+    Gives the same frames as rendering the whole film and cutting the range out. Frames wait until a batch is full or
+    HELD_MIB are waiting; on CUDA, the frames before them are in work meanwhile. `tell` hears how the faces of every
+    `JUDGED`th frame turned out.
+    """
+    lanes = job.restorer.lanes
+    waiting = _with_windows(frames, range(first - job.reach, stop + job.reach), job)
+    drawn: Iterator[_Drawn] = (one for group in _grouped(waiting, job.batch) for one in _drawn(group, job))
+    if job.denoise:
+        for distance in DISTANCES:
+            drawn = _denoised(drawn, distance)
+        drawn = (one for one in drawn if first <= one.frame.index < stop)
+    away: deque[_Sent] = deque()
+    for group in _grouped(drawn, job.batch if lanes.together > 1 else 0):
+        away.append(_sent(group, job))
+        if len(away) > lanes.ahead:
+            yield from _finished(away.popleft(), job, tell)
+    for last in away:
+        yield from _finished(last, job, tell)

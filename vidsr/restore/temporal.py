@@ -1,0 +1,86 @@
+"""Temporal denoising: a face is averaged with the frames before and after, along its motion, where they show the same.
+
+In steps: with weights of 1/4, 1/2 and 1/4 over the next frames, then over what that gave some frames away, so that few
+neighbours reach far. Where something moved that flow did not follow, a pixel keeps to itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vidsr.analysis.optical_flow import dense_flow
+from vidsr.restore.blend import Restored
+from vidsr.restore.resample import around, bilinear
+
+DISTANCES = (1, 3)
+"""How far away the two neighbours of each step are, frames."""
+REACH = sum(DISTANCES)
+"""Frames to either side on which the result depends."""
+WEIGHT = 1.0
+"""Of each neighbour, over that of the frame itself."""
+LEAST, STILL, MOST = 0.4 / 255, 2.0 / 255, 5 / 255
+"""Least noise that is assumed between two frames of a face, as a mean absolute difference: where things move, and where
+they rest and no warp can have made a difference; and the most."""
+REST = 0.25
+"""Motion up to about which a pixel rests, pixels a frame or a few."""
+CALM = 0.25
+"""The part of a face's pixels that is taken to be at rest: what they differ by is noise."""
+MARGIN = 1.3
+"""How many times the noise a difference may be before the average begins to give way to it."""
+SOFTNESS = 0.5
+"""Over so much of the noise, and LEAST, the share falls to 1/e."""
+
+
+def sameness(apart: Tensor, motion: Tensor) -> Tensor:
+    """How far neighbours show the same, `(K, h, w)` in 0..1, from their mean absolute differences `apart (K, h, w)` and
+    the lengths of their motion, pixels, `(K, h, w)`.
+
+    Noise is what the calmest quarter of the pixels differs by in the neighbour that is most like the frame. It is never
+    more than MOST: where all neighbours moved, motion must not pass for it.
+    """
+    kept = max(1, round(CALM * apart[0].numel()))
+    noise = (MARGIN * apart.flatten(1).kthvalue(kept, 1).values.amin()).clamp(LEAST, MOST)
+    rest = (-((motion / REST) ** 2)).exp()
+    noise = torch.maximum(noise, LEAST + (STILL - LEAST) * rest)
+    return apart.sub(noise).clamp_min(0).div(SOFTNESS * noise + LEAST).square().neg().exp()
+
+
+def _grid(moves: Tensor, fine: int) -> Tensor:
+    """Where the pixels of a crop enlarged by `fine` lie in others, `(K, fh, fw, 2)` in -1..1; flow `(K, 2, h, w)`."""
+    side = fine * moves.shape[-1]
+    moved = fine * bilinear(moves.flatten(0, 1), fine).reshape(len(moves), 2, side, side)
+    axis = torch.arange(side, device=moves.device) + 0.5
+    here = torch.stack([axis.expand(side, side), axis[:, None].expand(side, side)])
+    return (2 * (here + moved) / side - 1).permute(0, 2, 3, 1)
+
+
+def averaged(face: Restored, others: Sequence[Restored]) -> Restored:
+    """A face averaged with its neighbours: both what the network adds to it, and, as `settled`, the input under it.
+
+    All have crops of one size. Pixels that differ by more than noise keep to themselves.
+    """
+    device, fine = face.added.device, face.fine
+    moves = np.stack([dense_flow(face.cut.luma8, other.cut.luma8).transpose(2, 0, 1) for other in others])
+    there = torch.from_numpy(moves).to(device)
+    own, *near = (_input(one) for one in (face, *others))
+    seen = F.grid_sample(torch.stack(near), _grid(there, 1), mode="bicubic", padding_mode="border", align_corners=False)
+    motion = around(there.square().sum(1).sqrt(), 1)
+    shares = WEIGHT * sameness(around((seen - own).abs().mean(1), 1), motion)
+    shares = shares / (1 + shares.sum(0))  # (K, h, w)
+    settled = ((seen - own) * shares[:, None]).sum(0)
+    additions, mode = torch.stack([other.added for other in others]), "bicubic" if fine == 1 else "bilinear"
+    moved = F.grid_sample(additions, _grid(there, fine), mode=mode, padding_mode="border", align_corners=False)
+    mean = face.added + ((moved - face.added) * bilinear(shares, fine)[:, None]).sum(0)
+    return replace(face, added=mean, settled=settled if face.settled is None else face.settled + settled)
+
+
+def _input(face: Restored) -> Tensor:
+    """The crop as averaging has left it, `(3, h, w)`."""
+    rgb = torch.from_numpy(face.cut.rgb).to(face.added.device).permute(2, 0, 1)
+    return rgb if face.settled is None else rgb + face.settled

@@ -1,0 +1,63 @@
+"""What a training step makes smaller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vidsr.networks.features import Features
+
+EPSILON = 1e-3
+
+
+def charbonnier(restored: Tensor, truth: Tensor) -> Tensor:
+    """A smooth L1 distance, mean of sqrt(d^2 + e^2) (Lai 2017, LapSRN, equation 3)."""
+    return torch.sqrt((restored - truth) ** 2 + EPSILON**2).mean()
+
+
+def temporal(restored: Tensor, truth: Tensor) -> Tensor:
+    """How differently two neighbouring frames change: `(2N, 3, h, w)`, pair by pair; Charbonnier of the differences."""
+    return charbonnier(restored[1::2] - restored[0::2], truth[1::2] - truth[0::2])
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """An adversarial loss on the discriminator's scores of true and of restored pictures, for either side."""
+
+    critic: Callable[[Tensor, Tensor], Tensor]
+    network: Callable[[Tensor, Tensor], Tensor]
+
+
+def _hinge(real: Tensor, fake: Tensor) -> Tensor:
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def _relativistic(winner: Tensor, loser: Tensor) -> Tensor:
+    above, below = winner - loser.mean(), loser - winner.mean()
+    return (F.softplus(-above).mean() + F.softplus(below).mean()) / 2
+
+
+RIVALRIES = {
+    "hinge": Adversary(_hinge, lambda _, fake: -fake.mean()),
+    "relativistic": Adversary(_relativistic, lambda real, fake: _relativistic(fake, real)),
+}
+"""Hinge (Miyato 2018, spectral normalisation, equations 16 and 17); relativistic average (Jolicoeur-Martineau 2018,
+section 4.2, as in ESRGAN, Wang 2018, equations 1 and 2)."""
+
+
+class Perceptual(nn.Module):
+    """How different two pictures look to a classifier: the mean over depths of the squared distance of unit-length
+    features, summed over channels (Zhang 2018, LPIPS, equation 1, with equal weights for all channels)."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.features = Features(source)
+
+    def forward(self, restored: Tensor, truth: Tensor) -> Tensor:
+        pairs = zip(self.features(restored), self.features(truth), strict=True)
+        parts = [((a - b) ** 2).sum(1).mean() for a, b in pairs]
+        return torch.stack(parts).mean()

@@ -1,0 +1,249 @@
+"""Training: one loop that reads from top to bottom; it saves often and goes on where it stopped.
+
+Under `torchrun -m vidsr train ...` every process takes its part of each batch.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from vidsr.config import Train
+from vidsr.data.faces import Images, load_stills
+from vidsr.data.samples import Batch, Clips, Mix
+from vidsr.data.sources import open_all
+from vidsr.errors import VidsrError
+from vidsr.evaluate import stills
+from vidsr.networks import model_file
+from vidsr.restore.restorer import DTYPES, pick_device
+from vidsr.training.checkpoint import State, architecture, fresh
+from vidsr.training.losses import RIVALRIES, charbonnier, temporal
+from vidsr.training.training_log import Journal, Progress, grid
+
+SHOWN = 4  # faces in the journal's picture
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where this process works: its device, the numbers it computes with, its number, and how many there are."""
+
+    device: torch.device
+    dtype: torch.dtype
+    rank: int = 0
+    ranks: int = 1
+
+    def wrapped(self, network: nn.Module) -> nn.Module:
+        """The network as it is called in a step: with several processes gradients become their mean."""
+        if self.ranks == 1:
+            return network
+        ids = [self.device.index] if self.device.type == "cuda" else None
+        return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+
+
+def find_place(settings: Train) -> Place:
+    """The device that is asked for; under torchrun this process's own, and the others are joined."""
+    if settings.precision == "fp16":  # gradients vanish without a scaler; bf16 has fp32's range
+        raise VidsrError("training knows fp32 and bf16; give --precision bf16")
+    device = pick_device(settings.device)
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        return Place(device, _dtype(settings, device))
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Place(device, _dtype(settings, device), dist.get_rank(), dist.get_world_size())
+
+
+def _dtype(settings: Train, device: torch.device) -> torch.dtype:
+    name = {"cuda": "bf16"}.get(device.type, "fp32") if settings.precision == "auto" else settings.precision
+    return DTYPES[name]
+
+
+def rate_factor(step: int, settings: Train) -> float:
+    """Warm-up, plateau, cosine to zero: the learning rate's factor at a step."""
+    rise = min(1.0, (step + 1) / max(1, settings.warmup))
+    left = min(1.0, (settings.steps - step) / max(1, min(settings.decay, settings.steps)))
+    return rise * 0.5 * (1 - math.cos(math.pi * left))
+
+
+def commit() -> str:
+    """The checkout's commit, for the model's header; 'unknown' outside of one."""
+    folder = Path(__file__).parents[1]
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
+
+
+def batches(settings: Train, start: int, place: Place) -> Iterator[Batch]:
+    """This process's part of batch number `start` and of those after it; VidsrError where it cannot be shared."""
+    if settings.batch % place.ranks:
+        raise VidsrError(f"--batch {settings.batch} is no multiple of the {place.ranks} processes that share it")
+    mix = Mix(
+        settings.batch,
+        settings.film,
+        settings.moving,
+        settings.patch,
+        settings.window,
+        settings.reels,
+        occluded=settings.occluded,
+        workers=settings.workers,
+    )
+    cache = Path(settings.output).parent / "faces"
+    material = open_all(settings.data, settings.films, cache, settings.held_mib, settings.seed)
+    for source in material.sources if place.rank == 0 else ():
+        log.info("%s", source)
+    return Clips(material.stills, material.films, mix, settings.seed, place.rank, place.ranks).batches(start)
+
+
+class Trainer:
+    """One network and its opponents at work: a step is one call of `update`."""
+
+    def __init__(self, settings: Train, place: Place) -> None:
+        self.settings = settings
+        self.place = place
+        self.state = fresh(settings, place.device)
+        self.network = place.wrapped(self.state.network)
+        self.critic = place.wrapped(self.state.rival.critic) if self.state.rival is not None else None
+        self._rivalry = RIVALRIES[settings.adversarial]
+
+    def update(self, batch: Batch) -> float:
+        """One step on one batch; gives the loss, and leaves the weights alone where it is not finite."""
+        device = self.place.device
+        truth = batch.truth.to(device).to(memory_format=torch.channels_last)
+        with self._mixed():
+            restored = self.network(batch.clip.to(device)).float().to(memory_format=torch.channels_last)
+        loss = self._loss(restored, truth, batch.pairs)
+        state = self.state
+        if not self._descend(loss, state.network, state.optimiser):
+            return math.nan
+        if state.rival is not None and not self._criticise(restored.detach(), truth):
+            return math.nan
+        state.follow(self.settings.average)
+        state.step += 1
+        return loss.item()
+
+    def _mixed(self) -> torch.autocast | nullcontext[None]:
+        dtype = self.place.dtype
+        return nullcontext() if dtype == torch.float32 else torch.autocast(self.place.device.type, dtype)
+
+    def _loss(self, restored: Tensor, truth: Tensor, pairs: int) -> Tensor:
+        settings, rival = self.settings, self.state.rival
+        loss = charbonnier(restored, truth)
+        if pairs and settings.temporal_weight:
+            loss = loss + settings.temporal_weight * temporal(restored[-2 * pairs :], truth[-2 * pairs :])
+        if rival is not None:
+            rival.critic.requires_grad_(False)
+            with torch.no_grad():
+                real = rival.critic(truth)
+            fooling = self._rivalry.network(real, rival.critic(restored))
+            loss = loss + settings.perceptual_weight * rival.perceptual(restored, truth)
+            loss = loss + settings.adversarial_weight * fooling
+        return loss
+
+    def _criticise(self, restored: Tensor, truth: Tensor) -> bool:
+        rival = self.state.rival
+        assert rival is not None and self.critic is not None
+        rival.critic.requires_grad_(True)
+        real, fake = self.critic(torch.cat([truth, restored])).chunk(2)
+        return self._descend(self._rivalry.critic(real, fake), rival.critic, rival.optimiser)
+
+    def _descend(self, loss: Tensor, network: nn.Module, optimiser: torch.optim.Optimizer) -> bool:
+        """One step of Adam; False, and nothing changed, where the loss or its gradient is not finite."""
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(network.parameters(), self.settings.clip_norm)
+        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+            return False
+        for group in optimiser.param_groups:
+            group["lr"] = self.settings.rate * rate_factor(self.state.step, self.settings)
+        optimiser.step()
+        return True
+
+
+@dataclass(frozen=True)
+class Check:
+    """What validation found: PSNR-Y at 64 -> 256, bicubic's beside it, and a picture of a few faces."""
+
+    psnr_y: float | None
+    bicubic_psnr_y: float | None
+    faces: Images | None
+
+
+def _validate(state: State, faces: Images | None, place: Place) -> Check:
+    if faces is None:
+        return Check(None, None, None)
+    restore = stills.still_restorer(state.average, place.device)
+    ours, plain = (stills.score("", f, list(faces), stills.Metrics()).psnr_y for f in (restore, stills.bicubic))
+    small = [stills.reduced(face) for face in faces[:SHOWN]]
+    return Check(ours, plain, grid([small, [restore(s) for s in small], list(faces[:SHOWN])]))
+
+
+def train(settings: Train, report: Callable[[Progress], None]) -> Path:
+    """Train a model and save it as `settings.output`; gives that path.
+
+    Beside the output lie `.checkpoint`, from which the same command goes on, and the journal. A loss that is not finite
+    stops with a VidsrError and leaves the last good checkpoint.
+    """
+    output = Path(settings.output)
+    checkpoint = output.with_suffix(".checkpoint")
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    place = find_place(settings)
+    first = place.rank == 0
+    trainer = Trainer(settings, place)
+    state = trainer.state
+    state.resume(checkpoint)
+    validation = load_stills(Path(settings.validation))[0] if settings.validation and first else None
+    started = saved = time.monotonic()
+    losses: list[float] = []
+    check = Check(None, None, None)
+    with Journal(output) if first else nullcontext() as journal:
+        for batch in batches(settings, state.step, place):
+            if state.step >= settings.steps:
+                break
+            losses.append(trainer.update(batch))
+            if not math.isfinite(losses[-1]):
+                raise VidsrError(
+                    f"the loss is not finite at step {state.step}; {checkpoint} holds the last good state: "
+                    "go on from it with a lower rate"
+                )
+            if journal is None:
+                continue
+            if state.step % settings.check_every == 0 or state.step == settings.steps:
+                check = _validate(state, validation, place)
+                rate = settings.rate * rate_factor(state.step, settings)
+                seconds, loss = time.monotonic() - started, float(np.mean(losses))
+                progress = Progress(state.step, seconds, rate, loss, check.psnr_y, check.bicubic_psnr_y)
+                losses.clear()
+                journal.write(progress, check.faces)
+                report(progress)
+            if time.monotonic() - saved > settings.save_s:
+                state.save(checkpoint)
+                saved = time.monotonic()
+    if first:
+        state.save(checkpoint)
+        _finish(output, state, settings, check)
+    return output
+
+
+def _finish(output: Path, state: State, settings: Train, check: Check) -> None:
+    found = {"steps": float(state.step)} | ({"psnr_y_64_256": check.psnr_y} if check.psnr_y is not None else {})
+    model_file.save(output, state.average, replace(architecture(settings), commit=commit(), metrics=found))

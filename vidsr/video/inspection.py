@@ -1,0 +1,154 @@
+"""What a film's headers do not say: its first frames, and samples of its fields, are looked at."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from vidsr.errors import InputError, RefusedError
+from vidsr.video.ffprobe import Answer, ask
+from vidsr.video.mux_command import safe
+from vidsr.video.probe import Film, with_light
+from vidsr.video.process import GLOBAL, local, run
+
+PACKETS = 16
+SAMPLES, SAMPLE_FRAMES = 3, 50
+LONG_S = 20
+"""Films up to this length are sampled at their beginning only."""
+TALLEST = 1088
+"""Pixels: no standard has interlaced film that is higher."""
+FEWEST = 6
+"""Frames that must comb before flags are overruled."""
+COMBED = 0.5
+"""The share of frames, of those that show motion, from which on it is interlaced: fine patterns seem to comb."""
+REPEATED = (0.2, 0.6)
+"""The share of frames that repeat a field where film was spread over the fields of video: two in five."""
+VIDEO_RATES = (Fraction(29), Fraction(31))
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What was seen of a film's fields: of how many frames each, and whether frames repeat fields of the one before."""
+
+    top: int
+    bottom: int
+    whole: int
+    repeated: int
+    frames: int
+
+    @property
+    def order(self) -> str:
+        return "tff" if self.top >= self.bottom else "bff"
+
+    @property
+    def combs(self) -> bool:
+        """Whether the film is interlaced beyond doubt, whatever its flags say."""
+        most, least = max(self.top, self.bottom), min(self.top, self.bottom)
+        share = 0.3 if self.repeats else COMBED
+        return most >= FEWEST and most > 3 * least and most >= share * (most + least + self.whole)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether some two frames of five repeat a field."""
+        return REPEATED[0] < self.repeated / max(1, self.frames) < REPEATED[1]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its frames are whole pictures beyond doubt."""
+        return self.whole >= 2 * FEWEST and self.whole > 9 * (self.top + self.bottom)
+
+    @property
+    def is_telecine(self) -> bool:
+        """Whether two frames of five repeat a field: film of 24 frames in video of 30."""
+        return self.combs and self.repeats
+
+
+def looked_at(film: Film, deinterlace: str = "auto", ignore_dolby_vision: bool = False) -> Film:
+    """The film with all that its first frames tell, to be read as `deinterlace` says; see `Film.deinterlace`.
+
+    RefusedError for Dolby Vision of profile 5, whose colours nobody but its own players can show.
+    """
+    if film.dolby_vision == 5 and not ignore_dolby_vision:
+        raise RefusedError(
+            f"{film.path} is Dolby Vision of profile 5: without its own metadata, which cannot be kept, its colours "
+            "are wrong; --ignore-dolby-vision enhances it all the same"
+        )
+    frames = _first_frames(film)
+    film = with_light(film, [data for frame in frames for data in frame.many("side_data_list")])
+    return _with_fields(film, frames, deinterlace)
+
+
+def _first_frames(film: Film) -> list[Answer]:
+    words = ["-select_streams", str(film.index), "-read_intervals", f"%+#{PACKETS}", "-show_frames"]
+    try:
+        return ask([*safe(), *words, local(film.path)]).many("frames")
+    except InputError:
+        return []  # the reader will say what is wrong with it
+
+
+def _with_fields(film: Film, frames: Sequence[Answer], deinterlace: str) -> Film:
+    order = _order(film, frames)
+    flagged = order is not None
+    seen = _fields(film) if flagged or film.height <= TALLEST else Fields(0, 0, 0, 0, 0)
+    asked = deinterlace in ("frame", "field", "ivtc")
+    if seen.combs:
+        order = seen.order  # files have been seen whose flags are wrong in both directions
+    elif seen.is_whole and not asked:
+        return film
+    if order is None and not asked:
+        return film
+    video = VIDEO_RATES[0] < film.rate < VIDEO_RATES[1]
+    telecine = video and seen.is_telecine
+    return fielded(film, order or "tff", telecine, deinterlace)
+
+
+def _order(film: Film, frames: Sequence[Answer]) -> str | None:
+    """The order of fields by the flags of the first frames, or else of the stream; None for whole frames."""
+    if frames and sum(frame.flag("interlaced_frame") for frame in frames) * 2 > len(frames):
+        top = sum(frame.flag("top_field_first") for frame in frames if frame.flag("interlaced_frame"))
+        return "tff" if top * 2 >= sum(frame.flag("interlaced_frame") for frame in frames) else "bff"
+    return {"tt": "tff", "tb": "tff", "bb": "bff", "bt": "bff"}.get(film.field_order or "") if not frames else None
+
+
+def _fields(film: Film) -> Fields:
+    """ffmpeg's `idet` on samples of the film."""
+    long = (film.duration_s or 0.0) > LONG_S
+    places = [(film.duration_s or 0.0) * (n + 0.5) / SAMPLES for n in range(SAMPLES)] if long else [0.0]
+    found: Counter[str] = Counter()
+    for place in places:
+        seek = ["-ss", f"{place:.3f}"] if place else []
+        words = ["-i", local(film.path), "-map", f"0:{film.index}", "-frames:v", str(SAMPLE_FRAMES)]
+        words += ["-vf", "idet,metadata=print:file=-", "-f", "null", "-"]
+        _, output, _ = run(["ffmpeg", *GLOBAL, "-loglevel", "error", *safe(), *seek, *words])
+        told = output.decode("ascii", "replace")
+        found.update(re.findall(r"^lavfi\.idet\.multiple\.current_frame=(\w+)", told, re.MULTILINE))
+        found.update(re.findall(r"^lavfi\.idet\.repeated\.current_frame=(\w+)", told, re.MULTILINE))
+    repeated = found["top"] + found["bottom"]
+    return Fields(found["tff"], found["bff"], found["progressive"], repeated, repeated + found["neither"])
+
+
+def fielded(film: Film, order: str, telecine: bool, deinterlace: str) -> Film:
+    """An interlaced film, to be read as `deinterlace` says, with a sentence on what that means."""
+    how = "top" if order == "tff" else "bottom"
+    what = f"The film is {'telecined, 24 frames in 30' if telecine else 'interlaced'} ({how} field first): "
+    film = replace(film, fields=order)
+    if deinterlace == "off" or film.rotation % 180:
+        why = "it is turned, and" if film.rotation % 180 else "as asked,"
+        return replace(
+            film, warnings=(*film.warnings, f"{what}{why} it is handled as it is; faces are passed through.")
+        )
+    mode = ("match" if telecine else "frame") if deinterlace == "auto" else deinterlace
+    said = {
+        "match": "its fields are put together as they were shot; --deinterlace ivtc drops the doubled frames, too.",
+        "frame": "each frame is made whole from its fields, and faces are restored in that.",
+        "field": "each field becomes a frame of its own, at twice the rate, and faces are restored in these.",
+        "ivtc": "its 24 frames are put together again, without the doubled ones.",
+    }[mode]
+    kept = " Outside of faces, the picture is the deinterlaced one."
+    film = replace(film, deinterlace=mode, warnings=(*film.warnings, what + said + kept))
+    if mode == "field":
+        return replace(film, time_base=film.time_base / 2, rate=film.rate * 2)
+    return replace(film, rate=film.rate * 4 / 5) if mode == "ivtc" else film
