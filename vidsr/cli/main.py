@@ -187,11 +187,12 @@ def _code(error: Exception) -> int:
 def _watch(inputs: Sequence[Path], wanted: _Wanted, told: Lines) -> NoReturn:
     """Enhance the films of folders as they come, until a signal ends it."""
     from vidsr.files import is_folder
-    from vidsr.jobs.batch import Batch
-    from vidsr.jobs.watch_folder import rounds
 
     if wanted.output is None or not is_folder(wanted.output) or not all(map(is_folder, inputs)):
         raise click.UsageError("--watch takes folders, and -o a folder that exists")
+    from vidsr.jobs.batch import Batch
+    from vidsr.jobs.watch_folder import rounds
+
     for films in rounds(inputs, config.Watching()):
         batch = Batch(wanted.settings, _model(wanted.settings), wanted.output, many=True, fresh=wanted.fresh)
         _enhance_each(iter(films), batch, wanted, films[0].path, told)

@@ -216,7 +216,7 @@ COMPARED = ("model", "fidelity")
 PIPES = ("progress", "spool_gib")
 
 GROUPS = {
-    "Picture": ("scale", "model", "fidelity", "start", "end", "keep_grain", "deinterlace"),
+    "Picture": ("scale", "model", "fidelity", "start", "end", "keep_grain", "deinterlace", "ignore_dolby_vision"),
     "Faces": ("faces", "tracks", "min_face", "detect_every", "detector", "landmarks"),
     "Output": ("output", "overwrite", "codec", "crf", "preset", "report", "dry_run"),
     "Messages": ("quiet", "verbose", "progress", "help"),
