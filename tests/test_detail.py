@@ -67,6 +67,12 @@ def test_noise_is_no_detail() -> None:
     assert abs(fine) < 0.1 * 36  # of the noise's own energy
 
 
+def test_a_face_at_the_edge_of_the_picture_is_looked_at_as_far_as_it_goes() -> None:
+    """What is left of it is no square."""
+    part = np.random.default_rng(1).integers(0, 255, (128, 90)).astype(np.uint8)
+    assert energies(part, part).min() > 0
+
+
 @pytest.mark.parametrize(
     ("energy", "window", "factor"),
     [

@@ -102,7 +102,7 @@ def energies(here: NDArray[np.uint8], there: NDArray[np.uint8]) -> NDArray[np.fl
     The second is warped to the first by optical flow; the cross-spectrum then leaves out what only one of them shows.
     """
     side = min(here.shape)
-    here, there = here[:side, :side], there[:side, :side]
+    here, there = (np.ascontiguousarray(picture[:side, :side]) for picture in (here, there))
     grid = np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).astype(np.float32)
     across, down = np.moveaxis(grid + dense_flow(here, there), -1, 0)
     same = cv2.remap(there.astype(np.float32), across, down, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
