@@ -96,7 +96,7 @@ def test_the_sum_names_what_failed() -> None:
     total = Sum()
     for n in range(300):
         total = total.with_end(Ended(Source(Path(f"{n}.mp4")), error=InputError("bad")))
-    total = total.with_end(Ended(Source(Path("kept.mp4")), error=AlreadyDone("there")))
+    total = total.with_end(Ended(Source(Path("kept.mp4")), error=AlreadyDone("there", Path("kept.enhanced.mp4"))))
     lines = list(total.lines())
     assert lines[0] == "0 of 301 films done: 0 frames, faces restored in 0"
     assert "1 outputs were there before" in lines[1]

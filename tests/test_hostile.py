@@ -332,7 +332,8 @@ def test_a_report_that_cannot_be_written_is_told_before_the_work(tmp_path: Path)
         (tmp_path, "not a file"),
         (film, "is the input"),
     ):
-        refused(vidsr("enhance", film, "--model", "plain", "--report", report, "--overwrite"), 1, words)
+        code = 2 if report == film else 1
+        refused(vidsr("enhance", film, "--model", "plain", "--report", report, "--overwrite"), code, words)
     refused(vidsr("enhance", film, "--model", "plain", "--report", tmp_path / "old.json"), 1, "--overwrite")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mp4", "old.json"]
 

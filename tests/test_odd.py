@@ -284,7 +284,7 @@ def test_hdr_that_only_the_stream_tells_of_is_kept(tmp_path: Path) -> None:
     assert found.film.pixels.depth == 10
 
 
-@pytest.mark.parametrize("codec", ["auto", "libx264"])
+@pytest.mark.parametrize("codec", ["auto", "libx265"])
 def test_hdr_is_kept_by_each_encoder(tmp_path: Path, codec: str) -> None:
     path = tmp_path / "film.mkv"
     display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(40000000,50)"

@@ -23,7 +23,7 @@ from pathlib import Path
 from tests.bench.tools import SAMPLE, Trial, command, ffmpeg
 
 NAMES = ("http://{}/film.mp4", "tcp://{}", "rtmp://{}/live", "ftp://{}/film.mp4", "hls+http://{}/list.m3u8")
-INSIDE = ("concat:{0}|{0}", "subfile,,start,0,end,0,,:{0}", "cache:{0}", "async:{0}", "crypto:{0}", "pipe:0", "-")
+INSIDE = ("concat:{0}|{0}", "subfile,,start,0,end,0,,:{0}", "cache:{0}", "async:{0}", "crypto:{0}", "pipe:0")
 DEVICES = ("/dev/zero", "/dev/stdin", "/dev/null")
 
 

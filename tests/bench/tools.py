@@ -82,7 +82,7 @@ class Outcome:
 
 def warm() -> None:
     """Import what a run imports: forks of this process then begin at once."""
-    for name in ("commands", "jobs", "previewing", "progress", "weights"):
+    for name in ("cli.main", "jobs.film_job", "previews.preview", "cli.progress", "networks.model_file"):
         importlib.import_module(f"vidsr.{name}")
 
 

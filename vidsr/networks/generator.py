@@ -48,7 +48,7 @@ class Block(nn.Module):
 
 
 class Context(nn.Module):
-    """The face as a whole: a U of layers at 1/2, 1/4, 1/8 of the crop, whose sides are multiples of 8.
+    """The face as a whole: a U of layers at 1/2, 1/4, 1/8 of the crop, of any side.
 
     `(B, features, h, w)` -> the same with what the whole says of each place, and `(B, toned, 2, features, 1, 1)`: a
     scale and a shift for each of `toned` later blocks, from the mean over the crop, which knows how hard the film was
@@ -73,7 +73,7 @@ class Context(nn.Module):
             x = body(F.relu(down(x)))
         tones = self.film(x.mean((2, 3))).unflatten(1, (self.toned, 2, self.features, 1, 1))
         for up, fine in zip(reversed(self.up), reversed(finer), strict=True):
-            x = fine + F.pixel_shuffle(up(x), 2)
+            x = fine + F.pixel_shuffle(up(x), 2)[..., : fine.shape[-2], : fine.shape[-1]]
         return x, tones
 
 
