@@ -303,10 +303,10 @@ def out_of_memory_on_cuda(stage: Stage) -> list[str]:
     def small() -> None:
         one = Restorer._one
 
-        def limited(self: Restorer, clips: torch.Tensor) -> torch.Tensor:
+        def limited(self: Restorer, clips: torch.Tensor, to_unit: torch.Tensor | None = None) -> torch.Tensor:
             if len(clips) > 3:
                 raise torch.cuda.OutOfMemoryError("simulated")
-            return one(self, clips)
+            return one(self, clips, to_unit)
 
         Restorer._one = limited
 

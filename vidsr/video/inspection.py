@@ -20,6 +20,8 @@ LONG_S = 20
 """Films up to this length are sampled at their beginning only."""
 TALLEST = 1088
 """Pixels: no standard has interlaced film that is higher."""
+SHORTEST = 400
+"""Pixels: nor film that is lower, so that a small picture combs by its fine patterns alone."""
 FEWEST = 6
 """Frames that must comb before flags are overruled."""
 COMBED = 0.5
@@ -92,7 +94,7 @@ def _first_frames(film: Film) -> list[Answer]:
 def _with_fields(film: Film, frames: Sequence[Answer], deinterlace: str) -> Film:
     order = _order(film, frames)
     flagged = order is not None
-    seen = _fields(film) if flagged or film.height <= TALLEST else Fields(0, 0, 0, 0, 0)
+    seen = _fields(film) if flagged or SHORTEST <= film.height <= TALLEST else Fields(0, 0, 0, 0, 0)
     asked = deinterlace in ("frame", "field", "ivtc")
     if seen.combs:
         order = seen.order  # files have been seen whose flags are wrong in both directions
