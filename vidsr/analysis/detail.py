@@ -10,12 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vidsr.analysis.alignment import to_square
-from vidsr.analysis.optical_flow import dense_flow
+from vidsr.analysis.optical_flow import carried, dense_flow
 from vidsr.analysis.tracks_file import Analysis
 from vidsr.errors import VidsrError
 from vidsr.frame import Floats, Frame, Track
@@ -103,9 +102,7 @@ def energies(here: NDArray[np.uint8], there: NDArray[np.uint8]) -> NDArray[np.fl
     """
     side = min(here.shape)
     here, there = (np.ascontiguousarray(picture[:side, :side]) for picture in (here, there))
-    grid = np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).astype(np.float32)
-    across, down = np.moveaxis(grid + dense_flow(here, there), -1, 0)
-    same = cv2.remap(there.astype(np.float32), across, down, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    same = carried(there.astype(np.float32), dense_flow(here, there))
     ends = np.hanning(side)[:, None] * np.hanning(side)
     one, other = (np.fft.fft2((picture - picture.mean()) * ends) for picture in (here.astype(np.float32), same))
     common = (one * other.conj()).real / side**4

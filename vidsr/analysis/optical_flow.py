@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -190,3 +191,18 @@ def dense_flow(here: NDArray[np.uint8], there: NDArray[np.uint8]) -> Floats:
     small = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in (here, there)]
     found = dis.calc(small[0], small[1], None)  # type: ignore[call-overload]
     return np.asarray(factor * cv2.resize(found, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+@lru_cache(maxsize=32)
+def _pixels(side: int) -> Floats:
+    """The place of each pixel of a square picture, `(side, side, 2)` x y."""
+    places = np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).astype(np.float32)
+    places.setflags(write=False)  # one for all who ask
+    return places
+
+
+def carried(picture: Floats, flow: Floats) -> Floats:
+    """A square picture with each thing where `flow (side, side, 2)` came from, by bicubic; see `dense_flow`."""
+    across, down = np.moveaxis(_pixels(len(flow)) + flow, -1, 0)
+    mode = cv2.BORDER_REPLICATE
+    return np.asarray(cv2.remap(picture, across, down, cv2.INTER_CUBIC, borderMode=mode), np.float32)

@@ -7,7 +7,7 @@ neighbouring frames are warped, by optical flow, to the middle one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 
 import cv2
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsr.analysis.alignment import CENTRE, RADII, to_square
-from vidsr.analysis.optical_flow import dense_flow
+from vidsr.analysis.optical_flow import carried, dense_flow
 from vidsr.color import Color, rgb_of
 from vidsr.config import CROP_STEP, SMALLEST_CROP
 from vidsr.frame import Floats, Frame, PixelFormat, Samples, Track
@@ -177,6 +177,16 @@ class Cut:
     place: Place
     rgb: Floats
     luma8: NDArray[np.uint8]
+    _flows: dict[int, Floats] = field(default_factory=dict, init=False, compare=False)
+
+    def flow_to(self, other: Cut) -> Floats:
+        """Where each pixel lies in the crop of the same face and size in another frame, `(side, side, 2)` x y.
+
+        Found once: what a network looks at and what is averaged over time are the same neighbours.
+        """
+        if other.index not in self._flows:
+            self._flows[other.index] = dense_flow(self.luma8, other.luma8)
+        return self._flows[other.index]
 
     def _repr_png_(self) -> bytes:
         """For a notebook: the face as it is, a pixel for a pixel."""
@@ -238,8 +248,4 @@ def window(middle: Cut, near: Sequence[Cut]) -> Floats:
 
 def warped(middle: Cut, other: Cut) -> Floats:
     """Another frame's crop of the face, `(side, side, 3)`, with each thing where the middle one shows it."""
-    side = middle.place.side
-    here = np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).astype(np.float32)
-    across, down = np.moveaxis(here + dense_flow(middle.luma8, other.luma8), -1, 0)
-    mode = cv2.BORDER_REPLICATE
-    return np.asarray(cv2.remap(other.rgb, across, down, cv2.INTER_CUBIC, borderMode=mode), np.float32)
+    return carried(other.rgb, middle.flow_to(other))

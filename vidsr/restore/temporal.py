@@ -1,7 +1,7 @@
 """Temporal denoising: a face is averaged with the frames before and after, along its motion, where they show the same.
 
-In steps: with weights of 1/4, 1/2 and 1/4 over the next frames, then over what that gave some frames away, so that few
-neighbours reach far. Where something moved that flow did not follow, a pixel keeps to itself.
+In steps, of three frames each with equal weights: the next ones, then what that gave three frames away, so that four
+neighbours make the mean of nine frames. Where something moved that flow did not follow, a pixel keeps to itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidsr.analysis.optical_flow import dense_flow
 from vidsr.restore.blend import Restored
 from vidsr.restore.resample import around, bilinear
 
@@ -22,8 +21,6 @@ DISTANCES = (1, 3)
 """How far away the two neighbours of each step are, frames."""
 REACH = sum(DISTANCES)
 """Frames to either side on which the result depends."""
-WEIGHT = 1.0
-"""Of each neighbour, over that of the frame itself."""
 LEAST, STILL, MOST = 0.4 / 255, 2.0 / 255, 5 / 255
 """Least noise that is assumed between two frames of a face, as a mean absolute difference: where things move, and where
 they rest and no warp can have made a difference; and the most."""
@@ -66,12 +63,12 @@ def averaged(face: Restored, others: Sequence[Restored]) -> Restored:
     All have crops of one size. Pixels that differ by more than noise keep to themselves.
     """
     device, fine = face.added.device, face.fine
-    moves = np.stack([dense_flow(face.cut.luma8, other.cut.luma8).transpose(2, 0, 1) for other in others])
+    moves = np.stack([face.cut.flow_to(other.cut).transpose(2, 0, 1) for other in others])
     there = torch.from_numpy(moves).to(device)
     own, *near = (_input(one) for one in (face, *others))
     seen = F.grid_sample(torch.stack(near), _grid(there, 1), mode="bicubic", padding_mode="border", align_corners=False)
     motion = around(there.square().sum(1).sqrt(), 1)
-    shares = WEIGHT * sameness(around((seen - own).abs().mean(1), 1), motion)
+    shares = sameness(around((seen - own).abs().mean(1), 1), motion)
     shares = shares / (1 + shares.sum(0))  # (K, h, w)
     settled = ((seen - own) * shares[:, None]).sum(0)
     additions, mode = torch.stack([other.added for other in others]), "bicubic" if fine == 1 else "bilinear"
