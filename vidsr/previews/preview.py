@@ -117,7 +117,7 @@ def _task(
     if max(size) > LONGEST_SIDE:
         raise OutputError(f"the preview would be {size[0]}x{size[1]}; lower --scale or compare fewer settings")
     found = scene(work, part, watch)
-    tracks, passed = film_job.restorable(found.analysis.tracks, settings.render.faces)
+    tracks, passed = film_job.chosen(work, found.analysis.tracks)
     made = tuple(film_job.make_job(replace(work, model=way.model), tracks) for way in ways)
     return _Task(Exhibit(work, found, labels, passed), made)
 
