@@ -232,8 +232,8 @@ def test_a_face_restorer_sees_the_face_upright_and_its_change_lands_on_the_face(
     there = crop(frame_of(portrait()), track_of(1, (222.0, 108.0), 96.0, angle=angle), planes())
     clip = torch.from_numpy(there.rgb.transpose(2, 0, 1))[None, None]
     added = FaceRestorer("light", torch.nn.Identity(), light).added_at(clip, torch.from_numpy(there.to_unit)[None])
-    assert added.shape == (1, 3, 448, 448)
-    peak = np.array(np.unravel_index(int(added[0].mean(0).argmax()), (448, 448)))[::-1] / 4 + 0.125
+    assert added.shape == (1, 3, 352, 352)
+    peak = np.array(np.unravel_index(int(added[0].mean(0).argmax()), (352, 352)))[::-1] / 4 + 0.125
     assert there.to_unit @ np.append(peak, 1) == pytest.approx(TEMPLATE[0] / FACE, abs=0.005)
     assert seen[0].shape == (1, 3, FACE, FACE) and float(seen[0].min()) >= -1.2
 

@@ -65,7 +65,7 @@ def test_a_face_at_the_edge_of_the_picture_is_measured_inside_of_it() -> None:
 def test_blending_even_a_wrong_face_leaves_no_seam() -> None:
     frame, track = frame_of(portrait()), track_of(1, FACE, WINDOW)
     found = crop(frame, track, planes())
-    lighter = Restored(found, torch.full((3, 448, 448), 0.04) + 0.1 * torch.randn(3, 448, 448), 1.0)
+    lighter = Restored(found, torch.full((3, 352, 352), 0.04) + 0.1 * torch.randn(3, 352, 352), 1.0)
     restored = blend(frame, [lighter], planes(SCALE)).luma.astype(np.float32)
     edge, rim = seam(PLAIN, restored, MATRIX, SCALE)
     assert edge < 1

@@ -14,13 +14,13 @@ def face(added: torch.Tensor, weight: float = 1.0) -> Restored:
 
 
 def test_nothing_added_is_nothing_changed() -> None:
-    found = verdict(face(torch.zeros(3, 448, 448)))
+    found = verdict(face(torch.zeros(3, 352, 352)))
     assert found.agreement == 1
     assert found.after == found.before > 0
 
 
 def test_fine_texture_is_allowed_and_sharper() -> None:
-    fine = torch.zeros(3, 448, 448)
+    fine = torch.zeros(3, 352, 352)
     fine[:, ::2, ::2], fine[:, 1::2, 1::2] = 0.04, 0.04
     fine -= fine.mean()
     found = verdict(face(fine))
@@ -30,10 +30,10 @@ def test_fine_texture_is_allowed_and_sharper() -> None:
 
 
 def test_what_the_input_contradicts_is_refused() -> None:
-    broad = torch.zeros(3, 448, 448)
+    broad = torch.zeros(3, 352, 352)
     broad[:, 100:280, 100:280] = 0.3  # a light that is not in the input
     found = verdict(face(broad))
     assert found.agreement < 0.9
-    everywhere = verdict(face(torch.full((3, 448, 448), 0.3)))
+    everywhere = verdict(face(torch.full((3, 352, 352), 0.3)))
     assert everywhere.agreement == 0
     assert everywhere.after == pytest.approx(everywhere.before)

@@ -20,7 +20,7 @@ CRITICS = ("dcgan", "srgan")
 RIVALRIES = ("hinge", "relativistic")
 SCALES = ("auto", "1", "2", "4")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-CROP_STEP, SMALLEST_CROP = 16, 32
+CROP_STEP, SMALLEST_CROP = 8, 32
 """Sides of the low-resolution crops, pixels: multiples of the one, not less than the other."""
 MAX_WINDOW = 320.0
 """Faces whose window is wider than this many source pixels are passed through: the network does not help them."""

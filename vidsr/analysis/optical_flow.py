@@ -203,6 +203,8 @@ def _pixels(side: int) -> Floats:
 
 def carried(picture: Floats, flow: Floats) -> Floats:
     """A square picture with each thing where `flow (side, side, 2)` came from, by bicubic; see `dense_flow`."""
-    across, down = np.moveaxis(_pixels(len(flow)) + flow, -1, 0)
-    mode = cv2.BORDER_REPLICATE
-    return np.asarray(cv2.remap(picture, across, down, cv2.INTER_CUBIC, borderMode=mode), np.float32)
+    there = _pixels(len(flow)) + flow
+    return np.asarray(
+        cv2.remap(picture, there, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE),  # type: ignore[call-overload]
+        np.float32,
+    )

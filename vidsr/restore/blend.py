@@ -70,35 +70,20 @@ def outlines(to_unit: Tensor, side: int, fine: int) -> Tensor:
     return ramp * ramp * (3 - 2 * ramp)
 
 
-def _smooth(small: Tensor, fine: int = SCALE) -> Tensor:
+def _smooth(small: Tensor, fine: int) -> Tensor:
     """`(N, C, h, w) -> (N, C, fine h, fine w)`."""
     large = bilinear(small.flatten(0, 1), fine)
     return large.reshape(*small.shape[:2], *large.shape[1:])
 
 
 def _agreement(small: Tensor) -> Tensor:
-    """`(N, 3, h, w) -> (N, 1, h, w)`: see `agreement`."""
-    drift = around(small, 2).abs().amax(1, keepdim=True)
-    return ((REFUSED - drift) / (REFUSED - TRUSTED)).clamp(0, 1)
-
-
-def _low(small: Tensor) -> Tensor:
-    """`(N, 3, h, w)`: the frequencies that `without_shift` takes out."""
-    return around(small, 4)
-
-
-def agreement(added: Tensor) -> Tensor:
-    """Where restorations, reduced again, agree with the input: `(N, 3, 4h, 4w) -> (N, 1, 4h, 4w)` in 0..1.
+    """Where restorations, reduced again, agree with the input: `(N, 3, h, w) -> (N, 1, h, w)` in 0..1.
 
     What is added must vanish when reduced: the mean over 5 x 5 pixels of the input, which leaves out its noise, is
     compared with TRUSTED and REFUSED.
     """
-    return _smooth(_agreement(reduced(added, SCALE)))
-
-
-def without_shift(added: Tensor) -> Tensor:
-    """Take the low frequencies out of what is added, so that colour and light stay the input's: `(N, 3, 4h, 4w)`."""
-    return added - _smooth(_low(reduced(added, SCALE)))
+    drift = around(small, 2).abs().amax(1, keepdim=True)
+    return ((REFUSED - drift) / (REFUSED - TRUSTED)).clamp(0, 1)
 
 
 def shown(added: Tensor, inside: Tensor, fine: int = SCALE, settled: Tensor | None = None) -> Tensor:
@@ -109,7 +94,8 @@ def shown(added: Tensor, inside: Tensor, fine: int = SCALE, settled: Tensor | No
     """
     small = reduced(added, fine)
     all_ = small if settled is None else small + settled
-    found = _smooth(torch.cat([_low(small), _agreement(all_)], 1), fine)
+    low = around(small, 4)  # colour and light stay the input's
+    found = _smooth(torch.cat([low, _agreement(all_)], 1), fine)
     rest, mask = found[:, :3], found[:, 3:]
     mask.mul_(inside[:, None])
     torch.sub(added, rest, out=rest)

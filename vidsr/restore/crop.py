@@ -21,8 +21,8 @@ from vidsr.config import CROP_STEP, SMALLEST_CROP
 from vidsr.frame import Floats, Frame, PixelFormat, Samples, Track
 from vidsr.picture import png
 
-MARGIN = 4
-"""Pixels of the crop around the face's mask: what the network sees of its surroundings."""
+RIM = 0.97
+"""How much of the mask's radius a crop covers: beyond it less than a twentieth of anything is shown."""
 CHROMA_MARGIN = 2
 """Chroma samples around a window that bicubic enlargement looks at."""
 STEADY = 8
@@ -107,15 +107,14 @@ class Place:
 
 def crop_side(window: float, factor: int = 1) -> int:
     """The side of the crop for a face whose template's square is `window` pixels of the frame wide."""
-    wanted = 2 * max(RADII) * window / factor + 2 * MARGIN
-    return max(SMALLEST_CROP, ceil(wanted / CROP_STEP) * CROP_STEP)
+    return max(SMALLEST_CROP, ceil(2 * RIM * max(RADII) * window / factor / CROP_STEP) * CROP_STEP)
 
 
 class Itinerary:
     """The places of one track's crops in all of its frames.
 
-    Sides are multiples of CROP_STEP that cover the mask and a margin, the same for some frames on end; corners lie on
-    whole chroma samples, inside the frame where it is large enough. For networks that align the face themselves the
+    Sides are multiples of CROP_STEP that cover the mask, the same for some frames on end; corners lie on whole chroma
+    samples, inside the frame where it is large enough. For networks that align the face themselves the
     crop holds the template's whole square, and is not turned.
     """
 
@@ -126,7 +125,7 @@ class Itinerary:
         middle = np.array([CENTRE[0] - 0.5, CENTRE[1] - 0.5]) @ np.array([1, 1j])
         centres = squares + middle * sides * np.exp(1j * angles)
         self._centres = np.stack([centres.real, centres.imag], axis=1)
-        reach = np.sqrt(2) * (1 + 2 * abs(CENTRE[1] - 0.5)) / (2 * max(RADII)) if aligned else 1.0
+        reach = np.sqrt(2) * (1 + 2 * abs(CENTRE[1] - 0.5)) / (2 * RIM * max(RADII)) if aligned else 1.0
         self._sides = _steady(np.array([crop_side(side, factor) for side in reach * sides]))
         self._turns = np.zeros(len(angles), np.int64) if aligned else _quarter_turns(angles)
 

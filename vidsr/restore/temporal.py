@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -48,13 +49,18 @@ def sameness(apart: Tensor, motion: Tensor) -> Tensor:
     return apart.sub(noise).clamp_min(0).div(SOFTNESS * noise + LEAST).square().neg().exp()
 
 
+@lru_cache(maxsize=32)
+def _places(side: int, device: torch.device) -> Tensor:
+    """Where the pixels of a square picture lie, `(2, side, side)` x y in -1..1."""
+    axis = (2 * torch.arange(side, device=device) + 1) / side - 1
+    return torch.stack([axis.expand(side, side), axis[:, None].expand(side, side)])
+
+
 def _grid(moves: Tensor, fine: int) -> Tensor:
     """Where the pixels of a crop enlarged by `fine` lie in others, `(K, fh, fw, 2)` in -1..1; flow `(K, 2, h, w)`."""
-    side = fine * moves.shape[-1]
-    moved = fine * bilinear(moves.flatten(0, 1), fine).reshape(len(moves), 2, side, side)
-    axis = torch.arange(side, device=moves.device) + 0.5
-    here = torch.stack([axis.expand(side, side), axis[:, None].expand(side, side)])
-    return (2 * (here + moved) / side - 1).permute(0, 2, 3, 1)
+    side = moves.shape[-1]
+    moved = bilinear(moves.flatten(0, 1), fine).unflatten(0, (len(moves), 2))
+    return moved.mul(2 / side).add_(_places(fine * side, moves.device)).permute(0, 2, 3, 1)
 
 
 def averaged(face: Restored, others: Sequence[Restored]) -> Restored:
@@ -71,9 +77,11 @@ def averaged(face: Restored, others: Sequence[Restored]) -> Restored:
     shares = sameness(around((seen - own).abs().mean(1), 1), motion)
     shares = shares / (1 + shares.sum(0))  # (K, h, w)
     settled = ((seen - own) * shares[:, None]).sum(0)
-    additions, mode = torch.stack([other.added for other in others]), "bicubic" if fine == 1 else "bilinear"
-    moved = F.grid_sample(additions, _grid(there, fine), mode=mode, padding_mode="border", align_corners=False)
-    mean = face.added + ((moved - face.added) * bilinear(shares, fine)[:, None]).sum(0)
+    grid, shares = _grid(there, fine), bilinear(shares, fine)
+    mean, mode = face.added, "bicubic" if fine == 1 else "bilinear"
+    for k, other in enumerate(others):
+        moved = F.grid_sample(other.added[None], grid[k : k + 1], mode, padding_mode="border", align_corners=False)
+        mean = torch.addcmul(mean, moved[0].sub_(face.added), shares[k])
     return replace(face, added=mean, settled=settled if face.settled is None else face.settled + settled)
 
 
