@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -74,30 +74,16 @@ class _Face:
     clip: Floats
     weight: float
 
-    @property
-    def side(self) -> int:
-        return self.cut.place.side
+
+F = TypeVar("F", _Face, Restored)
 
 
 @dataclass(frozen=True)
-class _Waiting:
-    """A frame with its faces."""
+class _WithFaces(Generic[F]):
+    """A frame with its faces, before or after the network."""
 
     frame: Frame
-    faces: list[_Face]
-
-    @property
-    def size(self) -> float:
-        """How many faces of UNIT pixels these are worth."""
-        return sum((face.side / UNIT) ** 2 for face in self.faces)
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """A frame with what the network adds to its faces."""
-
-    frame: Frame
-    faces: list[Restored]
+    faces: list[F]
 
     @property
     def size(self) -> float:
@@ -105,7 +91,8 @@ class _Drawn:
         return sum((face.cut.place.side / UNIT) ** 2 for face in self.faces)
 
 
-W = TypeVar("W", _Waiting, _Drawn)
+_Cropped = _WithFaces[_Face]
+_Drawn = _WithFaces[Restored]
 
 
 class _Windows:
@@ -154,14 +141,14 @@ class _Windows:
         self._frames.pop(before - 1, None)
 
 
-def _with_windows(frames: Iterable[Frame], wanted: range, job: Job) -> Iterator[_Waiting]:
+def _with_windows(frames: Iterable[Frame], wanted: range, job: Job) -> Iterator[_Cropped]:
     """Each wanted frame with its faces; `frames` begin and end up to a halo outside of what is wanted."""
     windows, half = _Windows(job), job.halo - job.reach
     ahead: deque[Frame] = deque()
 
-    def ready(frame: Frame) -> Iterator[_Waiting]:
+    def ready(frame: Frame) -> Iterator[_Cropped]:
         if frame.index in wanted:
-            yield _Waiting(frame, windows.faces(frame.index))
+            yield _WithFaces(frame, windows.faces(frame.index))
         windows.forget(frame.index - half + 1)
 
     for frame in frames:
@@ -173,9 +160,9 @@ def _with_windows(frames: Iterable[Frame], wanted: range, job: Job) -> Iterator[
         yield from ready(ahead.popleft())
 
 
-def _grouped(items: Iterable[W], batch: float) -> Iterator[list[W]]:
+def _grouped(items: Iterable[_WithFaces[F]], batch: float) -> Iterator[list[_WithFaces[F]]]:
     """Frames that wait together until they hold as many faces or HELD_MIB are waiting."""
-    group: list[W] = []
+    group: list[_WithFaces[F]] = []
     size, held = 0.0, 0
     for one in items:
         group.append(one)
@@ -188,10 +175,10 @@ def _grouped(items: Iterable[W], batch: float) -> Iterator[list[W]]:
         yield group
 
 
-def _drawn(group: Sequence[_Waiting], job: Job) -> Iterator[_Drawn]:
+def _drawn(group: Sequence[_Cropped], job: Job) -> Iterator[_Drawn]:
     """Run all faces of some frames through the network, in one batch a crop's size."""
     done: dict[int, list[Restored]] = {}
-    keyed = (((face.side, face.cut.place.factor), face) for waiting in group for face in waiting.faces)
+    keyed = (((face.cut.place.side, face.cut.place.factor), face) for waiting in group for face in waiting.faces)
     for _, faces in in_batches(keyed, job.batch):
         fine = fineness(faces[0].cut.place, job.planes)
         with torch.inference_mode():
@@ -208,18 +195,18 @@ def _drawn(group: Sequence[_Waiting], job: Job) -> Iterator[_Drawn]:
             back = torch.rot90(extra, -face.cut.place.turn, (1, 2))
             done.setdefault(face.cut.index, []).append(Restored(face.cut, back, face.weight))
     for waiting in group:
-        yield _Drawn(waiting.frame, done.get(waiting.frame.index, []))
+        yield _WithFaces(waiting.frame, done.get(waiting.frame.index, []))
 
 
 def _denoised(frames: Iterable[_Drawn], distance: int) -> Iterator[_Drawn]:
     """Each face averaged with itself `distance` frames before and after, as far as the stream has them."""
     held: deque[_Drawn] = deque(maxlen=2 * distance + 1)
     for drawn in chain(frames, repeat(None, distance)):
-        held.append(drawn or _Drawn(replace(held[-1].frame, index=held[-1].frame.index + 1), []))
+        held.append(drawn or _WithFaces(replace(held[-1].frame, index=held[-1].frame.index + 1), []))
         middle = held[-1 - distance] if len(held) > distance else None
         if middle is not None:
             near = [one for one in (held[0], held[-1]) if abs(one.frame.index - middle.frame.index) == distance]
-            yield _Drawn(middle.frame, [_averaged(face, near) for face in middle.faces])
+            yield _WithFaces(middle.frame, [_averaged(face, near) for face in middle.faces])
 
 
 def _averaged(face: Restored, near: Sequence[_Drawn]) -> Restored:
@@ -246,13 +233,6 @@ class _Spread:
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.luma, self.chroma, self.verdicts
-
-
-@dataclass(frozen=True)
-class _Result:
-    cut: Cut
-    patches: Patches
-    verdict: Verdict | None
 
 
 @dataclass(frozen=True)
@@ -306,27 +286,19 @@ def _kind(face: Restored) -> tuple[int, tuple[int, ...], bool]:
     return face.cut.place.covered, tuple(face.added.shape), face.settled is None
 
 
-def _results(sent: _Sent, planes: Planes) -> Iterator[_Result]:
-    """Face by face; the device is waited for here."""
+def _finished(sent: _Sent, job: Job, tell: Tell) -> Iterator[Frame]:
+    """The group's frames with their faces; the device is waited for here."""
     arrays, frames = iter(sent.parcel.open()), {drawn.frame.index: drawn.frame for drawn in sent.group}
+    made: dict[int, dict[int, Patches]] = {index: {} for index in frames}
     for spread in sent.spread:
         luma, chroma, numbers = next(arrays), next(arrays), iter(next(arrays).tolist())
         for face, y, uv in zip(spread.faces, luma, chroma, strict=True):
-            made = patches(face.cut.place, y, uv, frames[face.cut.index], planes)
-            yield _Result(face.cut, made, Verdict(*next(numbers)) if _judged(face) else None)
-
-
-def _finished(sent: _Sent, job: Job, tell: Tell) -> Iterator[Frame]:
-    """The group's frames with their faces."""
-    done: dict[int, list[_Result]] = {}
-    for result in _results(sent, job.planes):
-        done.setdefault(result.cut.index, []).append(result)
-    for drawn in sent.group:
-        faces = sorted(done.get(drawn.frame.index, []), key=lambda result: result.cut.track)
-        for face in faces:
-            if face.verdict is not None:
-                tell(face.cut.track, drawn.frame.index, face.verdict)
-        yield merged(drawn.frame, [face.patches for face in faces], job.planes)
+            track, index = face.cut.track, face.cut.index
+            made[index][track] = patches(face.cut.place, y, uv, frames[index], job.planes)
+            if _judged(face):
+                tell(track, index, Verdict(*next(numbers)))
+    for index, faces in made.items():
+        yield merged(frames[index], [faces[track] for track in sorted(faces)], job.planes)
 
 
 def unheard(track: int, frame: int, found: Verdict) -> None:
