@@ -14,8 +14,8 @@ from skimage.data import astronaut
 from vidsr.color import Color
 from vidsr.frame import Frame, PixelFormat, Track
 from vidsr.networks.transfer import Transfer
-from vidsr.restore.blend import Restored, differences, fineness, merged, outlines, patches, shown
-from vidsr.restore.crop import Cut, Itinerary, Planes, cut
+from vidsr.restore.blend import Restored, differences, fineness, masks, merged, patches, shown
+from vidsr.restore.crop import CropPath, Cut, Planes, cut
 from vidsr.restore.quality import verdicts
 from vidsr.restore.quality_totals import Verdict
 from vidsr.restore.resample import reduced
@@ -68,23 +68,23 @@ def track_of(
 
 def crop(frame: Frame, track: Track, planes: Planes) -> Cut:
     """Cut the face of `track` out of `frame`."""
-    way = Itinerary(track, frame.luma.shape, planes)
+    way = CropPath(track, frame.luma.shape, planes)
     return cut(frame, track.id, way.place(frame.index, way.side(frame.index)), planes)
 
 
 def pictures(face: Restored) -> tuple[torch.Tensor, torch.Tensor]:
     """What is shown of one face, `(1, 4, h, w)`, and its outline."""
-    inside = outlines(torch.from_numpy(face.cut.to_unit)[None], face.cut.place.side, face.fine)
-    return shown(face.added[None], inside, face.fine), inside
+    inside = masks(torch.from_numpy(face.cut.to_unit)[None], face.cut.place.side, face.fine)
+    return shown(face.residual[None], inside, face.fine), inside
 
 
 def blend(frame: Frame, faces: Sequence[Restored], planes: Planes) -> Frame:
     """`merged` for faces that are at hand, one by one."""
     found = []
     for given in faces:
-        few = reduced(given.added, given.fine // fineness(given.cut.place, planes))
+        few = reduced(given.residual, given.fine // fineness(given.cut.place, planes))
         face = Restored(given.cut, few, given.weight)
-        luma, chroma = differences(pictures(face)[0], [face], planes, Transfer(face.added.device))
+        luma, chroma = differences(pictures(face)[0], [face], planes, Transfer(face.residual.device))
         found.append(patches(face.cut.place, luma[0].numpy(), chroma[0].numpy(), frame, planes))
     return merged(frame, found, planes)
 

@@ -13,7 +13,7 @@ from tests.faces import FACE, crop, frame_of, planes, portrait, track_of
 from vidsr.analysis.optical_flow import dense_flow
 from vidsr.color import Color, rgb_of, yuv_difference
 from vidsr.frame import PixelFormat, Track
-from vidsr.restore.crop import Itinerary, Planes, crop_side, cut, window
+from vidsr.restore.crop import CropPath, Planes, crop_side, cut, window
 
 
 @pytest.mark.parametrize("matrix", ["bt601", "bt709", "bt2020"])
@@ -95,7 +95,7 @@ def moving(shift: float, frames: int = 9) -> Track:
 
 
 def test_the_window_follows_its_face_in_whole_chroma_samples() -> None:
-    way = Itinerary(moving(0.7), (512, 512), planes())
+    way = CropPath(moving(0.7), (512, 512), planes())
     corners = [way.place(n, way.side(n)).x for n in range(9)]
     assert all(corner % 2 == 0 for corner in corners)
     assert corners[-1] - corners[0] in (4, 6)
@@ -104,7 +104,7 @@ def test_the_window_follows_its_face_in_whole_chroma_samples() -> None:
 def test_the_sides_of_neighbouring_crops_are_equal_where_a_face_grows() -> None:
     one = track_of(60, FACE, 64.0)
     matrices = one.matrices / np.linspace(1, 2, 60)[:, None, None].astype(np.float32)
-    way = Itinerary(dataclasses.replace(one, matrices=matrices), (512, 512), planes())
+    way = CropPath(dataclasses.replace(one, matrices=matrices), (512, 512), planes())
     sides = [way.side(n) for n in range(60)]
     assert sides[0] == 72 and sides[-1] == 120 and len(set(sides)) <= 7
 
@@ -127,7 +127,7 @@ def test_a_head_that_turns_about_45_degrees_does_not_flip_to_and_fro() -> None:
     one = track_of(20, FACE, 64.0)
     angles = np.radians(45 + 4 * np.sin(np.arange(20)))
     rows = [track_of(1, FACE, 64.0, angle=angle).matrices[0] for angle in angles]
-    way = Itinerary(dataclasses.replace(one, matrices=np.stack(rows)), (512, 512), planes())
+    way = CropPath(dataclasses.replace(one, matrices=np.stack(rows)), (512, 512), planes())
     assert len({way.place(n, 80).turn for n in range(20)}) == 1
 
 
@@ -150,7 +150,7 @@ def test_the_template_is_found_in_the_crop() -> None:
 def test_neighbours_are_warped_to_the_middle_and_the_middle_is_left_alone() -> None:
     base = cv2.GaussianBlur(portrait(), (0, 0), 1.0)
     track = track_of(2, FACE, 96.0)
-    way = Itinerary(track, (512, 512), planes())
+    way = CropPath(track, (512, 512), planes())
     moved = cv2.warpAffine(base, np.array([[1, 0, 1.6], [0, 1, -0.8]]), (512, 512), flags=cv2.INTER_CUBIC)
     middle, other = (
         cut(frame_of(picture, n), 1, way.place(n, way.side(n)), planes()) for n, picture in enumerate((base, moved))

@@ -10,7 +10,7 @@ import torch
 from tests.faces import FACE, YUV420, blend, crop, frame_of, planes, portrait, track_of
 from vidsr.frame import Frame, PixelFormat
 from vidsr.networks.generator import enlarge
-from vidsr.restore.blend import Restored, at_chroma, outlines, shown
+from vidsr.restore.blend import Restored, at_chroma, masks, shown
 from vidsr.restore.crop import Cut
 from vidsr.restore.enlarge import enlarged
 
@@ -92,7 +92,7 @@ def test_overlapping_windows_add_no_difference_twice() -> None:
 @pytest.mark.parametrize("angle", [0.0, 0.6, 2.0])
 def test_the_outline_all_but_ends_inside_the_window(angle: float) -> None:
     found = crop(frame_of(portrait()), track_of(1, FACE, 96.0, angle=angle), planes())
-    mask = outlines(torch.from_numpy(found.to_unit)[None], found.place.side, 4)[0]
+    mask = masks(torch.from_numpy(found.to_unit)[None], found.place.side, 4)[0]
     assert mask.shape == (352, 352)
     assert float(mask[176, 176]) == 1
     for edge in (mask[0], mask[-1], mask[:, 0], mask[:, -1]):

@@ -11,7 +11,7 @@ import pytest
 from tests.scene import HEIGHT, WIDTH, Picture, Pose, backdrop, film, frames, head, paste, shown
 from vidsr.analysis.cuts import Look
 from vidsr.analysis.detector import Detector, open_detector
-from vidsr.analysis.roi import WITH_FACES, WITHOUT, Gaze, Part
+from vidsr.analysis.roi import WITH_FACES, WITHOUT, Part, RegionOfInterest
 from vidsr.analysis.rotated_heads import PATCH, SOUGHT
 from vidsr.config import Analyze
 from vidsr.frame import Detection
@@ -49,7 +49,7 @@ def strong(found: list[Detection]) -> list[Detection]:
 
 def test_where_nothing_is_and_nothing_comes_the_detector_looks_once_in_a_while() -> None:
     watched = Watched()
-    gaze = Gaze(watched, film(), Analyze().min_score)
+    gaze = RegionOfInterest(watched, film(), Analyze().min_score)
     found = [gaze(look) for look in looks(lambda _: shown([]), 2 * WITHOUT + 1)]
     assert not any(map(strong, found))
     assert len(watched.sizes) <= 3 + sum(bool(one) for one in found)
@@ -58,34 +58,34 @@ def test_where_nothing_is_and_nothing_comes_the_detector_looks_once_in_a_while()
 
 
 def test_a_face_that_comes_is_found_at_once() -> None:
-    gaze = Gaze(Watched(), film(), Analyze().min_score)
+    gaze = RegionOfInterest(Watched(), film(), Analyze().min_score)
     found = [strong(gaze(look)) for look in looks(lambda n: shown([(Pose(150), head())] if n >= 2 else []), 4)]
     assert [len(one) for one in found] == [0, 0, 1, 1]
 
 
 def test_a_second_face_that_comes_is_found_at_once() -> None:
     first, second = (Pose(110), head()), (Pose(380), head())
-    gaze = Gaze(Watched(), film(), Analyze().min_score)
+    gaze = RegionOfInterest(Watched(), film(), Analyze().min_score)
     found = [strong(gaze(look)) for look in looks(lambda n: shown([first, second] if n >= 2 else [first]), 4)]
     assert [len(one) for one in found] == [1, 1, 2, 2]
 
 
 def test_around_a_known_face_the_detector_sees_what_it_sees_in_the_whole() -> None:
     watched = Watched()
-    gaze = Gaze(watched, film(), Analyze().min_score)
+    gaze = RegionOfInterest(watched, film(), Analyze().min_score)
     views = looks(lambda n: shown([(Pose(150 + n, scale=0.5), head())]), WITH_FACES)
     found = [strong(gaze(look))[0] for look in views]
     assert watched.sizes[0] == (HEIGHT, WIDTH)
     assert all(size[0] * size[1] <= 0.7 * HEIGHT * WIDTH for size in watched.sizes[1:])
     for look, one in zip(views, found, strict=True):
-        whole = strong(Gaze(detector(), film(), Analyze().min_score)(look))[0]
+        whole = strong(RegionOfInterest(detector(), film(), Analyze().min_score)(look))[0]
         assert np.abs(one.landmarks - whole.landmarks).max() < 0.25
         assert np.abs(one.box - whole.box).max() < 0.6  # a hundredth of its height
 
 
 def test_a_face_that_is_gone_is_sought_in_the_whole_picture() -> None:
     watched = Watched()
-    gaze = Gaze(watched, film(), Analyze().min_score)
+    gaze = RegionOfInterest(watched, film(), Analyze().min_score)
     found = [strong(gaze(look)) for look in looks(lambda n: shown([(Pose(100 if n < 1 else 380), head())]), 2)]
     assert [len(one) for one in found] == [1, 1]
     assert watched.sizes[-1] == (HEIGHT, WIDTH)
@@ -93,7 +93,7 @@ def test_a_face_that_is_gone_is_sought_in_the_whole_picture() -> None:
 
 def test_a_new_shot_is_looked_at_as_a_whole() -> None:
     watched = Watched()
-    gaze = Gaze(watched, film(), Analyze().min_score)
+    gaze = RegionOfInterest(watched, film(), Analyze().min_score)
     one, two = looks(lambda _: shown([]), 2)
     gaze(one)
     gaze(Look(two.index, two.pts, two.small, cut=True))
@@ -102,7 +102,7 @@ def test_a_new_shot_is_looked_at_as_a_whole() -> None:
 
 def test_a_light_that_flickers_a_little_is_no_news() -> None:
     watched = Watched()
-    gaze = Gaze(watched, film(), Analyze().min_score)
+    gaze = RegionOfInterest(watched, film(), Analyze().min_score)
     for look in looks(lambda n: np.asarray(np.minimum(shown([]).astype(int) + 5 * (n % 2), 255), np.uint8), 4):
         gaze(look)
     assert len(watched.sizes) == 1
@@ -126,7 +126,7 @@ def seen_from(x: int, y: int, poses: list[tuple[Pose, Picture]], margin: int = 6
 
 def test_a_camera_that_sways_shows_nothing_new_once_it_has_swayed() -> None:
     watched = Watched()
-    gaze = Gaze(watched, film(), Analyze().min_score)
+    gaze = RegionOfInterest(watched, film(), Analyze().min_score)
     path = [(round(25 * np.sin(n / 2)), round(20 * np.sin(n / 3))) for n in range(40)]
     views = looks(lambda n: seen_from(*path[n % 20], []), 40)
     for look in views[:20]:
@@ -139,11 +139,11 @@ def test_a_camera_that_sways_shows_nothing_new_once_it_has_swayed() -> None:
 
 
 def test_a_face_is_found_as_soon_as_a_camera_that_turns_shows_it() -> None:
-    gaze = Gaze(Watched(), film(), Analyze().min_score)
+    gaze = RegionOfInterest(Watched(), film(), Analyze().min_score)
     faces = [(Pose(WIDTH + 60, 180, 0.5), head())]
     found = [strong(gaze(look)) for look in looks(lambda n: seen_from(10 * n, 0, faces), 7)]
     alone = [
-        strong(Gaze(detector(), film(), Analyze().min_score)(look))
+        strong(RegionOfInterest(detector(), film(), Analyze().min_score)(look))
         for look in looks(lambda n: seen_from(10 * n, 0, faces), 7)
     ]
     assert [len(one) for one in found] == [len(one) for one in alone]
@@ -151,7 +151,7 @@ def test_a_face_is_found_as_soon_as_a_camera_that_turns_shows_it() -> None:
 
 
 def test_a_face_that_comes_before_a_camera_that_sways_is_found_at_once() -> None:
-    gaze = Gaze(Watched(), film(), Analyze().min_score)
+    gaze = RegionOfInterest(Watched(), film(), Analyze().min_score)
     places = [(0, 0), (20, 10), (0, 0), (20, 10), (20, 10)]
     views = looks(lambda n: seen_from(*places[n], [(Pose(200, 180, 0.5), head())] if n > 2 else []), 5)
     assert [len(strong(gaze(look))) for look in views] == [0, 0, 0, 1, 1]
@@ -159,7 +159,7 @@ def test_a_face_that_comes_before_a_camera_that_sways_is_found_at_once() -> None
 
 def test_pictures_without_any_detail_and_very_small_ones_are_no_trouble() -> None:
     for shape in ((40, 48, 3), (HEIGHT, WIDTH, 3)):
-        gaze = Gaze(detector(), film(), Analyze().min_score)
+        gaze = RegionOfInterest(detector(), film(), Analyze().min_score)
         for level in (20, 200, 20):
             luma = np.full(shape[:2], level, np.uint8)
             assert gaze(Look(0, 0, Small(luma, np.full((2, *shape[:2]), 128, np.uint8), (1.0, 1.0)))) == []

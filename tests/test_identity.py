@@ -15,7 +15,7 @@ from tests.faces import portrait
 from tests.scene import Picture, Pose, film, frames, head
 from tests.test_package import ROOT
 from vidsr.analysis.analyze import find_tracks
-from vidsr.analysis.appearance import Looks, looks_of
+from vidsr.analysis.appearance import Appearance, appearance_of
 from vidsr.analysis.detector import Detector, open_detector
 from vidsr.config import Analyze
 from vidsr.evaluate.metrics import Identity
@@ -103,9 +103,9 @@ def test_the_measure_counts_what_is_made_wrong() -> None:
     assert casting(play, right[:1]).missed == pytest.approx(0.5, abs=0.1)
 
 
-def looks(picture: Picture) -> Looks:
+def looks(picture: Picture) -> Appearance:
     (found,) = frames(1, lambda _: np.ascontiguousarray(picture), 1.0)
-    return looks_of(reduce(found, 8, 960), np.array([[180.0, 60.0], [264.0, 166.0]]))
+    return appearance_of(reduce(found, 8, 960), np.array([[180.0, 60.0], [264.0, 166.0]]))
 
 
 def test_looks_forgive_light_and_noise_and_tell_people_apart() -> None:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vidsr.analysis.alignment import TEMPLATE, from_square, similarity, to_square
-from vidsr.analysis.appearance import Looks
+from vidsr.analysis.appearance import Appearance
 from vidsr.analysis.linking import NOTHING, Key, Tracklet, Trail
 from vidsr.analysis.optical_flow import Follower
 from vidsr.analysis.smoothing import PLAY, along, held, keys_without_noise, smoothed, steady
@@ -100,7 +100,7 @@ def test_squares_far_from_the_origin_are_as_still_as_near_ones() -> None:
 def path(errors: Reals, trails: list[Trail]) -> Tracklet:
     """A face that moves 2 pixels a frame to the right, detected every fifth frame with these errors in x."""
     keys = [Key(5 * n, place(5 * n) + np.array([error, 0.0]), 0.9) for n, error in enumerate(errors)]
-    gray, looks = np.zeros((200, 400), np.uint8), Looks(np.zeros((2, 2), np.float32), 0.0, np.zeros(2, np.float32))
+    gray, looks = np.zeros((200, 400), np.uint8), Appearance(np.zeros((2, 2), np.float32), 0.0, np.zeros(2, np.float32))
     return Tracklet(keys, (looks, looks), Follower(gray, keys[-1].points), trails=trails)
 
 

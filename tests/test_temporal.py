@@ -36,13 +36,13 @@ def restored(cut: Cut, fine: int = 4, level: float = 0.0) -> Restored:
 def test_noise_is_averaged_along_the_motion(fine: int, shift: float) -> None:
     faces = [restored(noisy(n, 4.0, shift * n), fine) for n in range(3)]
     found = averaged(faces[1], [faces[0], faces[2]])
-    assert found.settled is not None
+    assert found.input_delta is not None
     inner = slice(16, -16), slice(16, -16)
     clean = noisy(1, 0.0, shift).rgb[inner]
     before = faces[1].cut.rgb[inner] - clean
-    after = before + found.settled.permute(1, 2, 0).numpy()[inner]
+    after = before + found.input_delta.permute(1, 2, 0).numpy()[inner]
     assert after.std() < 0.75 * before.std()
-    assert found.added.std() < 0.75 * faces[1].added.std()
+    assert found.residual.std() < 0.75 * faces[1].residual.std()
 
 
 def test_what_changed_keeps_to_itself() -> None:
@@ -52,9 +52,9 @@ def test_what_changed_keeps_to_itself() -> None:
         faces[n].cut.rgb[40:] *= 0.3
         faces[n].cut.luma8[40:] //= 3
     found = averaged(faces[1], [faces[0], faces[2]])
-    assert found.settled is not None
-    assert float(found.settled[:, 48:].abs().max()) < 1.5 / 255
-    assert torch.allclose(found.added[:, 200:], faces[1].added[:, 200:], atol=2e-3)
+    assert found.input_delta is not None
+    assert float(found.input_delta[:, 48:].abs().max()) < 1.5 / 255
+    assert torch.allclose(found.residual[:, 200:], faces[1].residual[:, 200:], atol=2e-3)
 
 
 def test_motion_in_all_neighbours_does_not_pass_for_noise() -> None:
@@ -74,9 +74,9 @@ def test_alike_frames_are_averaged_to_the_same() -> None:
     face = restored(noisy(0, 3.0))
     others = [dataclasses.replace(face, cut=dataclasses.replace(face.cut, index=n)) for n in (1, 2)]
     found = averaged(face, others)
-    assert found.settled is not None
-    assert float(found.settled.abs().max()) < 2e-3
-    assert float((found.added - face.added).abs().max()) < 5e-3
+    assert found.input_delta is not None
+    assert float(found.input_delta.abs().max()) < 2e-3
+    assert float((found.residual - face.residual).abs().max()) < 5e-3
 
 
 def test_steps_add_up() -> None:
@@ -84,9 +84,10 @@ def test_steps_add_up() -> None:
     faces = [restored(noisy(n, 4.0)) for n in range(5)]
     once = [averaged(faces[n], [faces[n - 1], faces[n + 1]]) for n in (1, 2, 3)]
     twice = averaged(once[1], [once[0], once[2]])
-    assert once[1].settled is not None and twice.settled is not None
+    assert once[1].input_delta is not None and twice.input_delta is not None
     clean = noisy(2, 0.0).rgb
     errors = [
-        np.abs(faces[2].cut.rgb + s.permute(1, 2, 0).numpy() - clean).mean() for s in (once[1].settled, twice.settled)
+        np.abs(faces[2].cut.rgb + s.permute(1, 2, 0).numpy() - clean).mean()
+        for s in (once[1].input_delta, twice.input_delta)
     ]
     assert errors[1] < errors[0]

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from tests.scene import HEIGHT, WIDTH, Picture, Pose, film, frames, head, shown
 from vidsr.analysis.alignment import roll, to_square
 from vidsr.analysis.analyze import find_tracks
-from vidsr.analysis.appearance import Looks, looks_of
+from vidsr.analysis.appearance import Appearance, appearance_of
 from vidsr.analysis.cuts import Look
 from vidsr.analysis.detector import Detector, open_detector
-from vidsr.analysis.roi import Gaze
+from vidsr.analysis.roi import RegionOfInterest
 from vidsr.analysis.rotated_heads import PATCH
 from vidsr.analysis.upright_patch import View, quarters
 from vidsr.config import Analyze
@@ -155,14 +155,14 @@ def test_texture_is_no_turned_head() -> None:
 
 
 def test_a_turned_head_that_is_hidden_for_a_moment_is_found_again() -> None:
-    gaze = Gaze(detector(), film(), SETTINGS.min_score)
+    gaze = RegionOfInterest(detector(), film(), SETTINGS.min_score)
     made = frames(5, lambda n: shown([]) if n == 2 else lying(180)(0))
     looks = [Look(f.index, f.pts, reduce(f, 8, 960), f.index == 0) for f in made]
     assert [len([one for one in gaze(look) if one.score > 0.5]) for look in looks] == [1, 1, 0, 1, 1]
 
 
 def test_a_turned_head_goes_with_its_shot() -> None:
-    gaze = Gaze(detector(), film(), SETTINGS.min_score)
+    gaze = RegionOfInterest(detector(), film(), SETTINGS.min_score)
     made = frames(2, lambda n: shown([]) if n else lying(180)(0))
     assert [len(gaze(Look(f.index, f.pts, reduce(f, 8, 960), True))) for f in made] == [1, 0]
 
@@ -187,10 +187,10 @@ def test_a_square_shows_a_turned_face_upright_at_its_place() -> None:
 
 
 def test_a_turned_head_looks_like_itself() -> None:
-    def seen(degrees: float) -> Looks:
+    def seen(degrees: float) -> Appearance:
         small: Small = reduce(frames(1, lying(degrees))[0], 8, 960)
-        (one,) = Gaze(detector(), film(), SETTINGS.min_score)(Look(0, 0, small, True))
-        return looks_of(small, one.box.reshape(2, 2).astype(np.float64), roll(one.landmarks))
+        (one,) = RegionOfInterest(detector(), film(), SETTINGS.min_score)(Look(0, 0, small, True))
+        return appearance_of(small, one.box.reshape(2, 2).astype(np.float64), roll(one.landmarks))
 
     upright = seen(0)
     assert max(upright.unlike(seen(degrees)) for degrees in (60, 100, 180)) < 0.9

@@ -13,8 +13,8 @@ from vidsr.analysis.alignment import frontal
 from vidsr.analysis.cuts import Look, looks
 from vidsr.analysis.detector import Detector, intersection_over_union
 from vidsr.analysis.linking import Linker, Tracklet
-from vidsr.analysis.roi import Gaze
-from vidsr.analysis.rotated_heads import Turned
+from vidsr.analysis.roi import RegionOfInterest
+from vidsr.analysis.rotated_heads import RotatedHeads
 from vidsr.analysis.smoothing import along, keys_without_noise, steady
 from vidsr.analysis.tracks_file import Analysis
 from vidsr.config import Analyze
@@ -81,15 +81,15 @@ def find_tracks(
 def detected(source: Iterable[Look], colour: Colour, settings: Analyze, detector: Detector) -> Iterator[Seen]:
     """Add detections to the first and last frame of each shot and to every `detect_every`th between.
 
-    A detector that takes one picture at a time looks only where it must (see `Gaze`). For one that likes many at once,
-    up to `(batch - 1) * detect_every` looks are held.
+    A detector that takes one picture at a time looks only where it must (see `RegionOfInterest`). For one that likes
+    many at once, up to `(batch - 1) * detect_every` looks are held.
     """
     if detector.batch == 1:
-        gaze = Gaze(detector, colour, settings.min_score)
+        gaze = RegionOfInterest(detector, colour, settings.min_score)
         for look, due in _due(source, settings.detect_every):
             yield look, _large(gaze(look), look, settings) if due else None
         return
-    turned = Turned(detector, colour, settings.min_score)
+    turned = RotatedHeads(detector, colour, settings.min_score)
     held: list[tuple[Look, bool]] = []
     for look, due in _due(source, settings.detect_every):
         held.append((look, due))
@@ -112,7 +112,7 @@ def _due(source: Iterable[Look], every: int) -> Iterator[tuple[Look, bool]]:
 
 
 def _with_detections(
-    held: list[tuple[Look, bool]], colour: Colour, settings: Analyze, turned: Turned
+    held: list[tuple[Look, bool]], colour: Colour, settings: Analyze, turned: RotatedHeads
 ) -> Iterator[Seen]:
     pictures = [to_rgb(look.small, colour) for look, due in held if due]
     found = iter(turned.detector(pictures) if pictures else [])

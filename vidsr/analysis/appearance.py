@@ -23,21 +23,21 @@ DARK = 10.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Looks:
+class Appearance:
     """What a face looks like, roughly: a normalised thumbnail, how light it is, and its mean chroma over its luma."""
 
     thumb: NDArray[np.float32]
     light: float
     hue: NDArray[np.float64]
 
-    def unlike(self, other: Looks) -> float:
+    def unlike(self, other: Appearance) -> float:
         """0 for the same picture; two people are mostly above 1."""
         shape = 1 - float(np.sum(self.thumb * other.thumb))
         light = abs(float(np.log(self.light / other.light)))
         return SHAPE * shape + LIGHT * light + HUE * float(np.linalg.norm(self.hue - other.hue))
 
 
-def looks_of(small: Small, box: NDArray[np.float64], angle: float = 0.0) -> Looks:
+def appearance_of(small: Small, box: NDArray[np.float64], angle: float = 0.0) -> Appearance:
     """The looks of the face in a box `(2, 2)` of a reduced frame, x y of two corners, turned by an angle in radians."""
     back = float(np.sign(angle) * np.clip(2 * (abs(angle) - TILTED), 0, abs(angle)))
     cut = _righted(small.luma, box, back) if back else _cut(small.luma, box)
@@ -47,7 +47,7 @@ def looks_of(small: Small, box: NDArray[np.float64], angle: float = 0.0) -> Look
     light = float(part.mean()) + DARK
     fit = np.array(small.chroma.shape[:0:-1]) / small.luma.shape[::-1]
     hue = [(float(_cut(plane, box * fit).mean()) - 128) / light for plane in small.chroma]
-    return Looks(thumb, light, np.array(hue))
+    return Appearance(thumb, light, np.array(hue))
 
 
 def _righted(luma: Gray, box: NDArray[np.float64], angle: float) -> Gray:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsr.analysis.alignment import roll
-from vidsr.analysis.appearance import Looks, looks_of
+from vidsr.analysis.appearance import Appearance, appearance_of
 from vidsr.analysis.cuts import Look
 from vidsr.analysis.optical_flow import Follower, Points
 from vidsr.config import Analyze
@@ -25,7 +25,7 @@ NEAR, FAR = 0.5, 1.0
 GROWTH = 0.5
 """Largest change of the logarithm of the size between two detections of one face."""
 CARRIED, OTHER, UNLIKE = 2.5, 1.5, 0.9
-"""A detection whose looks differ by more than this (see `Looks.unlike`) is another face: where flow arrives at it; at
+"""A detection that looks more unlike than this (see `Appearance.unlike`) is another face: where flow arrives at it; at
 once, but without flow; and after a gap."""
 DOUBT = 1.2
 """Largest sum of the distance and half of `unlike` after a gap: what is far away must look the same."""
@@ -73,7 +73,7 @@ class Tracklet:
     """One face in one shot: its detections, what flow saw between them, before the first, and after the last."""
 
     keys: list[Key]
-    looks: tuple[Looks, Looks]
+    looks: tuple[Appearance, Appearance]
     """At the last detection, and at the surest: a hand that covers the face must not become its looks."""
     follower: Follower
     head: Points = field(default_factory=lambda: NOTHING)
@@ -82,12 +82,12 @@ class Tracklet:
     """The first frame after the last detection in which the face was sought and not found."""
 
     @classmethod
-    def begin(cls, key: Key, looks: Looks, past: Sequence[Gray]) -> Tracklet:
+    def begin(cls, key: Key, looks: Appearance, past: Sequence[Gray]) -> Tracklet:
         """A new face in the newest of some frames, traced back through the others."""
         return cls([key], (looks, looks), Follower(past[-1], key.points), _traced(key, past, len(past)))
 
-    def unlike(self, face: Looks) -> float:
-        """How little a face looks like this one, now or at its best: see `Looks.unlike`."""
+    def unlike(self, face: Appearance) -> float:
+        """How little a face looks like this one, now or at its best: see `Appearance.unlike`."""
         return min(looks.unlike(face) for looks in self.looks)
 
     @property
@@ -150,7 +150,7 @@ class Tracklet:
         self.keys += later.keys
         self.looks, self.follower, self.missed = later.looks, later.follower, later.missed
 
-    def extend(self, key: Key, looks: Looks, past: Sequence[Gray]) -> None:
+    def extend(self, key: Key, looks: Appearance, past: Sequence[Gray]) -> None:
         """Add a detection of this face in the newest of some frames, and follow the face anew from there."""
         frames = key.frame - self.keys[-1].frame
         ahead = np.array(self.follower.trail) if self.follower.alive else NOTHING
@@ -240,7 +240,7 @@ class Linker:
         return distance + 0.5 * unlike
 
     def _match(self, look: Look, keys: list[Key]) -> None:
-        faces = [looks_of(look.small, key.points[LANDMARKS:], roll(key.points[:LANDMARKS])) for key in keys]
+        faces = [appearance_of(look.small, key.points[LANDMARKS:], roll(key.points[:LANDMARKS])) for key in keys]
         cost = np.full((len(self._open), len(keys)), NEVER)
         for i, path in enumerate(self._open):
             for j, key in enumerate(keys):
@@ -253,7 +253,7 @@ class Linker:
         self._miss([path for i, path in enumerate(self._open) if i not in matched], look.index)
         self._begin([(key, faces[j]) for j, key in enumerate(keys) if j not in used])
 
-    def _cost(self, path: Tracklet, key: Key, face: Looks) -> float:
+    def _cost(self, path: Tracklet, key: Key, face: Appearance) -> float:
         distance = path.distance(key)
         unlike = path.unlike(face)
         near = distance <= NEAR and path.missed is None
@@ -272,7 +272,7 @@ class Linker:
                 self._open.remove(path)
                 self._closed.append(path)
 
-    def _begin(self, found: list[tuple[Key, Looks]]) -> None:
+    def _begin(self, found: list[tuple[Key, Appearance]]) -> None:
         for key, looks in found:
             if key.score >= self._settings.min_score:
                 self._open.append(Tracklet.begin(key, looks, self._past))

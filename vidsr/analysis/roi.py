@@ -10,7 +10,7 @@ import numpy as np
 from vidsr.analysis.cuts import Look
 from vidsr.analysis.detector import MULTIPLE, Detector, intersection_over_union
 from vidsr.analysis.optical_flow import Points
-from vidsr.analysis.rotated_heads import Turned, strongest_first
+from vidsr.analysis.rotated_heads import RotatedHeads, strongest_first
 from vidsr.frame import Detection, Floats
 from vidsr.picture import Colour, Gray, Small, to_rgb
 
@@ -162,17 +162,17 @@ class Part:
         return replace(one, box=one.box + np.tile(corner, 2), landmarks=one.landmarks + corner)
 
 
-class Gaze:
+class RegionOfInterest:
     """Finds the faces of looks that come in order; looks between them need not come.
 
     The whole picture is looked at where a shot begins, where something outside of the known faces was not to be seen
     before, where a known face is not found again, and from time to time; else only the part around the known faces, or
-    nothing where there are none. Heads that are turned are looked at one by one (see `Turned`).
+    nothing where there are none. Heads that are turned are looked at one by one (see `RotatedHeads`).
     """
 
     def __init__(self, detector: Detector, colour: Colour, min_score: float) -> None:
         self._detector = detector
-        self._turned = Turned(detector, colour, min_score)
+        self._turned = RotatedHeads(detector, colour, min_score)
         self._colour = colour
         self._known: _Known | None = None
         self._faces: list[Detection] = []

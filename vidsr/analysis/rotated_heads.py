@@ -46,7 +46,7 @@ class _Head:
     missed: int = 0
 
 
-class Turned:
+class RotatedHeads:
     """Sets right what an upright detector finds in looks that come in order, and adds the heads that it cannot see.
 
     `faces` are the turned heads in the last look. `lost` says that one of them has just not been found again.

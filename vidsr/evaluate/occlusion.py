@@ -21,7 +21,7 @@ from vidsr.evaluate import metrics
 from vidsr.evaluate.stills import reduced
 from vidsr.networks.generator import SCALE, enlarge
 from vidsr.networks.model_file import Model
-from vidsr.restore.blend import outlines, shown
+from vidsr.restore.blend import masks, shown
 
 COVERED, FREE = 0.5, 0.02
 """A pixel is under the thing above the one share of cover, and beside it below the other."""
@@ -54,7 +54,7 @@ def _errors(model: Model, clip: Images, mask: NDArray[np.float32]) -> NDArray[np
     with torch.inference_mode():
         bare = model.network(small[:, None].expand(-1, model.window, -1, -1, -1))[0]
     side = small.shape[-1]
-    edge = outlines(torch.eye(2, 3)[None] / side, side, SCALE)
+    edge = masks(torch.eye(2, 3)[None] / side, side, SCALE)
     added = bare - plain
     blended = plain + shown(added[None], edge)[0, :3]
     face = edge[0].numpy() > 0.5

@@ -20,7 +20,7 @@ from vidsr.networks.generator import SCALE
 from vidsr.networks.transfer import Transfer
 from vidsr.restore.crop import Box, Cut, Place, Planes
 from vidsr.restore.enlarge import enlarged, lanczos_matrix
-from vidsr.restore.resample import around, bicubic, bilinear, reduced
+from vidsr.restore.resample import bicubic, bilinear, box_mean, reduced
 
 TRUSTED, REFUSED = 5 / 255, 16 / 255
 """Mean disagreement with the input below which a restoration is kept, and above which it is dropped."""
@@ -28,21 +28,21 @@ TRUSTED, REFUSED = 5 / 255, 16 / 255
 
 @dataclass(frozen=True)
 class Restored:
-    """A crop with what the network adds to its plain enlargement, `added (3, fh, fw)`, and the share to show, 0..1.
+    """A crop with what the network adds to its plain enlargement, `residual (3, fh, fw)`, and the share to show, 0..1.
 
-    `f` is 4, or less where that was averaged down to what the output resolves (see `fineness`). `settled (3, h, w)`
+    `f` is 4, or less where that was averaged down to what the output resolves (see `fineness`). `input_delta (3, h, w)`
     is what averaging over time does to the crop itself.
     """
 
     cut: Cut
-    added: Tensor
+    residual: Tensor
     weight: float
-    settled: Tensor | None = None
+    input_delta: Tensor | None = None
 
     @property
     def fine(self) -> int:
-        """Pixels of `added` for one of the crop, along each side."""
-        return self.added.shape[-1] // self.cut.place.side
+        """Pixels of `residual` for one of the crop, along each side."""
+        return self.residual.shape[-1] // self.cut.place.side
 
 
 def fineness(place: Place, planes: Planes) -> int:
@@ -57,8 +57,8 @@ def beyond_lanczos(rgb: Tensor, place: Place) -> Tensor:
     return bicubic(rgb) - matrix @ (rgb @ matrix.T)
 
 
-def outlines(to_unit: Tensor, side: int, fine: int) -> Tensor:
-    """The soft outlines of faces: 1 inside, 0 from the ellipse outwards, `(N, fine side, fine side)`.
+def masks(to_unit: Tensor, side: int, fine: int) -> Tensor:
+    """The soft masks of faces: 1 inside, 0 from the ellipse outwards, `(N, fine side, fine side)`.
 
     `to_unit (N, 2, 3)` map pixels of crops to the unit square of the template.
     """
@@ -70,37 +70,31 @@ def outlines(to_unit: Tensor, side: int, fine: int) -> Tensor:
     return ramp * ramp * (3 - 2 * ramp)
 
 
-def _smooth(small: Tensor, fine: int) -> Tensor:
-    """`(N, C, h, w) -> (N, C, fine h, fine w)`."""
-    large = bilinear(small.flatten(0, 1), fine)
-    return large.reshape(*small.shape[:2], *large.shape[1:])
-
-
 def _agreement(small: Tensor) -> Tensor:
     """Where restorations, reduced again, agree with the input: `(N, 3, h, w) -> (N, 1, h, w)` in 0..1.
 
     What is added must vanish when reduced: the mean over 5 x 5 pixels of the input, which leaves out its noise, is
     compared with TRUSTED and REFUSED.
     """
-    drift = around(small, 2).abs().amax(1, keepdim=True)
+    drift = box_mean(small, 2).abs().amax(1, keepdim=True)
     return ((REFUSED - drift) / (REFUSED - TRUSTED)).clamp(0, 1)
 
 
-def shown(added: Tensor, inside: Tensor, fine: int = SCALE, settled: Tensor | None = None) -> Tensor:
-    """What of `added (N, 3, fine h, fine w)` a film shows, and how far: `(N, 4, fine h, fine w)`.
+def shown(residual: Tensor, inside: Tensor, fine: int = SCALE, input_delta: Tensor | None = None) -> Tensor:
+    """What of `residual (N, 3, fine h, fine w)` a film shows, and how far: `(N, 4, fine h, fine w)`.
 
-    `inside` are the outlines. The last channel is the mask, of outline and agreement; the others are what is left of
-    `added` under it, with `settled` as it is. Agreement is asked of all that is shown.
+    `inside` are the masks. The last channel is the mask, of outline and agreement; the others are what is left of the
+    residual under it, with `input_delta` as it is. Agreement is asked of all that is shown.
     """
-    small = reduced(added, fine)
-    all_ = small if settled is None else small + settled
-    low = around(small, 4)  # colour and light stay the input's
-    found = _smooth(torch.cat([low, _agreement(all_)], 1), fine)
+    small = reduced(residual, fine)
+    all_ = small if input_delta is None else small + input_delta
+    low = box_mean(small, 4)  # colour and light stay the input's
+    found = bilinear(torch.cat([low, _agreement(all_)], 1), fine)
     rest, mask = found[:, :3], found[:, 3:]
     mask.mul_(inside[:, None])
-    torch.sub(added, rest, out=rest)
-    if settled is not None:
-        rest.add_(bicubic(settled, fine))
+    torch.sub(residual, rest, out=rest)
+    if input_delta is not None:
+        rest.add_(bicubic(input_delta, fine))
     rest.mul_(mask)
     return found
 
@@ -191,7 +185,7 @@ def _apply(samples: Samples, found: Sequence[Patch], peak: int) -> None:
 
 
 def merged(frame: Frame, faces: Sequence[Patches], planes: Planes) -> Frame:
-    """The frame at `planes.scale`, with every face's difference added: `frame += mask * added`.
+    """The frame at `planes.scale`, with every face's difference added: `frame += mask * residual`.
 
     Samples outside the windows are the decoder's own at scale 1; a difference of zero changes nothing anywhere.
     """

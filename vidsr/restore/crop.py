@@ -110,7 +110,7 @@ def crop_side(window: float, factor: int = 1) -> int:
     return max(SMALLEST_CROP, ceil(2 * RIM * max(RADII) * window / factor / CROP_STEP) * CROP_STEP)
 
 
-class Itinerary:
+class CropPath:
     """The places of one track's crops in all of its frames.
 
     Sides are multiples of CROP_STEP that cover the mask, the same for some frames on end; corners lie on whole chroma

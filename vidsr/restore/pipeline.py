@@ -21,12 +21,12 @@ from vidsr.restore.blend import (
     beyond_lanczos,
     differences,
     fineness,
+    masks,
     merged,
-    outlines,
     patches,
     shown,
 )
-from vidsr.restore.crop import Cut, Itinerary, Planes, cut, window
+from vidsr.restore.crop import CropPath, Cut, Planes, cut, window
 from vidsr.restore.quality import verdicts
 from vidsr.restore.quality_totals import JUDGED, Verdict
 from vidsr.restore.resample import reduced
@@ -102,7 +102,7 @@ class _Windows:
         self._job = job
         self._frames: dict[int, Frame] = {}
         self._cuts: dict[tuple[int, int, int], Cut] = {}
-        self._itineraries: dict[int, Itinerary] = {}
+        self._paths: dict[int, CropPath] = {}
 
     def take(self, frame: Frame) -> None:
         self._frames[frame.index] = frame
@@ -114,24 +114,24 @@ class _Windows:
             weight = float(track.weight[index - track.first]) if track.first <= index < track.stop else 0.0
             if weight == 0.0:
                 continue
-            side = self._itinerary(track).side(index)
+            side = self._path(track).side(index)
             reach = (min(max(index + step, track.first), track.stop - 1) for step in self._job.restorer.offsets)
             near = [self._cut(track, other, side) for other in reach]
             middle = self._cut(track, index, side)
             found.append(_Face(middle, window(middle, near), weight))
         return found
 
-    def _itinerary(self, track: Track) -> Itinerary:
-        if track.id not in self._itineraries:
+    def _path(self, track: Track) -> CropPath:
+        if track.id not in self._paths:
             shape = next(iter(self._frames.values())).luma.shape
             aligned = self._job.restorer.aligned
-            self._itineraries[track.id] = Itinerary(track, shape, self._job.planes, aligned)
-        return self._itineraries[track.id]
+            self._paths[track.id] = CropPath(track, shape, self._job.planes, aligned)
+        return self._paths[track.id]
 
     def _cut(self, track: Track, index: int, side: int) -> Cut:
         key = (index, track.id, side)
         if key not in self._cuts:
-            place = self._itinerary(track).place(index, side)
+            place = self._path(track).place(index, side)
             self._cuts[key] = cut(self._frames[index], track.id, place, self._job.planes)
         return self._cuts[key]
 
@@ -215,7 +215,7 @@ def _averaged(face: Restored, near: Sequence[_Drawn]) -> Restored:
         other
         for drawn in near
         for other in drawn.faces
-        if other.cut.track == face.cut.track and other.added.shape == face.added.shape
+        if other.cut.track == face.cut.track and other.residual.shape == face.residual.shape
     ]
     with torch.inference_mode(), one_thread():
         return averaged(face, others) if others else face
@@ -259,10 +259,10 @@ def _spread(faces: Sequence[Restored], planes: Planes, lanes: Transfer) -> _Spre
         ]
     )
     fine = faces[0].fine
-    inside = outlines(to_unit, faces[0].cut.place.side, fine)
-    settled = [face.settled for face in faces if face.settled is not None]
-    added = torch.stack([face.added for face in faces])
-    pictures = shown(added, inside, fine, torch.stack(settled) if settled else None)
+    inside = masks(to_unit, faces[0].cut.place.side, fine)
+    input_delta = [face.input_delta for face in faces if face.input_delta is not None]
+    added = torch.stack([face.residual for face in faces])
+    pictures = shown(added, inside, fine, torch.stack(input_delta) if input_delta else None)
     luma, chroma = differences(pictures, faces, planes, lanes)
     if not judged:
         return _Spread(faces, luma, chroma, pictures.new_empty(0, 3))
@@ -283,7 +283,7 @@ def _sent(group: Sequence[_Drawn], job: Job) -> _Sent:
 
 def _kind(face: Restored) -> tuple[int, tuple[int, ...], bool]:
     """What faces that are worked on together have in common."""
-    return face.cut.place.covered, tuple(face.added.shape), face.settled is None
+    return face.cut.place.covered, tuple(face.residual.shape), face.input_delta is None
 
 
 def _finished(sent: _Sent, job: Job, tell: Tell) -> Iterator[Frame]:

@@ -12,7 +12,7 @@ from vidsr.restore.resample import bicubic
 
 def verdicts(pictures: Tensor, rgb: Tensor, weights: Tensor, inside: Tensor) -> Tensor:
     """Judge restored faces on the device: what `shown` gives `(N, 4, fh, fw)`, crops `(N, 3, h, w)`, weights `(N,)`,
-    outlines `(N, fh, fw)`.
+    masks `(N, fh, fw)`.
 
     The numbers of Verdict, in their order: `(N, 3)`. `f` is 4, or less where the output resolves less.
     """

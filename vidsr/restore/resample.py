@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidsr.networks.generator import SCALE, enlarge
+from vidsr.networks.generator import SCALE
 
 
 def reduced(picture: Tensor, factor: int) -> Tensor:
@@ -27,7 +27,7 @@ def _inside(side: int, reach: int, device: torch.device) -> Tensor:
     return (1 + place.clamp_max(reach) + (side - 1 - place).clamp_max(reach)).float()
 
 
-def around(picture: Tensor, reach: int) -> Tensor:
+def box_mean(picture: Tensor, reach: int) -> Tensor:
     """Means over the square of `2 * reach + 1` pixels around each; at the edges over those that are there.
 
     Sums of moved rows, then columns: eight times faster than `avg_pool2d` on the CPU.
@@ -42,55 +42,28 @@ def around(picture: Tensor, reach: int) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _bicubic(side: int, fine: int, device: torch.device) -> Tensor:
-    """The matrix `(fine * side, side)` that enlarges a column as `network.enlarge` does, averaged down again."""
-    whole = _narrowed(enlarge(_columns(side, device)))
+def _matrix(side: int, fine: int, mode: str, device: torch.device) -> Tensor:
+    """The matrix `(fine * side, side)` that enlarges a column as torch's interpolation by SCALE does, averaged down."""
+    columns = torch.eye(side, device=device)[:, None, :, None]
+    whole = F.interpolate(columns, scale_factor=SCALE, mode=mode, align_corners=False)[:, 0, :, 0].T
     return whole.reshape(fine * side, SCALE // fine, side).mean(1)
 
 
-@lru_cache(maxsize=64)
-def _bilinear(side: int, fine: int, device: torch.device) -> Tensor:
-    """The matrix `(fine * side, side)` that enlarges a column by bilinear interpolation."""
-    wide = F.interpolate(_columns(side, device), scale_factor=fine, mode="bilinear", align_corners=False)
-    return _narrowed(wide)
-
-
-def _columns(side: int, device: torch.device) -> Tensor:
-    """Columns `(side, 1, side, 1)` with one 1 each."""
-    return torch.eye(side, device=device)[:, None, :, None]
-
-
-def _narrowed(columns: Tensor) -> Tensor:
-    """The matrix of which such columns, enlarged, are the columns."""
-    return columns[:, 0, :, 0].T.contiguous()
+def _enlarged(picture: Tensor, fine: int, mode: str) -> Tensor:
+    """Up to crops of 128 pixels two products with matrices, most of them zeros, are two to four times faster on the CPU
+    than torch's interpolation, which works pixel by pixel."""
+    if fine == 1:
+        return picture
+    rows, columns = (_matrix(length, fine, mode, picture.device) for length in picture.shape[-2:])
+    return rows @ (picture @ columns.T)
 
 
 def bicubic(picture: Tensor, fine: int = SCALE) -> Tensor:
     """What `network.enlarge` gives, averaged down to `fine` times the picture's size, but for rounding:
-    `(..., h, w) -> (..., fine h, fine w)`, fine being 4, 2 or 1.
-
-    Up to crops of 128 pixels two products with matrices, most of them zeros, are two to four times faster on the CPU.
-    """
-    rows, columns = picture.shape[-2:]
-    return _bicubic(rows, fine, picture.device) @ (picture @ _bicubic(columns, fine, picture.device).T)
+    `(..., h, w) -> (..., fine h, fine w)`, fine being 4, 2 or 1, which leaves it as it is."""
+    return _enlarged(picture, fine, "bicubic")
 
 
-def bilinear(picture: Tensor, fine: int = SCALE) -> Tensor:
-    """Bilinear enlargement `(N, h, w) -> (N, fine h, fine w)`: a product with a matrix across, weighted rows down.
-
-    Up to three times faster than `interpolate` on the CPU, which works pixel by pixel.
-    """
-    if fine == 1:
-        return picture
-    rows, columns = picture.shape[-2:]
-    wide = picture @ _bilinear(columns, fine, picture.device).T
-    large = wide.new_empty(len(picture), rows, fine, wide.shape[-1])
-    for phase in range(fine):
-        share = (phase + 0.5) / fine - 0.5  # how far the row lies below the middle of the one that it is part of
-        if share < 0:
-            torch.lerp(wide[:, :-1], wide[:, 1:], 1 + share, out=large[:, 1:, phase])
-            large[:, 0, phase] = wide[:, 0]
-        else:
-            torch.lerp(wide[:, :-1], wide[:, 1:], share, out=large[:, :-1, phase])
-            large[:, -1, phase] = wide[:, -1]
-    return large.flatten(1, 2)
+def bilinear(picture: Tensor, fine: int) -> Tensor:
+    """Bilinear enlargement `(..., h, w) -> (..., fine h, fine w)`."""
+    return _enlarged(picture, fine, "bilinear")

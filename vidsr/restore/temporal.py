@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vidsr.restore.blend import Restored
-from vidsr.restore.resample import around, bilinear
+from vidsr.restore.resample import bilinear, box_mean
 
 DISTANCES = (1, 3)
 """How far away the two neighbours of each step are, frames."""
@@ -59,33 +59,34 @@ def _places(side: int, device: torch.device) -> Tensor:
 def _grid(moves: Tensor, fine: int) -> Tensor:
     """Where the pixels of a crop enlarged by `fine` lie in others, `(K, fh, fw, 2)` in -1..1; flow `(K, 2, h, w)`."""
     side = moves.shape[-1]
-    moved = bilinear(moves.flatten(0, 1), fine).unflatten(0, (len(moves), 2))
-    return moved.mul(2 / side).add_(_places(fine * side, moves.device)).permute(0, 2, 3, 1)
+    return bilinear(moves, fine).mul(2 / side).add_(_places(fine * side, moves.device)).permute(0, 2, 3, 1)
 
 
 def averaged(face: Restored, others: Sequence[Restored]) -> Restored:
-    """A face averaged with its neighbours: both what the network adds to it, and, as `settled`, the input under it.
+    """A face averaged with its neighbours: both what the network adds to it, and, as `input_delta`, the input under it.
 
     All have crops of one size. Pixels that differ by more than noise keep to themselves.
     """
-    device, fine = face.added.device, face.fine
+    device, fine = face.residual.device, face.fine
     moves = np.stack([face.cut.flow_to(other.cut).transpose(2, 0, 1) for other in others])
     there = torch.from_numpy(moves).to(device)
     own, *near = (_input(one) for one in (face, *others))
     seen = F.grid_sample(torch.stack(near), _grid(there, 1), mode="bicubic", padding_mode="border", align_corners=False)
-    motion = around(there.square().sum(1).sqrt(), 1)
-    shares = sameness(around((seen - own).abs().mean(1), 1), motion)
+    motion = box_mean(there.square().sum(1).sqrt(), 1)
+    shares = sameness(box_mean((seen - own).abs().mean(1), 1), motion)
     shares = shares / (1 + shares.sum(0))  # (K, h, w)
-    settled = ((seen - own) * shares[:, None]).sum(0)
+    input_delta = ((seen - own) * shares[:, None]).sum(0)
     grid, shares = _grid(there, fine), bilinear(shares, fine)
-    mean, mode = face.added, "bicubic" if fine == 1 else "bilinear"
+    mean, mode = face.residual, "bicubic" if fine == 1 else "bilinear"
     for k, other in enumerate(others):
-        moved = F.grid_sample(other.added[None], grid[k : k + 1], mode, padding_mode="border", align_corners=False)
-        mean = torch.addcmul(mean, moved[0].sub_(face.added), shares[k])
-    return replace(face, added=mean, settled=settled if face.settled is None else face.settled + settled)
+        moved = F.grid_sample(other.residual[None], grid[k : k + 1], mode, padding_mode="border", align_corners=False)
+        mean = torch.addcmul(mean, moved[0].sub_(face.residual), shares[k])
+    return replace(
+        face, residual=mean, input_delta=input_delta if face.input_delta is None else face.input_delta + input_delta
+    )
 
 
 def _input(face: Restored) -> Tensor:
     """The crop as averaging has left it, `(3, h, w)`."""
-    rgb = torch.from_numpy(face.cut.rgb).to(face.added.device).permute(2, 0, 1)
-    return rgb if face.settled is None else rgb + face.settled
+    rgb = torch.from_numpy(face.cut.rgb).to(face.residual.device).permute(2, 0, 1)
+    return rgb if face.input_delta is None else rgb + face.input_delta
