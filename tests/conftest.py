@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.program import ROOT, SAMPLE
 
 if TYPE_CHECKING:
     import torch
@@ -15,6 +20,9 @@ if TYPE_CHECKING:
 if side_by_side := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # the libraries read these when they are loaded
     _THREADS = str(max(1, len(os.sched_getaffinity(0)) // int(side_by_side)))
     os.environ |= {"OMP_NUM_THREADS": _THREADS, "OPENCV_FOR_THREADS_NUM": _THREADS}
+
+
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])  # a process's
 
 
 @pytest.hookimpl(wrapper=True)
@@ -52,3 +60,17 @@ def cuda_or_skip() -> torch.device:
 @pytest.fixture
 def cuda() -> torch.device:
     return cuda_or_skip()
+
+
+@pytest.fixture(scope="session")
+def _short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("short") / "film.mp4"
+    cut = ["-i", SAMPLE, "-frames:v", "12", "-c:v", "libx264", "-preset", "ultrafast", path]
+    subprocess.run(["ffmpeg", "-v", "error", *cut], check=True)
+    return path
+
+
+@pytest.fixture
+def film(_short: Path, tmp_path: Path) -> Path:
+    """The first 12 frames of the sample, alone in the test's folder."""
+    return Path(shutil.copy(_short, tmp_path))

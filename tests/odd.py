@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.test_package import ROOT
+from tests.program import ROOT
 from vidsr.config import Encode, Enhance, Render
 from vidsr.frame import Frame
 from vidsr.jobs.plan import Plan, output_spec, plan

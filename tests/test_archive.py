@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_jobs import Silent, settings
-from tests.test_jobs import film as film  # a fixture
+from tests.jobs import Silent, settings
+from tests.jobs import film as film  # a fixture
 from vidsr.errors import InputError, OutputError
 from vidsr.jobs import film_job
 from vidsr.jobs.batch import AlreadyDone, Batch, Source, Sum, one_by_one, walk

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_jobs import Silent, packets, run, settings
-from tests.test_jobs import film as film  # a fixture
-from tests.test_package import ROOT
-from tests.test_workers import Counted, pooled
+from tests.jobs import Counted, Silent, packets, pooled, run, settings
+from tests.jobs import film as film  # a fixture
+from tests.program import ROOT
 from vidsr.config import Workers
 from vidsr.errors import DeviceError, WorkerError
 

@@ -14,46 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.program import FAST, LIGHT, ROOT, SAMPLE, names, refused, spawned, vidsr
 from tests.test_report import report as some_report
 from tests.test_report import validate
 from vidsr import config
 from vidsr.cli import main
 from vidsr.data.video_faces import films_below
 from vidsr.jobs.batch import walk
-
-ROOT = Path(__file__).parents[1]
-SAMPLE = ROOT / "tests/samples/portrait.mp4"
-LIGHT = ("--scale", "1", "--preset", "ultrafast", "-q")
-"""For what is refused: with a shipped model that is known without loading torch."""
-FAST = ("--model", "plain", *LIGHT)
-
-
-def vidsr(*words: object, **changes: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)} | changes
-    command = [sys.executable, "-m", "vidsr", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
-
-
-def refused(found: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
-    """One clear sentence and the exit code, never a traceback."""
-    assert found.returncode == code, found.stderr
-    assert "Traceback" not in found.stderr
-    assert "rror: " in found.stderr
-    for word in words:
-        assert word in found.stderr
-
-
-@pytest.fixture
-def film(tmp_path: Path) -> Path:
-    """The first 12 frames of the sample."""
-    path = tmp_path / "film.mp4"
-    cut = ["ffmpeg", "-v", "error", "-i", SAMPLE, "-frames:v", "12", "-c:v", "libx264", "-preset", "ultrafast", path]
-    subprocess.run(cut, check=True)
-    return path
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_help_is_quick_and_loads_nothing_heavy() -> None:
@@ -68,7 +35,7 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     times = []
     for _ in range(3):
         began = processor_s()
-        assert vidsr("--help").returncode == 0
+        assert spawned("--help").returncode == 0
         times.append(processor_s() - began)
     assert min(times) < 0.3
 
@@ -292,9 +259,8 @@ def test_preview_chooses_and_compares(film: Path) -> None:
 
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_stops_the_run_and_the_same_command_goes_on(tmp_path: Path, sign: signal.Signals, code: int) -> None:
-    film = tmp_path / "film.mp4"
-    subprocess.run(["ffmpeg", "-v", "error", "-i", SAMPLE, "-t", "3", "-c", "copy", film], check=True)
+def test_a_signal_stops_the_run_and_the_same_command_goes_on(film: Path, sign: signal.Signals, code: int) -> None:
+    folder = film.parent
     words = [sys.executable, "-m", "vidsr", "enhance", str(film), "--scale", "1", "--preset", "ultrafast"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
 
@@ -303,7 +269,7 @@ def test_a_signal_stops_the_run_and_the_same_command_goes_on(tmp_path: Path, sig
 
     run = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=default_signals)
     deadline = time.monotonic() + 60
-    while not (tmp_path / "film.enhanced.mp4.vidsr/tracks.json").exists() and time.monotonic() < deadline:
+    while not (folder / "film.enhanced.mp4.vidsr/tracks.json").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     run.send_signal(sign)
     _, said = run.communicate(timeout=10)
@@ -312,11 +278,11 @@ def test_a_signal_stops_the_run_and_the_same_command_goes_on(tmp_path: Path, sig
     assert "Traceback" not in said
     found = subprocess.run(["pgrep", "-f", str(film)], capture_output=True, text=True, check=False)
     assert found.stdout == ""
-    assert not (tmp_path / "film.enhanced.mp4").exists()
+    assert not (folder / "film.enhanced.mp4").exists()
     again = vidsr(*words[3:], "--model", "vidsr_x4")
     assert again.returncode == 0, again.stderr
     assert "analyze" not in again.stderr
-    assert names(tmp_path) == ["film.enhanced.mp4", "film.mp4"]
+    assert names(folder) == ["film.enhanced.mp4", "film.mp4"]
 
 
 def test_models_and_doctor_find_the_install_whole() -> None:

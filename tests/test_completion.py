@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_package import ROOT
+from tests.program import ROOT
 
 CALLED = "import sys; sys.argv = ['vidsr']; from vidsr.cli.main import main\ntry:\n main()\nfinally:\n "
 HEAVY = "assert not {'numpy', 'torch', 'cv2', 'tqdm'} & set(sys.modules)"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tests.clips import ffmpeg
 from tests.faces import portrait
-from tests.test_package import ROOT
+from tests.program import ROOT
 from vidsr.cli.evaluate import _film_models
 from vidsr.cli.main import cli
 from vidsr.config import Ruler

@@ -11,14 +11,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.test_commands import FAST, ROOT, film, vidsr
+from tests.program import FAST, ROOT, vidsr
 from vidsr import enhance
 from vidsr.cli.signals import Terminated
 from vidsr.errors import Cancelled
 from vidsr.jobs.events import EVERY_S, Lines, Progress, Told, code_of
 from vidsr.jobs.tasks import Silent
 
-__all__ = ["film"]
 SCHEMA = json.loads((ROOT / "vidsr/jobs/events.schema.json").read_text())
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from tests.faces import track_of
-from tests.test_jobs import SAMPLE, Silent, packets, run, settings
+from tests.jobs import Silent, packets, run, settings
+from tests.program import SAMPLE
 from vidsr.config import Encode
 from vidsr.data.faces import Pictures, synthetic
 from vidsr.data.shards import write_shards

@@ -21,10 +21,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from tests import test_jobs
+from tests import jobs
 from tests.clips import X264, ffmpeg, picture
-from tests.test_commands import ROOT, refused, vidsr
-from tests.test_jobs import SAMPLE
+from tests.program import ROOT, SAMPLE, refused, vidsr
 from vidsr.analysis import tracks_file
 from vidsr.errors import InputError, ModelError, OutputError
 from vidsr.jobs.completion_marker import delivered
@@ -122,7 +121,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """The plan of a small film."""
     folder = tmp_path_factory.mktemp("work")
     ffmpeg(*picture(), *X264, folder / "film.mp4")
-    return plan(folder / "film.mp4", folder / "out.mp4", test_jobs.settings(), model_file.load("plain"))
+    return plan(folder / "film.mp4", folder / "out.mp4", jobs.settings(), model_file.load("plain"))
 
 
 def goes_on(work: Plan, content: bytes) -> None:
@@ -235,7 +234,7 @@ def test_more_streams_and_pixels_than_can_be_handled(tmp_path: Path) -> None:
         plan(
             tmp_path / "long.mkv",
             None,
-            test_jobs.settings(render=test_jobs.Render(scale="4")),
+            jobs.settings(render=jobs.Render(scale="4")),
             model_file.load("plain"),
         )
 

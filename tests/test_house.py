@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.test_package import PACKAGE
+from tests.program import PACKAGE
 
 FLOORS = (
     *("ground", "video", "networks", "analysis", "restore", "report", "jobs", "previews", "data", "evaluate"),

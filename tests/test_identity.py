@@ -12,8 +12,8 @@ import pytest
 
 from tests.actors import LENGTH, PLAYS, Actor, Casting, Places, Play, casting, cross, exchange, hide, variants
 from tests.faces import portrait
+from tests.program import ROOT
 from tests.scene import Picture, Pose, film, frames, head
-from tests.test_package import ROOT
 from vidsr.analysis.analyze import find_tracks
 from vidsr.analysis.appearance import Appearance, appearance_of
 from vidsr.analysis.detector import Detector, open_detector

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.test_commands import ROOT, SAMPLE
+from tests.program import ROOT, SAMPLE
 from vidsr.errors import VidsrError
 
 VAPOURSYNTH = os.environ.get("VIDSR_VAPOURSYNTH_PYTHON", sys.executable)

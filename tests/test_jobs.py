@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from tests.faces import track_of
-from tests.test_package import ROOT
+from tests.jobs import LOSSLESS, Silent, contents, film, hashes, packets, run, settings
+from tests.program import ROOT
 from tests.test_report import validate
 from vidsr.analysis.tracks_file import save
 from vidsr.config import Encode, Enhance, Render
@@ -32,81 +33,8 @@ from vidsr.report.report import OUTSIDE, Report, summary
 from vidsr.restore import pipeline
 from vidsr.video import Film, probe
 
-SAMPLE = ROOT / "tests/samples/portrait.mp4"
+__all__ = ["film"]
 CLIPS = ROOT.parent / "shared/data/test/clips"
-LOSSLESS = Encode(codec="ffv1")
-
-
-class Silent:
-    """A watch that counts, and that can pull the plug."""
-
-    def __init__(self, stop_after: int | None = None) -> None:
-        self.stages: list[str] = []
-        self.done = 0
-        self._stop_after = stop_after
-
-    def stage(self, name: str, _: int | None) -> None:
-        self.stages.append(name)
-        self.done = 0
-
-    def advance(self, frames: int, _: int) -> None:
-        self.done += frames
-        if self.stages[-1] == "render" and self._stop_after is not None and self.done > self._stop_after:
-            raise KeyboardInterrupt
-
-
-def hashes(path: Path) -> list[str]:
-    """A hash of every decoded frame."""
-    command = ["ffmpeg", "-v", "error", "-i", path, "-map", "0:v", "-fps_mode", "passthrough", "-f", "framemd5", "-"]
-    found = subprocess.run(command, capture_output=True, text=True, check=True)
-    return [line.split(",")[-1].strip() for line in found.stdout.splitlines() if not line.startswith("#")]
-
-
-def contents(path: Path, kind: str) -> list[str]:
-    """A hash of the bytes of every packet of the streams `kind`."""
-    show = ["-select_streams", kind, "-show_entries", "packet=data_hash", "-show_data_hash", "md5", "-of", "csv"]
-    found = subprocess.run(["ffprobe", "-v", "error", *show, path], capture_output=True, text=True, check=True)
-    return re.findall(r"MD5:\w+", found.stdout)
-
-
-def packets(path: Path) -> list[str]:
-    """Every packet of every stream: stream, pts, hash."""
-    show = ["-show_entries", "packet=stream_index,pts,data_hash", "-show_data_hash", "md5", "-of", "csv"]
-    found = subprocess.run(["ffprobe", "-v", "error", *show, path], capture_output=True, text=True, check=True)
-    return found.stdout.splitlines()
-
-
-def settings(**changes: object) -> Enhance:
-    plain = Enhance(render=Render(scale="1", model="plain"), encode=Encode(preset="ultrafast"), segment_s=0.4)
-    return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
-
-
-def run(film: Path, output: Path, what: Enhance, watch: film_job.Progress | None = None) -> Report:
-    model = model_file.open_model(what.render.model, what.render.fidelity)
-    return film_job.enhance(plan(film, output, what, model), watch or Silent())
-
-
-@pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Thirty frames of the sample with their sound."""
-    path = tmp_path_factory.mktemp("jobs") / "film.mp4"
-    cut = [
-        "ffmpeg",
-        "-v",
-        "error",
-        "-i",
-        SAMPLE,
-        "-t",
-        "1.2",
-        "-c:v",
-        "libx264",
-        "-preset",
-        "ultrafast",
-        "-c:a",
-        "copy",
-    ]
-    subprocess.run([*cut, path], check=True)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +186,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_alike(
     """
     output = tmp_path / "out.mp4"
     code = (
-        "from pathlib import Path\nfrom tests.test_jobs import run, settings\n"
+        "from pathlib import Path\nfrom tests.jobs import run, settings\n"
         f"run(Path({str(film)!r}), Path({str(output)!r}), settings())"
     )
     victim = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from tests.test_commands import SAMPLE
+from tests.program import SAMPLE
 from vidsr import enhance
 from vidsr.errors import DeviceError
 from vidsr.restore import restorer

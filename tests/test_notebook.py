@@ -14,8 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.test_commands import names
-from tests.test_package import ROOT
+from tests.program import ROOT, names
 from tests.test_picture import Colour, plain_frame
 from vidsr import api, config, enhance, preview
 from vidsr.cli.progress import Bars

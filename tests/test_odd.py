@@ -11,7 +11,7 @@ import pytest
 
 from tests.clips import TONE, X264, ffmpeg, picture
 from tests.odd import asked, made, odd, planned
-from tests.test_commands import vidsr
+from tests.program import vidsr
 from vidsr.config import Encode
 from vidsr.errors import RefusedError
 from vidsr.video import probe

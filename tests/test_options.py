@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from tests.test_commands import ROOT
+from tests.program import ROOT
 from tests.test_report import report
 from vidsr import __version__
 from vidsr.cli import options, version

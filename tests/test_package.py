@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "vidsr"
+from tests.program import PACKAGE, ROOT
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_package import ROOT
+from tests.program import ROOT
 from vidsr import __version__
 
 yaml = pytest.importorskip("yaml")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_commands import FAST, ROOT, SAMPLE, vidsr
+from tests.program import FAST, ROOT, SAMPLE, vidsr
 from tests.test_system import frames
 from vidsr.errors import InputError
 from vidsr.video.pipes import spooled

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.faces import FACE, portrait
-from tests.test_package import ROOT
+from tests.program import ROOT
 from vidsr.analysis import landmarks68
 from vidsr.analysis.detector import open_detector
 from vidsr.analysis.landmarks68 import five_of

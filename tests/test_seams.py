@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.faces import FACE, blend, crop, frame_of, planes, portrait, track_of
-from tests.test_package import ROOT
+from tests.program import ROOT
 from vidsr.analysis.alignment import CENTRE, RADII
 from vidsr.config import Enhance
 from vidsr.evaluate.seams import Grays, seam, seams

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.test_commands import refused, vidsr
+from tests.program import refused, vidsr
 from vidsr.cli import settings_file
 from vidsr.cli.main import cli
 from vidsr.errors import InputError

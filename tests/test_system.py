@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_package import PACKAGE, ROOT, imports
+from tests.program import PACKAGE, ROOT
+from tests.test_package import imports
 from vidsr import system
 from vidsr.jobs import work_folder
 from vidsr.networks.store import check_name

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests.faces import track_of
-from tests.test_commands import names, refused, vidsr
-from tests.test_jobs import LOSSLESS, SAMPLE, Silent, settings
+from tests.jobs import LOSSLESS, Silent, settings
+from tests.program import SAMPLE, names, refused, vidsr
 from vidsr.analysis.tracks_file import save
 from vidsr.config import Encode, Enhance, Render
 from vidsr.jobs import estimate, film_job, sampled_analysis

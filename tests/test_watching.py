@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_commands import FAST, ROOT, names, vidsr
-from tests.test_commands import film as film
+from tests.program import FAST, ROOT, names, vidsr
 from vidsr.config import Watching
 from vidsr.jobs.watch_folder import rounds
 

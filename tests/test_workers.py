@@ -8,86 +8,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.test_commands import FAST, names, refused, vidsr
-from tests.test_jobs import Silent, packets, run, settings
-from tests.test_jobs import film as film  # a fixture
-from tests.test_package import ROOT
-from vidsr.config import Enhance, Render, Workers
+from tests.jobs import Counted, Silent, packets, pooled, run, settings
+from tests.jobs import film as film  # a fixture
+from tests.program import FAST, ROOT, names, refused, vidsr
+from vidsr.config import Render, Workers
 from vidsr.errors import DeviceError, InputError, VidsrError
-from vidsr.jobs.batch import Batch, Source, place, side_by_side
+from vidsr.jobs.batch import place
 from vidsr.jobs.process_pool import Failed, Pool
-from vidsr.jobs.scheduler import Ended, Executor, Worker
-from vidsr.jobs.tasks import Answer, Rendered, Task
-from vidsr.networks import model_file
-
-
-class Counted:
-    """A place that counts the workers that died, and the segments that were rendered and that were there already; once
-    one is rendered, it does `then`."""
-
-    def __init__(self, place: Executor, then: Callable[[], object] | None = None) -> None:
-        self._place = place
-        self._then = then
-        self.answers: list[Future[Answer | Failed]] = []
-        self.deaths = 0
-
-    def _segments(self) -> list[Rendered]:
-        done = [future.result() for future in self.answers if future.done() and not future.exception()]
-        return [answer for answer in done if isinstance(answer, Rendered)]
-
-    @property
-    def rendered(self) -> int:
-        return sum(answer.now for answer in self._segments())
-
-    @property
-    def found(self) -> int:
-        return sum(not answer.now for answer in self._segments())
-
-    def workers(self) -> Sequence[Worker]:
-        if self._then is not None and self.rendered:
-            then, self._then = self._then, None
-            then()
-        for worker in (workers := self._place.workers()):
-            if not hasattr(worker, "counted"):
-                worker.counted, worker.submit = True, self._noting(worker.submit)  # type: ignore[attr-defined,method-assign]
-        return workers
-
-    def _noting(self, submit: Callable[[Task], Future[Answer | Failed]]) -> Callable[[Task], Future[Answer | Failed]]:
-        def noted(task: Task) -> Future[Answer | Failed]:
-            self.answers.append(submit(task))
-            return self.answers[-1]
-
-        return noted
-
-    def lost(self, worker: Worker) -> str:
-        self.deaths += 1
-        return self._place.lost(worker)
-
-    def close(self) -> None:
-        self._place.close()
 
 
 def counted(*devices: str | None) -> Counted:
     """So many worker processes."""
     return Counted(Pool(devices))
-
-
-def pooled(
-    films: Sequence[Path], output: Path, what: Enhance, pool: Executor, watch: Silent | None = None
-) -> dict[str, Ended[Source]]:
-    """Films enhanced by a pool: how each one ended, by its name."""
-    model = model_file.open_model(what.render.model, what.render.fidelity)
-    batch = Batch(what, model, output, many=len(films) > 1, fresh=False)
-    sources = (Source(film) for film in films)
-    ends = side_by_side(sources, batch, pool, lambda _: watch or Silent())
-    return {ended.film.path.name: ended for ended in ends}
 
 
 def alive(pid: int) -> bool:

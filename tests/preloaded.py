@@ -1,0 +1,18 @@
+"""What all processes of the program in tests share, imported and asked once: `tests.program` forks them from here."""
+
+import scipy.ndimage
+import scipy.optimize
+import scipy.sparse.csgraph  # noqa: F401
+import torch  # noqa: F401
+
+from tests.program import SAMPLE
+from vidsr.analysis import analyze  # noqa: F401
+from vidsr.cli import main, progress, version  # noqa: F401
+from vidsr.config import Enhance
+from vidsr.jobs import estimate, film_job  # noqa: F401
+from vidsr.jobs.plan import plan
+from vidsr.networks import model_file
+from vidsr.previews import preview  # noqa: F401
+from vidsr.report import report_page  # noqa: F401
+
+plan(SAMPLE, None, Enhance(), model_file.load("plain"))  # what ffmpeg can do is asked once a process
