@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.program import ROOT, SAMPLE
+from tests.program import ABSENT, ROOT, SAMPLE
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +37,13 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 def _utf8(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line: how many tests had none of the research data that they need."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if count := sum(ABSENT in str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(f"{count} tests skipped for want of ../shared/data")
 
 
 @pytest.fixture(autouse=True)

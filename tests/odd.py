@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.program import ROOT
+from tests.program import ABSENT, ROOT
 from vidsr.config import Encode, Enhance, Render
 from vidsr.frame import Frame
 from vidsr.jobs.plan import Plan, output_spec, plan
@@ -26,7 +26,7 @@ def odd(name: str) -> Path:
     """A film that failed once; the test is skipped where it is not here."""
     path = ODD / name
     if not path.is_file():
-        pytest.skip(f"{name} is not here")
+        pytest.skip(f"{ABSENT}: {name}")
     return path
 
 

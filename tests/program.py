@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import subprocess
@@ -9,12 +10,22 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "tests/samples/portrait.mp4"
+PACKAGE = ROOT / "vidsr"
+ABSENT = "needs ../shared/data"
 LIGHT = ("--scale", "1", "--preset", "ultrafast", "-q")
 """For what is refused: with a shipped model that is known without loading torch."""
 FAST = ("--model", "plain", *LIGHT)
 LIMIT_S = 120.0
+CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods()
+
+
+def needs(data: Path) -> pytest.MarkDecorator:
+    """Skips a test where research data that does not come with the project is not beside it."""
+    return pytest.mark.skipif(not data.exists(), reason=f"{ABSENT}: {data.name}")
 
 
 def vidsr(*words: object, **changes: str) -> subprocess.CompletedProcess[str]:
@@ -23,32 +34,36 @@ def vidsr(*words: object, **changes: str) -> subprocess.CompletedProcess[str]:
     It is forked from a process that has imported it, in a hundredth of a second instead of three; where systems have no
     forks, or what was found on the PATH would not hold, `spawned` does it.
     """
-    if "PATH" in changes or "forkserver" not in multiprocessing.get_all_start_methods():
+    if "PATH" in changes or not CAN_FORK:
         return spawned(*words, **changes)
+    return forked("vidsr.cli.main", *words, **changes)
+
+
+def forked(module: str, *words: object, limit_s: float = LIMIT_S, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Call `main` of a module in a process that has the program imported, with these words for its command line."""
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["tests.preloaded"])
-    told, command = os.environ | changes, ["vidsr", *map(str, words)]
+    command, environment = [module, *map(str, words)], os.environ | changes
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder, "stdout"), Path(folder, "stderr")
-        run = server.Process(target=_live, args=(command, told, Path.cwd(), said))
+        run = server.Process(target=_live, args=(command, environment, Path.cwd(), said))
         run.start()
-        run.join(LIMIT_S)
+        run.join(limit_s)
         if run.exitcode is None:
             run.kill()
-            raise subprocess.TimeoutExpired(command, LIMIT_S)
+            raise subprocess.TimeoutExpired(command, limit_s)
         return subprocess.CompletedProcess(command, run.exitcode, *(path.read_text(encoding="utf-8") for path in said))
 
 
 def _live(command: list[str], environment: dict[str, str], folder: Path, said: tuple[Path, Path]) -> None:
     """The whole life of a fork."""
+    main = importlib.import_module(command[0]).main
     for stream, path in enumerate(said, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
     sys.argv = command
-    from vidsr.cli.main import main
-
     main()
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tests.clips import ffmpeg
 from tests.faces import portrait
-from tests.program import ROOT
+from tests.program import ROOT, needs
 from vidsr.cli.evaluate import _film_models
 from vidsr.cli.main import cli
 from vidsr.config import Ruler
@@ -45,7 +45,7 @@ def test_the_plain_model_scores_near_bicubic(tmp_path: Path) -> None:
         assert ours.psnr_y == pytest.approx(theirs.psnr_y, abs=0.4)
 
 
-@pytest.mark.skipif(not STILLS.is_dir(), reason="the test stills are not here")
+@needs(STILLS)
 def test_the_shipped_model_beats_bicubic_by_what_its_card_says() -> None:
     name = "vidsr_x4_fidelity"
     model = model_file.load(name)
@@ -56,7 +56,7 @@ def test_the_shipped_model_beats_bicubic_by_what_its_card_says() -> None:
     assert ours.psnr_y == pytest.approx(model.card.metrics["psnr_y_64_256"], abs=0.02)
 
 
-@pytest.mark.skipif(not FILES.is_dir(), reason="the weights for metrics are not here")
+@needs(FILES)
 def test_lpips_and_identity_of_bicubic_are_the_known_ones() -> None:
     from vidsr.data.faces import load_stills
     from vidsr.evaluate.metrics import Identity, Lpips
@@ -75,14 +75,14 @@ def test_lpips_and_identity_of_bicubic_are_the_known_ones() -> None:
 @pytest.fixture(scope="module")
 def pan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sharp film of 60 frames, 320x320, over the portrait, 2 pixels a frame; its face is 108 pixels high."""
-    return panned(tmp_path_factory.mktemp("pan"), 1)
+    return panned(tmp_path_factory.mktemp("pan"), 1, 60)
 
 
-def panned(folder: Path, times: int) -> Path:
+def panned(folder: Path, times: int, count: int) -> Path:
     """The same, of a portrait and steps that are `times` as large."""
     cv2.imwrite(str(folder / "portrait.png"), cv2.resize(portrait()[..., ::-1], None, fx=times, fy=times))
     move = f"crop={320 * times}:{320 * times}:{times}*(60+2*n):0,format=yuv420p"
-    source = ["-loop", "1", "-i", folder / "portrait.png", "-frames:v", "60", "-vf", move]
+    source = ["-loop", "1", "-i", folder / "portrait.png", "-frames:v", count, "-vf", move]
     ffmpeg(*source, "-c:v", "ffv1", folder / "pan.mkv")
     return folder / "pan.mkv"
 
@@ -117,7 +117,7 @@ def test_a_soft_truth_is_reduced_until_the_face_has_256_pixels_and_a_small_one_i
     small = reference_clip.scene(pan, tmp_path, Ruler(frames=3))
     assert small.size == (320, 320)
     (tmp_path / "large").mkdir()
-    large = reference_clip.scene(panned(tmp_path / "large", 3), tmp_path / "large", Ruler(frames=3))
+    large = reference_clip.scene(panned(tmp_path / "large", 3, 15), tmp_path / "large", Ruler(frames=3))
     assert large.face.height == pytest.approx(256, abs=4)
     assert {side % 8 for side in large.size} == {0} and large.size[0] < 960
     assert (large.film.width, large.film.height) == (large.size[1] // 4, large.size[0] // 4)
@@ -226,7 +226,7 @@ def test_jitter_is_the_length_of_the_second_difference() -> None:
     assert motion.jitter(shaken) == 0
 
 
-@pytest.mark.skipif(not CLIPS.is_dir(), reason="the test clips are not here")
+@needs(CLIPS)
 def test_film_is_measured_through_the_whole_pipeline() -> None:
     models = [model_file.load("plain"), model_file.load("vidsr_x4_fidelity")]
     ruler = Ruler(crf=(18,), frames=8, motion=True, alone=True)
@@ -244,7 +244,7 @@ def test_film_is_measured_through_the_whole_pipeline() -> None:
     assert all(0 < row.flicker < 2 and 0 < row.jitter < 5 and 0 < row.warping < 10 for row in (plain, steady, alone))
 
 
-@pytest.mark.skipif(not CLIPS.is_dir(), reason="the test clips are not here")
+@needs(CLIPS)
 def test_a_still_scene_is_measured_against_the_plain_enlargement() -> None:
     models = [model_file.load("plain"), model_file.load("vidsr_x4_fidelity")]
     rows = list(videos.still_scenes(CLIPS / "grid_lwbsza.mpg", models, Coding("x264", crf=28), frames=8))

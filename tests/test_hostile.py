@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 
 from tests import jobs
 from tests.clips import X264, ffmpeg, picture
-from tests.program import ROOT, SAMPLE, refused, vidsr
+from tests.program import ROOT, SAMPLE, forked, refused, vidsr
 from vidsr.analysis import tracks_file
 from vidsr.errors import InputError, ModelError, OutputError
 from vidsr.jobs.completion_marker import delivered
@@ -395,7 +395,6 @@ DISK_AND_DEVICE = ("full-disk-of-the-output", "out-of-memory-on-cuda")
     ids=lambda words: " ".join(words[:2]),
 )
 def test_a_trial_holds(words: list[str]) -> None:
-    command = [sys.executable, "-m", f"tests.bench.{words[0]}", *words[1:]]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=590, check=False)
+    found = forked(f"tests.bench.{words[0]}", *words[1:], limit_s=590)
     assert found.returncode == 0, found.stdout + found.stderr
     assert "FAILS" not in found.stdout

@@ -12,7 +12,7 @@ import pytest
 
 from tests.actors import LENGTH, PLAYS, Actor, Casting, Places, Play, casting, cross, exchange, hide, variants
 from tests.faces import portrait
-from tests.program import ROOT
+from tests.program import ROOT, needs
 from tests.scene import Picture, Pose, film, frames, head
 from vidsr.analysis.analyze import find_tracks
 from vidsr.analysis.appearance import Appearance, appearance_of
@@ -120,7 +120,7 @@ def test_looks_forgive_light_and_noise_and_tell_people_apart() -> None:
     assert looks(plain).unlike(looks(np.roll(plain[:, ::-1], -36, axis=1))) > 0.5
 
 
-@pytest.mark.skipif(not CLIPS.is_dir(), reason="the test clips are not here")
+@needs(CLIPS)
 @pytest.mark.parametrize("name", ["three_people.mp4", "headpose_two.mp4", "hamilton_cuts.mp4"])
 def test_a_recogniser_sees_one_person_along_each_track(name: str) -> None:
     """Faces from the front of one track are alike; those of two tracks that are seen together are not."""

@@ -18,7 +18,8 @@ import pytest
 
 from tests.faces import track_of
 from tests.jobs import LOSSLESS, Silent, contents, film, hashes, packets, run, settings
-from tests.program import ROOT
+from tests.networks import CARD, network
+from tests.program import ROOT, needs
 from tests.test_report import validate
 from vidsr.analysis.tracks_file import save
 from vidsr.config import Encode, Enhance, Render
@@ -148,12 +149,15 @@ def test_faces_change_and_nothing_else_does(film: Path, tmp_path: Path) -> None:
 
 
 def test_the_length_of_the_segments_changes_no_picture(film: Path, tmp_path: Path) -> None:
-    found = []
+    found, model = [], tmp_path / "small.safetensors"
+    model_file.save(model, network(), CARD)
+    render = Render(scale="1", model=str(model))
     for length in (0.28, 0.6, 10.0):
         output = tmp_path / f"{length}.mkv"
-        run(film, output, settings(encode=LOSSLESS, segment_s=length, render=Render(scale="1")))
+        run(film, output, settings(encode=LOSSLESS, segment_s=length, render=render, end=0.8))
         found.append(hashes(output))
     assert found[0] == found[1] == found[2]
+    assert not set(found[0]) & set(hashes(film))
 
 
 @pytest.mark.parametrize("stop_after", [1, 12, 25])
@@ -346,7 +350,7 @@ def test_a_stage_that_fails_ends_the_run_with_its_error(
     assert children.stdout == b""
 
 
-@pytest.mark.skipif(not CLIPS.is_dir(), reason="the test clips are not here")
+@needs(CLIPS)
 def test_a_film_without_faces_reaches_the_encoder_untouched(tmp_path: Path) -> None:
     output = tmp_path / "out.mkv"
     report = run(CLIPS / "noface_bottles.mp4", output, Enhance(render=Render(scale="1"), encode=LOSSLESS))

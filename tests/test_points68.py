@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.faces import FACE, portrait
-from tests.program import ROOT
+from tests.program import ROOT, needs
 from vidsr.analysis import landmarks68
 from vidsr.analysis.detector import open_detector
 from vidsr.analysis.landmarks68 import five_of
@@ -74,7 +74,7 @@ def test_68_points_go_with_their_own_boxes(monkeypatch: pytest.MonkeyPatch) -> N
         assert np.allclose(one.landmarks, one.box.reshape(2, 2).mean(axis=0) + 0.5, atol=1e-3)
 
 
-@pytest.mark.skipif(not FILES.is_dir(), reason="the detector's weights are not here")
+@needs(FILES)
 def test_blazeface_finds_the_portraits_face(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its detector is the real one; the 68-point network has random weights, so only the box is looked at."""
     monkeypatch.setenv("TORCH_HOME", str(home))

@@ -12,8 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from tests.test_foreign import PUBLISHED, compact, saved, small_restoreformer
-from tests.test_weights import CARD, network
+from tests.networks import CARD, PUBLISHED, compact, network, saved, small_restoreformer
 from vidsr.cli.main import cli
 from vidsr.errors import ModelError, OutputError, VidsrError
 from vidsr.networks import lazy_model, model_file, store
@@ -121,7 +120,7 @@ def report_of(model: object, folder: Path, frames: int) -> dict[str, Any]:
 def test_a_film_is_restored_by_an_added_model(tmp_path: Path) -> None:
     path = PUBLISHED if PUBLISHED.is_file() else Path(saved(tmp_path / "other.pth", compact(4)))
     vidsr("models", "add", path, "--name", "theirs")
-    told = report_of("theirs", tmp_path, 12)
+    told = report_of("theirs", tmp_path, 6)
     assert told["model"] == "theirs"
     assert any("it sees every frame alone" in note for note in told["warnings"])
     if path == PUBLISHED:
@@ -130,7 +129,7 @@ def test_a_film_is_restored_by_an_added_model(tmp_path: Path) -> None:
 
 
 def test_what_a_face_restorer_invents_is_refused_and_reported(tmp_path: Path) -> None:
-    (fate,) = report_of(saved(tmp_path / "random.pth", small_restoreformer()), tmp_path, 6)["tracks"]
+    (fate,) = report_of(saved(tmp_path / "random.pth", small_restoreformer()), tmp_path, 2)["tracks"]
     assert fate["agreement"] < 0.3
     assert "the input contradicts" in fate["warning"]
 

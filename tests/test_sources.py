@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.faces import portrait
+from tests.program import needs
 from tests.test_celeba import ALIGNED, tree
 from vidsr.cli.main import cli
 from vidsr.data.face_sets import Held, Joined, Lazy
@@ -49,6 +50,7 @@ def test_every_kind_of_source_is_recognised(tmp_path: Path) -> None:
     assert said(f"{tmp_path}/celeba@partition=test", tmp_path).startswith(f"{tmp_path}/celeba (CelebA, aligned, test)")
 
 
+@needs(SHARED)
 def test_real_imfdb_and_films_are_recognised(tmp_path: Path) -> None:
     mini = SHARED / "test/imfdb_mini"
     assert said(mini, tmp_path).startswith(f"{mini} (IMFDB): 9 faces; skipped 485 row that names")
@@ -82,6 +84,7 @@ def test_several_sources_are_one_set(tmp_path: Path) -> None:
         open_all(f"{a}{os.pathsep}{tmp_path}/c", None, tmp_path, 100)
 
 
+@needs(SHARED)
 def test_film_alone_gives_the_stills_too(tmp_path: Path) -> None:
     material = open_all(str(SHARED / "train/clips/grid_pwij3p.mpg"), None, tmp_path, 100)
     assert material.films is not None

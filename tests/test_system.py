@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.program import PACKAGE, ROOT
+from tests.program import PACKAGE, ROOT, SAMPLE, vidsr
 from tests.test_package import imports
 from vidsr import system
 from vidsr.jobs import work_folder
 from vidsr.networks.store import check_name
 
-SAMPLE = ROOT / "tests/samples/portrait.mp4"
 HERE_ONLY = {"fcntl", "msvcrt", "resource", "pty", "termios", "pwd", "grp"}
 LACKING = {
     *("SIGKILL", "SIGHUP", "SIGSTOP", "SIGCONT", "SIGUSR1", "pthread_sigmask", "SIGALRM", "setitimer", "alarm"),
@@ -25,9 +24,9 @@ LACKING = {
 }
 
 
-def without(code: str, *words: object) -> subprocess.CompletedProcess[str]:
-    """Run code in a process from which all is taken away that Windows lacks."""
-    whole = f"import sys\nfrom tests.without import take_away\ntake_away()\n{code}"
+def without(code: str, *words: object, others: str = "()") -> subprocess.CompletedProcess[str]:
+    """Run code in a process from which all is taken away that Windows lacks, once it has imported `others`."""
+    whole = f"import sys\nfrom tests.without import ALL, FILM, take_away\ntake_away({others})\n{code}"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", whole, *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=90, check=False)
@@ -46,7 +45,8 @@ def test_one_module_knows_what_systems_lack() -> None:
 def test_every_module_is_imported_without_what_windows_lacks() -> None:
     modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in PACKAGE.rglob("*.py")]
     wanted = [name for name in modules if not name.endswith(("__main__", "ray_cluster"))]  # Ray brings its own needs
-    found = without("from importlib import import_module\nfor name in sys.argv[1:]: import_module(name)", *wanted)
+    code = "from importlib import import_module\nfor name in sys.argv[1:]: import_module(name)"
+    found = without(code, *wanted, others="ALL")
     assert found.returncode == 0, found.stderr
 
 
@@ -55,10 +55,9 @@ def test_a_film_is_enhanced_without_what_windows_lacks(tmp_path: Path) -> None:
     subprocess.run(["ffmpeg", "-v", "error", "-i", SAMPLE, "-frames:v", "8", "-c", "copy", film], check=True)
     words = ["enhance", film, "--scale", "1", "--model", "plain", "--preset", "ultrafast", "-q", "-o"]
     run = "from vidsr.cli.main import main\nmain()"
-    found = without(run, *words, tmp_path / "there.mkv")
+    found = without(run, *words, tmp_path / "there.mkv", others="FILM")
     assert found.returncode == 0, found.stderr
-    here = [sys.executable, "-m", "vidsr", *map(str, words), str(tmp_path / "here.mkv")]
-    subprocess.run(here, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert vidsr(*words, tmp_path / "here.mkv").returncode == 0
     assert frames(tmp_path / "there.mkv") == frames(tmp_path / "here.mkv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mp4", "here.mkv", "there.mkv"]
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.program import needs
 from vidsr.analysis.alignment import TEMPLATE, from_square, frontal, similarity, to_square
 from vidsr.analysis.detector import CenterFace
 
@@ -51,7 +52,7 @@ def test_landmarks_all_in_one_place_give_finite_matrices() -> None:
     assert np.isfinite(similarity(np.full((2, 5, 2), 7.0))).all()
 
 
-@pytest.mark.skipif(not STILLS.exists(), reason="needs ../shared/data")
+@needs(STILLS)
 def test_aligned_training_faces_fill_the_unit_square() -> None:
     find = CenterFace(0.5)
     paths = sorted(STILLS.glob("ffhq_*.jpg"))[::30] + sorted(STILLS.glob("celeba_*.webp"))[::30]

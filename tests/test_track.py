@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.program import needs
 from tests.scene import HEIGHT, WIDTH, Picture, Pose, film, frames, head, shown
 from vidsr.analysis.alignment import similarity, to_square
 from vidsr.analysis.analyze import detected, find_tracks
@@ -25,7 +26,7 @@ from vidsr.picture import Rgb, reduce, to_rgb
 from vidsr.video.probe import Film
 
 CLIPS = Path(__file__).parents[1] / "../shared/data/test/clips"
-needs_clips = pytest.mark.skipif(not CLIPS.exists(), reason="needs ../shared/data")
+needs_clips = needs(CLIPS)
 SETTINGS = Analyze()
 
 

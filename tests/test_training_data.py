@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tests.faces import portrait
+from tests.program import needs
 from vidsr.data import video_faces as films
 from vidsr.data.face_sets import Lazy
 from vidsr.data.faces import Images, Pictures, load_stills, synthetic
@@ -143,6 +144,7 @@ def test_something_passes_before_a_share_of_the_faces() -> None:
     assert changed[0] == 0 < changed[1] < changed[2]
 
 
+@needs(SHARED)
 def test_faces_are_cut_out_of_films_once_and_kept(tmp_path: Path) -> None:
     films, cache = tmp_path / "films", tmp_path / "cache"
     films.mkdir()
@@ -191,6 +193,7 @@ def test_a_film_that_ffmpeg_hangs_on_is_skipped(tmp_path: Path, monkeypatch: pyt
     assert [one.path.name for one in find_films(tmp_path, tmp_path / "cache").skipped] == ["bad.mp4"]
 
 
+@needs(SHARED)
 def test_films_without_a_face_are_said(tmp_path: Path) -> None:
     (tmp_path / "bottles.mp4").symlink_to(SHARED / "test/clips/noface_bottles.mp4")
     with pytest.raises(InputError, match="large and long enough"):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.program import needs
 from tests.scene import HEIGHT, WIDTH, Picture, Pose, film, frames, head, shown
 from vidsr.analysis.alignment import roll, to_square
 from vidsr.analysis.analyze import find_tracks
@@ -196,7 +197,7 @@ def test_a_turned_head_looks_like_itself() -> None:
     assert max(upright.unlike(seen(degrees)) for degrees in (60, 100, 180)) < 0.9
 
 
-@pytest.mark.skipif(not ODD.exists(), reason="needs ../shared/data")
+@needs(ODD)
 @pytest.mark.parametrize(("name", "degrees", "faces"), [("rot45", 45, 2), ("r90", 90, 3), ("r180", 180, 3)])
 def test_turned_films_are_found_and_not_left_without_a_face(name: str, degrees: int, faces: int) -> None:
     ask = ["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "stream=width,height", "-of", "csv=p=0"]

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -42,6 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("films")
 
 
+source_packets, source_hashes = lru_cache(packets), lru_cache(frame_hashes)
+"""Of films of `FILMS`, which do not change."""
 READ: dict[str, tuple[Film, list[Frame]]] = {}
 
 
@@ -108,7 +111,7 @@ def test_frames_are_the_decoders_own(folder: Path, name: str) -> None:
     assert all(ours.pts == theirs for ours, theirs in zip(frames, stamps, strict=True) if theirs is not None)
     assert [frame.index for frame in frames] == list(range(len(stamps)))
     if not film.converted:
-        assert [fingerprint(frame) for frame in frames] == frame_hashes(film.path, film.index)
+        assert [fingerprint(frame) for frame in frames] == source_hashes(film.path, film.index)
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
@@ -145,7 +148,7 @@ def test_a_film_read_for_a_look_is_reduced_and_nothing_else(folder: Path, name: 
 def test_a_published_film_is_the_same_film(folder: Path, tmp_path: Path, name: str) -> None:
     film, frames = known(folder, name)
     made = tmp_path / f"made{output_suffix(film, 'libx264')}"
-    parts = segments(film, frames, Encode(preset="veryfast"), tmp_path)
+    parts = segments(film, frames, Encode(preset="ultrafast"), tmp_path, 2)
     publish(film, parts, times(frames), made)
     result = probe(made)
     assert result.time_base == (film.time_base if film.container == result.container else Fraction(1, 1000))
@@ -157,11 +160,13 @@ def test_a_published_film_is_the_same_film(folder: Path, tmp_path: Path, name: s
     assert [s.language for s in result.streams][: len(kinds)] == [s.language for s in film.streams][: len(kinds)]
     assert [s.default for s in result.streams][: len(kinds)] == [s.default for s in film.streams][: len(kinds)]
     assert result.chapters == film.chapters
-    told = [
-        [(c["start_time"], c["end_time"], c["tags"]["title"]) for c in ffprobe(path, "-show_chapters")["chapters"]]
-        for path in (film.path, made)
-    ]
-    assert told[0] == told[1]
+    if film.chapters:
+        assert chapters(made) == chapters(film.path)
+
+
+def chapters(path: Path) -> list[tuple[str, str, str]]:
+    """Where each chapter begins and ends, and its title."""
+    return [(c["start_time"], c["end_time"], c["tags"]["title"]) for c in ffprobe(path, "-show_chapters")["chapters"]]
 
 
 @pytest.mark.parametrize("name", [name for name in FILMS if Path(name).suffix in (".mp4", ".mkv", ".mov")])
@@ -172,11 +177,11 @@ def test_a_film_is_published_with_its_own_picture(folder: Path, tmp_path: Path, 
     result = probe(made)
     check_times(film, frames, result)
     check_sounds(film, result)
-    ours, theirs = packets(made, result.index), packets(film.path, film.index)
+    ours, theirs = packets(made, result.index), source_packets(film.path, film.index)
     assert [digest for _, digest in ours] == [digest for _, digest in theirs]
     assert (result.rotation, result.decoded, result.tags) == (film.rotation, film.decoded, film.tags)
     assert [s.default for s in result.streams] == [s.default for s in film.streams]
-    assert frame_hashes(made, result.index) == frame_hashes(film.path, film.index)
+    assert frame_hashes(made, result.index) == source_hashes(film.path, film.index)
 
 
 def test_as_many_packets_wait_as_memory_is_meant_for_them(folder: Path, tmp_path: Path) -> None:
@@ -214,7 +219,7 @@ def check_sounds(film: Film, made: Film) -> None:
     before, after = ([s.index for s in f.streams if s.kind == "audio"] for f in (film, made))
     assert len(before) == len(after)
     for old, new in zip(before, after, strict=True):
-        ours, theirs = packets(made.path, new), packets(film.path, old)
+        ours, theirs = packets(made.path, new), source_packets(film.path, old)
         assert [digest for _, digest in ours] == [digest for _, digest in theirs]
         tick = float(max(s.time_base or Fraction(0) for f in (film, made) for s in f.streams if s.kind == "audio"))
         off = [abs(a - b) for (a, _), (b, _) in zip(ours, theirs, strict=True) if a == a and b == b]

@@ -13,22 +13,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.networks import CARD, network
 from vidsr.config import BALANCE
 from vidsr.errors import ModelError
 from vidsr.networks import lazy_model, model_file, store
-from vidsr.networks.generator import Vidsr
 from vidsr.networks.model_file import Card
 
 ROOT = Path(__file__).parents[1]
-CARD = Card("vidsr", 5, 8, 2, "fidelity", "MIT", "made up", "0" * 40, {"psnr_y": 30.5})
-
-
-def network(seed: int = 1) -> Vidsr:
-    torch.manual_seed(seed)
-    made = Vidsr(5, 8, 2)
-    for number in made.parameters():
-        torch.nn.init.normal_(number, std=0.1)
-    return made
 
 
 def ship_from(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

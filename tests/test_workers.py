@@ -77,7 +77,7 @@ def test_four_workers_give_the_packets_of_one_process(film: Path, wanted: list[s
 
 
 def test_a_network_on_two_workers_of_one_thread_gives_the_packets_of_one_process(film: Path, tmp_path: Path) -> None:
-    what, threads = settings(render=Render(scale="1"), end=0.8), torch.get_num_threads()
+    what, threads = settings(render=Render(scale="1"), end=0.48), torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         run(film, tmp_path / "alone.mp4", what)

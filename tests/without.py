@@ -19,8 +19,9 @@ import types
 from importlib import import_module
 from typing import Any
 
-OTHERS = ("torch", "cv2", "scipy", "platformdirs", "spandrel", "webdataset", "onnx2torch", "torchvision", "tqdm")
-"""Other projects' packages that look for what this system has when they are imported."""
+FILM = ("torch", "cv2", "scipy", "platformdirs", "tqdm")
+ALL = (*FILM, "spandrel", "webdataset", "onnx2torch", "torchvision")
+"""Other projects' packages that look for what this system has when they are imported: a film's, and all."""
 
 
 def _locking(handle: int, _: int, size: int) -> None:
@@ -76,9 +77,9 @@ class _Popen(subprocess.Popen[bytes]):
         self.send_signal(9)  # type: ignore[arg-type]
 
 
-def take_away() -> None:
-    """Take it all away from this process."""
-    for name in OTHERS:
+def take_away(others: tuple[str, ...] = ()) -> None:
+    """Take it all away from this process, once it has imported `others`."""
+    for name in others:
         import_module(name)  # they may look for what they like
     for name in ("fcntl", "resource", "pty"):
         sys.modules[name] = None  # type: ignore[assignment]

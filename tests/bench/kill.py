@@ -31,6 +31,7 @@ from vidsr.networks.model_file import open_model
 STAGES = ("analysis", "render", "join", "publish")
 NAMES = ("headpose_two.mp4", "grid_lwbsza.mpg", "asl_bird_hand.mkv")
 SECONDS = 2.4
+FEW_S = 1.2
 # The network is not what is tried here: the one that does nothing makes room for more kills.
 SETTINGS = Enhance(render=Render(scale="1", model="plain"), encode=Encode(preset="ultrafast"), segment_s=0.5)
 
@@ -145,13 +146,13 @@ def broken(case: Case, where: str, part: float) -> tuple[list[str], str]:
 
 
 def clips(folder: Path, few: bool) -> list[Path]:
-    """Three clips, or the sample alone, of some five segments, each in a folder of its own."""
+    """Three clips of some five segments, or the sample alone of three, each in a folder of its own."""
     sources = [SAMPLE] if few or not CLIPS.is_dir() else [CLIPS / name for name in NAMES]
     made = []
     for number, source in enumerate(sources):
         (folder / str(number)).mkdir()
         made.append(folder / str(number) / source.name)
-        ffmpeg("-i", source, "-map", "0:v:0", "-map", "0:a?", "-t", SECONDS, "-c", "copy", made[-1])
+        ffmpeg("-i", source, "-map", "0:v:0", "-map", "0:a?", "-t", FEW_S if few else SECONDS, "-c", "copy", made[-1])
     return made
 
 
