@@ -17,8 +17,8 @@ import pytest
 from tests.program import FAST, LIGHT, ROOT, SAMPLE, names, refused, spawned, vidsr
 from tests.test_report import report as some_report
 from tests.test_report import validate
-from vidsr import config
-from vidsr.cli import main
+from vidsr import config, system
+from vidsr.cli import doctor, main
 from vidsr.data.video_faces import films_below
 from vidsr.jobs.batch import walk
 
@@ -295,6 +295,16 @@ def test_models_and_doctor_find_the_install_whole() -> None:
     assert "ok  ffmpeg" in found.stdout
     assert "ok  models" in found.stdout
     assert "encoder auto" not in found.stdout and "ok  encoder libx264" in found.stdout
+
+
+def test_doctor_says_which_torch_there_is_and_what_would_be_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(system, "may_have_gpu", lambda: True)
+    checks = {check.name: check for check in doctor.examine("cpu")}
+    assert f"torch {torch.__version__} (for the CPU)" in checks["device"].found
+    assert "torch is for the CPU only" in checks["faster"].found and "without the CPU" in checks["faster"].advice
 
 
 def test_quiet_says_nothing_and_verbose_says_what_is_done(film: Path) -> None:

@@ -43,7 +43,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_the_package_and_the_models_only(wheel: Path) -> None:
-    names = zipfile.ZipFile(wheel).namelist()
+    archive = zipfile.ZipFile(wheel)
+    names = archive.namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"vidsr"}
     assert "vidsr/models/SHA256SUMS" in names
     assert "vidsr/report/report.schema.json" in names
@@ -54,6 +55,10 @@ def test_the_wheel_holds_the_package_and_the_models_only(wheel: Path) -> None:
     } <= set(names)
     assert "vidsr/models/vidsr_x4_fidelity.safetensors" in names
     assert "vidsr/models/vidsr_x4_fidelity.md" in names
+    assert "vidsr/models/LICENSE" in names
+    about = archive.read(next(name for name in names if name.endswith("/METADATA"))).decode()
+    for line in ("License: MIT (code); non-commercial", "License-File: LICENSE", "License-File: models/LICENSE"):
+        assert line in about
 
 
 def test_installed_elsewhere_it_enhances_a_film(wheel: Path, tmp_path: Path) -> None:
