@@ -51,6 +51,11 @@ class Made:
 
 def asked(path: Path) -> dict[str, Any]:
     """What ffprobe says of a file."""
+    return _asked(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _asked(path: Path, _: int) -> dict[str, Any]:
     words = ["ffprobe", "-v", "error", "-of", "json", "-show_format", "-show_streams", path]
     answer: dict[str, Any] = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
     return answer

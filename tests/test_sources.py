@@ -139,6 +139,7 @@ def test_training_says_what_it_found(tmp_path: Path) -> None:
     folder = stills(tmp_path / "stills", 3, 256)
     (folder / "empty.jpg").write_bytes(b"")
     words = ["train", "--data", str(folder), "--steps", "1", "--features", "4", "--blocks", "1", "--device", "cpu"]
+    words += ["--batch", "2"]
     result = CliRunner().invoke(cli, [*words, "-o", str(tmp_path / "m.safetensors")])
     assert result.exit_code == 0, result.output
     assert f"{folder} (stills): 3 faces; skipped 1 not a picture that can be read\n" in result.output
