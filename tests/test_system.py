@@ -29,7 +29,7 @@ def without(code: str, *words: object, others: str = "()") -> subprocess.Complet
     whole = f"import sys\nfrom tests.without import ALL, FILM, take_away\ntake_away({others})\n{code}"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", whole, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=90, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=200, check=False)
 
 
 def test_one_module_knows_what_systems_lack() -> None:
