@@ -16,7 +16,7 @@ import torch
 
 from tests.jobs import Counted, Silent, packets, pooled, run, settings
 from tests.jobs import film as film  # a fixture
-from tests.program import FAST, ROOT, names, refused, vidsr
+from tests.program import FAST, ROOT, names, refused, spawned
 from vidsr.config import Render, Workers
 from vidsr.errors import DeviceError, InputError, VidsrError
 from vidsr.jobs.batch import place
@@ -148,7 +148,7 @@ def test_many_films_with_a_bad_one_in_one_command(film: Path, tmp_path: Path) ->
     for name in ("a.mp4", "inner/c.mp4"):
         shutil.copy(film, folder / name)
     (folder / "b.mp4").write_text("no film")
-    found = vidsr("enhance", folder, *FAST[:-1], "-o", out, "--devices", "cpu,cpu")
+    found = spawned("enhance", folder, *FAST[:-1], "-o", out, "--devices", "cpu,cpu")
     refused(found, 3, "b.mp4", "2 of 3 films done: 60 frames, faces restored in 60")
     assert names(out) == ["a.enhanced.mp4", "inner"]
     assert names(out / "inner") == ["c.enhanced.mp4"]
