@@ -79,7 +79,7 @@ def test_motion_blur_is_each_frames_own() -> None:
     assert all(not np.array_equal(shot[0], other) for other in shot[1:])
 
 
-def test_jpeg_keeps_the_colours() -> None:
+def test_jpeg_keeps_the_colors() -> None:
     red = np.zeros((1, 64, 64, 3), np.uint8)
     red[..., 0] = 200
     film = degradation.CameraParams((0.0, 0.0), 0.0, 0.0, "area", 0.0, 90, None)

@@ -15,7 +15,7 @@ from tests.faces import track_of
 from tests.jobs import Silent, packets, run, settings
 from tests.program import SAMPLE
 from vidsr.config import Encode
-from vidsr.data.faces import Pictures, synthetic
+from vidsr.data.faces import synthetic
 from vidsr.data.shards import write_shards
 from vidsr.errors import InputError, OutputError
 from vidsr.files import beside, check_writable, fitting, partial_of, write_atomic
@@ -245,7 +245,7 @@ def _model(path: Path) -> None:
 
 
 def _shards(path: Path) -> None:
-    write_shards(Pictures(synthetic(np.random.default_rng(1), 3, 128)), path, np.random.default_rng(1))
+    write_shards(synthetic(np.random.default_rng(1), 3, 128), path, np.random.default_rng(1))
 
 
 @pytest.mark.parametrize("write", [_sheet, _model, _shards])

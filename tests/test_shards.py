@@ -23,7 +23,7 @@ class Few:
     def __len__(self) -> int:
         return 9
 
-    def read(self, index: int) -> Images:
+    def __getitem__(self, index: int) -> Images:
         frames = 3 if index == 8 else 1
         return np.stack([portrait()[i : i + 128, 10 * index : 10 * index + 128] for i in range(frames)])
 
@@ -35,7 +35,7 @@ def written(folder: Path, size: int = 1 << 20) -> Path:
 
 def everything(folder: Path) -> list[Images]:
     faces = find_shards(shard_paths(str(folder)))
-    return [faces.read(i) for i in range(len(faces))]
+    return [faces[i] for i in range(len(faces))]
 
 
 def foreign(path: Path, members: dict[str, bytes]) -> None:
@@ -52,7 +52,7 @@ def jpeg(width: int = 200, height: int = 140) -> bytes:
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     found = everything(written(tmp_path))
-    given = [Few().read(i) for i in range(9)]
+    given = [Few()[i] for i in range(9)]
     assert len(found) == 9
     assert all(any(np.array_equal(f, g) for f in found) for g in given)
     assert any(not np.array_equal(f, g) for f, g in zip(found, given, strict=True))  # in another order
@@ -87,7 +87,7 @@ def test_shards_of_others_are_read(tmp_path: Path) -> None:
     foreign(tmp_path / "one.tar", members)
     faces = find_shards(shard_paths(str(tmp_path)))
     assert len(faces) == 4
-    assert [faces.read(i).shape for i in range(4)] == [(1, 128, 128, 3)] * 4  # of d the first: the other is larger
+    assert [faces[i].shape for i in range(4)] == [(1, 128, 128, 3)] * 4  # of d the first: the other is larger
     assert {one.reason for one in faces.skipped} == {"not a picture that can be read", "smaller than 128 pixels"}
     assert faces.skipped[0].path.name == "one.tar"
 
@@ -101,7 +101,7 @@ def test_damaged_shards_are_counted(tmp_path: Path) -> None:
     faces = find_shards(shard_paths(str(folder)))
     assert 9 < len(faces) < 18
     assert sorted(one.path.name for one in faces.skipped) == ["packed.tar", "text.tar"]
-    assert all(faces.read(i).shape[1:] == (128, 128, 3) for i in range(len(faces)))
+    assert all(faces[i].shape[1:] == (128, 128, 3) for i in range(len(faces)))
 
 
 def test_several_disks_by_a_pattern(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 
 from tests.faces import portrait
 from vidsr.config import Train
-from vidsr.data.faces import Pictures, synthetic
+from vidsr.data.faces import synthetic
 from vidsr.data.shards import write_shards
 from vidsr.errors import ModelError, VidsrError
 from vidsr.networks import model_file
@@ -248,7 +248,7 @@ def test_torchrun_trains_on_two_nodes(tmp_path: Path) -> None:
     """Two nodes of one process each, on this machine, by the words of docs/cluster.md; the data lies in shards."""
     output, shards = tmp_path / "many.safetensors", tmp_path / "shards"
     rng = np.random.default_rng(1)
-    assert len(write_shards(Pictures(synthetic(rng, 4)), shards, rng, size=1)) == 4
+    assert len(write_shards(synthetic(rng, 4), shards, rng, size=1)) == 4
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         meeting = f"127.0.0.1:{free.getsockname()[1]}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +17,7 @@ import torch
 from tests.faces import portrait
 from tests.program import needs
 from vidsr.data import video_faces as films
-from vidsr.data.face_sets import Lazy
-from vidsr.data.faces import Images, Pictures, load_stills, synthetic
+from vidsr.data.faces import Images, Lazy, load_stills, synthetic
 from vidsr.data.samples import FRAMES, FRESH, TILES, Clips, Mix, shoot
 from vidsr.data.video_faces import LENGTH, find_films
 from vidsr.errors import InputError, ToolError
@@ -52,7 +53,7 @@ def test_a_folder_without_faces_is_said(tmp_path: Path) -> None:
 
 
 def test_batches_have_their_shapes_and_the_truth_fits() -> None:
-    faces = Pictures(np.repeat(face()[None], 3, 0))
+    faces = np.repeat(face()[None, None], 3, 0)
     batch = next(Clips(faces, None, MIX, 1).batches(0))
     assert batch.clip.shape == (8, 5, 3, 16, 16)
     assert batch.truth.shape == (8, 3, 64, 64)
@@ -77,7 +78,7 @@ def test_every_frame_of_a_reel_shows_its_truth() -> None:
 
 
 def test_batch_number_k_is_the_same_wherever_the_run_began() -> None:
-    faces = Pictures(synthetic(np.random.default_rng(2), 4))
+    faces = synthetic(np.random.default_rng(2), 4)
     through = list(itertools.islice(Clips(faces, None, MIX, 5).batches(0), 2 * FRESH + 2))
     late = next(Clips(faces, None, MIX, 5).batches(2 * FRESH + 1))
     assert torch.equal(through[-1].clip, late.clip)
@@ -87,7 +88,7 @@ def test_batch_number_k_is_the_same_wherever_the_run_began() -> None:
 
 
 def test_workers_make_the_same_batches() -> None:
-    faces = Pictures(synthetic(np.random.default_rng(2), 4))
+    faces = synthetic(np.random.default_rng(2), 4)
     alone, ahead = (
         list(itertools.islice(Clips(faces, None, replace(MIX, workers=workers), 5).batches(FRESH - 1), 3))
         for workers in (0, 2)
@@ -108,7 +109,7 @@ def torn(_: int) -> np.ndarray:
 
 
 def test_two_processes_share_a_batch() -> None:
-    faces = Pictures(synthetic(np.random.default_rng(2), 4))
+    faces = synthetic(np.random.default_rng(2), 4)
     whole = next(Clips(faces, None, MIX, 5).batches(3))
     parts = [next(Clips(faces, None, MIX, 5, rank, 2).batches(3)) for rank in (0, 1)]
     assert whole.pairs == 1 == sum(part.pairs for part in parts)
@@ -117,7 +118,7 @@ def test_two_processes_share_a_batch() -> None:
 
 
 def test_pairs_are_neighbours_of_one_film() -> None:
-    faces = Pictures(np.repeat(face()[None], 3, 0))
+    faces = np.repeat(face()[None, None], 3, 0)
     batch = next(Clips(faces, None, Mix(8, film=0.5, moving=0.0, patch=16, window=5, reels=1), 4).batches(0))
     assert batch.pairs == 2
     for now, then in ((4, 5), (6, 7)):
@@ -125,15 +126,15 @@ def test_pairs_are_neighbours_of_one_film() -> None:
 
 
 def test_small_faces_are_never_enlarged() -> None:
-    faces = Pictures(np.repeat(face()[None, 64:192, 64:192], 3, 0))  # 128 pixels
+    faces = np.repeat(face()[None, None, 64:192, 64:192], 3, 0)  # 128 pixels
     batch = next(Clips(faces, None, Mix(8, film=0.5, moving=0.25, patch=32, window=5, reels=1), 4).batches(0))
     sharpness = (batch.truth[..., 1:] - batch.truth[..., :-1]).abs().mean((1, 2, 3))
-    own = np.abs(np.diff(faces.faces[0].astype(float), axis=1)).mean() / 255
+    own = np.abs(np.diff(faces[0, 0].astype(float), axis=1)).mean() / 255
     assert float(sharpness.min()) > 0.9 * own
 
 
 def test_something_passes_before_a_share_of_the_faces() -> None:
-    faces = Pictures(np.repeat(face()[None], 3, 0))
+    faces = np.repeat(face()[None, None], 3, 0)
 
     def truths(share: float) -> torch.Tensor:
         mix = Mix(32, film=0.0, moving=0.5, patch=32, window=5, reels=0, occluded=share)
@@ -151,13 +152,13 @@ def test_faces_are_cut_out_of_films_once_and_kept(tmp_path: Path) -> None:
     (films / "grid.mpg").symlink_to(SHARED / "train/clips/grid_pwij3p.mpg")
     (films / "broken.mp4").write_bytes(b"no film")
     found = find_films(films, cache)
-    assert found.read(0).shape == (LENGTH, 192, 192, 3)
+    assert found[0].shape == (LENGTH, 192, 192, 3)
     assert [one.path.name for one in found.skipped] == ["broken.mp4"]
     kept = next(cache.glob("*.npz"))
     before = kept.stat().st_mtime_ns
     again = find_films(films, cache)
     assert kept.stat().st_mtime_ns == before
-    assert np.array_equal(again.read(0), found.read(0))
+    assert np.array_equal(again[0], found[0])
 
 
 def test_a_torn_cache_of_clips_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +170,23 @@ def test_a_torn_cache_of_clips_is_made_again(tmp_path: Path, monkeypatch: pytest
     for size in (kept.stat().st_size // 2, 0):
         with kept.open("r+b") as file:
             file.truncate(size)
-        assert np.array_equal(find_films(tmp_path, tmp_path / "cache").read(0), clip)
+        assert np.array_equal(find_films(tmp_path, tmp_path / "cache")[0], clip)
+
+
+def test_those_that_train_together_cut_a_film_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "film.mp4").touch()
+    cuts: list[Path] = []
+
+    def slow(path: Path) -> list[Images]:
+        cuts.append(path)
+        time.sleep(0.3)
+        return [np.full((LENGTH, 128, 128, 3), 7, np.uint8)]
+
+    monkeypatch.setattr(films, "face_clips", slow)
+    with ThreadPoolExecutor(2) as ranks:
+        found = list(ranks.map(lambda _: find_films(tmp_path, tmp_path / "cache"), range(2)))
+    assert len(cuts) == 1
+    assert np.array_equal(found[0][0], found[1][0])
 
 
 def test_a_missing_ffmpeg_is_not_taken_for_films_that_cannot_be_read(

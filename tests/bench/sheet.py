@@ -53,9 +53,7 @@ def _filmed(label: str, clip: Images, film: CameraParams, rng: Rng, crf: int | N
     """The middle frame of a sharp clip after the camera and, where a crf is given, H.264."""
     small = degradation.filmed(clip, film, rng)
     if crf is not None:
-        from vidsr.data.codec import h264
-
-        small = h264(small, crf, "medium")
+        small = degradation.h264(small, crf, "medium")
     middle = len(clip) // 2
     return Pair(label, degradation.upright(small, film)[middle], clip[middle])
 
@@ -78,7 +76,7 @@ def pairs(faces: Faces, rng: Rng) -> Iterator[Pair]:
         film = degradation.draw_film(rng, clip.shape[1])
         yield _filmed(f"drawn: {_words(film)}, crf {crf}", clip, film, rng, crf)
     for kind in PAINTERS:
-        yield _filmed(f"{kind}, crf 24", occluded(moving(), rng, kind).clip, CLEAR, rng, 24)
+        yield _filmed(f"{kind}, crf 24", occluded(moving(), rng, kind)[0], CLEAR, rng, 24)
 
 
 def _words(film: CameraParams) -> str:

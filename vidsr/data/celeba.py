@@ -15,13 +15,11 @@ import cv2
 import numpy as np
 
 from vidsr.analysis.alignment import similarity
-from vidsr.data.face_sets import Lazy
-from vidsr.data.faces import SUFFIXES, Images, Skipped, picture_size, read_picture, resized, side_for
+from vidsr.data.faces import SUFFIXES, Images, Lazy, Skipped, picture_size, read_picture, resized, side_for
 from vidsr.errors import InputError
 from vidsr.frame import Floats
 
-PARTITIONS = ("train", "validation", "test")
-"""The official ones, in the order of their numbers in `list_eval_partition`."""
+TRAIN = [0]  # of the partitions in `list_eval_partition`, the one that training may see
 PLACES = (".", "Anno", "Eval", "Img")  # where the official archive keeps its parts
 ENLARGED = 1.1  # how much a face may be enlarged to reach a side
 LAYOUTS = (
@@ -87,15 +85,12 @@ def _rows(path: Path) -> Iterator[tuple[str, list[int]]]:
                 yield name, []
 
 
-def _members(layout: Layout, partition: str) -> set[str]:
-    """Names of the partition's pictures."""
-    if partition not in PARTITIONS:
-        raise InputError(f"CelebA has no partition {partition!r}, only {', '.join(PARTITIONS)}")
+def _members(layout: Layout) -> set[str]:
+    """Names of the training partition's pictures."""
     path = _list(layout.root, "list_eval_partition")
     if path is None:
         raise InputError(f"{layout.root} has no list_eval_partition: nothing says which faces are for tests only")
-    number = PARTITIONS.index(partition)
-    return {name for name, numbers in _rows(path) if numbers == [number]}
+    return {name for name, numbers in _rows(path) if numbers == TRAIN}
 
 
 def _landmarks(layout: Layout, members: set[str]) -> tuple[list[str], Floats, list[Skipped]]:
@@ -139,9 +134,9 @@ def cut(image: Images, matrix: Floats, side: int) -> Images:
     return np.asarray(resized(np.asarray(found, np.uint8)[None], side)[0])
 
 
-def find_celeba(layout: Layout, partition: str = "train") -> Lazy[Face]:
-    """The faces of one partition of `layout`; raises InputError where there are none, or no list of partitions."""
-    names, landmarks, skipped = _landmarks(layout, _members(layout, partition))
+def find_celeba(layout: Layout) -> Lazy[Face]:
+    """The training faces of `layout`; raises InputError where there are none, or no list of partitions."""
+    names, landmarks, skipped = _landmarks(layout, _members(layout))
     there = {path.stem: path for path in layout.pictures.iterdir() if path.suffix.lower() in SUFFIXES}
     faces = []
     for name, matrix in zip(names, similarity(landmarks), strict=True):
@@ -150,5 +145,5 @@ def find_celeba(layout: Layout, partition: str = "train") -> Lazy[Face]:
         except InputError as error:
             skipped.append(Skipped(layout.pictures / name, str(error)))
     if not faces:
-        raise InputError(f"{layout.pictures} holds no usable face of the {partition} partition")
+        raise InputError(f"{layout.pictures} holds no usable face of the training partition")
     return Lazy(faces, lambda face: cut(read_picture(face.path), face.matrix, face.side)[None], skipped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cv2
+import ffmpeg
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -12,10 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from vidsr.data.faces import Images, Rng
+from vidsr.errors import ToolError
 from vidsr.networks.generator import SCALE
-
-Images = NDArray[np.uint8]
-Rng = np.random.Generator
 
 
 def bicubic(truth: Tensor) -> Tensor:
@@ -97,8 +97,8 @@ def _sensed(image: Images, film: CameraParams, rng: Rng) -> Images:
     """Sensor noise, fresh in every frame, and JPEG."""
     if film.noise:
         gray = rng.normal(0, film.noise * 255, (*image.shape[:2], 1))
-        colour = rng.normal(0, film.noise * 128, image.shape)
-        image = np.clip(np.rint(image + gray + colour), 0, 255).astype(np.uint8)
+        color = rng.normal(0, film.noise * 128, image.shape)
+        image = np.clip(np.rint(image + gray + color), 0, 255).astype(np.uint8)
     if film.jpeg:
         coded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, film.jpeg])[1]
         image = np.ascontiguousarray(np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)[..., ::-1])
@@ -136,6 +136,27 @@ def upright(clip: Images, film: CameraParams) -> Images:
         cv2.warpAffine(f, back, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT) for f in clip
     ]
     return np.stack(turned).astype(np.uint8)
+
+
+def h264(frames: Images, crf: int, preset: str) -> Images:
+    """Code `(T, H, W, 3)` RGB as H.264 4:2:0 at quality `crf` and x264's `preset`, and decode it again; H, W even."""
+    _, height, width, _ = frames.shape
+    raw = {"format": "rawvideo", "pix_fmt": "rgb24", "video_size": (width, height), "framerate": 25}
+    coded = {"format": "nut", "vcodec": "libx264", "crf": crf, "preset": preset, "pix_fmt": "yuv420p"}
+    plain = {"format": "rawvideo", "pix_fmt": "rgb24", "sws_flags": "bicubic+accurate_rnd+full_chroma_int"}
+    stream = _run(ffmpeg.input("pipe:", **raw).output("pipe:", **coded), np.ascontiguousarray(frames).tobytes())
+    decoded = _run(ffmpeg.input("pipe:", format="nut").output("pipe:", **plain), stream)
+    return np.frombuffer(decoded, np.uint8).reshape(frames.shape)
+
+
+def _run(graph: ffmpeg.nodes.OutputStream, data: bytes) -> bytes:
+    try:
+        output: bytes = graph.run(input=data, capture_stdout=True, quiet=True)[0]
+    except ffmpeg.Error as error:
+        raise ToolError("ffmpeg could not code training frames", error.stderr.decode(errors="replace")) from error
+    except FileNotFoundError as error:
+        raise ToolError("ffmpeg is not on the PATH; install it (Debian: apt-get install ffmpeg)") from error
+    return output
 
 
 def moved(face: Images, frames: int, reach: int, rng: Rng) -> Images:

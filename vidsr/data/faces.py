@@ -1,11 +1,11 @@
-"""Sharp, aligned faces from picture files."""
+"""Sharp, aligned faces: from picture files, read on demand, kept in bounded memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from vidsr.errors import InputError
 
 Images = NDArray[np.uint8]
 Rng = np.random.Generator
+Item = TypeVar("Item")
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 SIDES = (256, 192, 128)
@@ -24,11 +25,11 @@ UNREADABLE = "not a picture that can be read"
 
 
 class Faces(Protocol):
-    """Sharp faces by number; any set that training reads from."""
+    """Sharp faces by number; any set that training reads from, as torch's `Dataset` of a length."""
 
     def __len__(self) -> int: ...
 
-    def read(self, index: int) -> Images:
+    def __getitem__(self, index: int, /) -> Images:
         """One still, or neighbouring frames of one face: `(n, s, s, 3)` RGB, s at least the smallest of SIDES."""
         ...
 
@@ -41,12 +42,72 @@ class Skipped:
     reason: str
 
 
-def side_for(pixels: float) -> int:
-    """The largest of SIDES that a square of `pixels` fills; InputError where it fills none."""
-    for side in SIDES:
+class Lazy(Generic[Item]):
+    """Faces that are read when they are asked for.
+
+    A file that turns out to be damaged is noted in `skipped`, and the next one stands for it: reading never fails as
+    long as one file is whole, and gives the same faces in every run.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        load: Callable[[Item], Images],
+        skipped: list[Skipped],
+        where: Callable[[Item], Path] = lambda item: Path(str(item)),
+    ) -> None:
+        self._items = items
+        self._load = load
+        self._where = where
+        self._damaged: set[int] = set()
+        self.skipped = skipped
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> Images:
+        for step in range(len(self._items)):
+            number = (index + step) % len(self._items)
+            if number in self._damaged:
+                continue
+            try:
+                return self._load(self._items[number])
+            except InputError as error:
+                self._damaged.add(number)
+                self.skipped.append(Skipped(self._where(self._items[number]), str(error)))
+        raise InputError(f"none of {len(self._items)} faces can be read any more")
+
+
+class Held:
+    """Faces that stay in memory once they were read, up to `budget_mib`; the others are read anew each time.
+
+    Faces are drawn at random, so what came first is as likely to be wanted again as what came last.
+    """
+
+    def __init__(self, faces: Faces, budget_mib: int) -> None:
+        self._faces = faces
+        self._left = budget_mib << 20
+        self._held: dict[int, Images] = {}
+
+    def __len__(self) -> int:
+        return len(self._faces)
+
+    def __getitem__(self, index: int) -> Images:
+        if index in self._held:
+            return self._held[index]
+        found = self._faces[index]
+        if found.nbytes <= self._left:
+            self._left -= found.nbytes
+            self._held[index] = found
+        return found
+
+
+def side_for(pixels: float, sides: Sequence[int] = SIDES) -> int:
+    """The largest of `sides` that a square of `pixels` fills; InputError where it fills none."""
+    for side in sides:
         if side <= pixels:
             return side
-    raise InputError(f"smaller than {SIDES[-1]} pixels")
+    raise InputError(f"smaller than {sides[-1]} pixels")
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -75,20 +136,19 @@ def read_picture(path: Path) -> Images:
         raise InputError(UNREADABLE) from error
 
 
-def fitted(image: Images) -> Images:
-    """The middle square of a picture `(h, w, 3)`, reduced to the largest of SIDES that it fills: `(s, s, 3)`."""
+def fitted(image: Images, sides: Sequence[int] = SIDES) -> Images:
+    """The middle square of a picture `(h, w, 3)`, reduced to the largest of `sides` that it fills: `(s, s, 3)`."""
     height, width = image.shape[:2]
     square = min(height, width)
     y, x = (height - square) // 2, (width - square) // 2
-    return np.asarray(resized(image[None, y : y + square, x : x + square], side_for(square))[0])
+    return np.asarray(resized(image[None, y : y + square, x : x + square], side_for(square, sides))[0])
 
 
-def read_still(path: Path, side: int) -> Images:
-    """An aligned face as `(side, side, 3)` RGB; raises InputError with the reason if it cannot be one."""
-    image = read_picture(path)
-    if min(image.shape[:2]) < side:
-        raise InputError(f"smaller than {side} pixels")
-    return np.asarray(resized(image[None], side)[0])
+def resized(faces: Images, side: int) -> Images:
+    """All faces `(n, s, s, 3)` at another side by area averaging."""
+    if faces.shape[1] == side:
+        return faces
+    return np.stack([cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA) for face in faces]).astype(np.uint8)
 
 
 def pictures_below(folder: Path) -> list[Path]:
@@ -96,42 +156,38 @@ def pictures_below(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
-def load_stills(folder: Path, side: int = SIDES[0]) -> tuple[Images, list[Skipped]]:
-    """Every aligned face below `folder` in the order of names, `(N, side, side, 3)`, and what was skipped."""
+def find_stills(folder: Path) -> Lazy[Path]:
+    """Every aligned face below `folder`, read when it is asked for, at the largest of SIDES that it fills."""
+    found: list[Path] = []
+    skipped: list[Skipped] = []
+    for path in pictures_below(folder):
+        try:
+            side_for(min(picture_size(path)))
+            found.append(path)
+        except InputError as error:
+            skipped.append(Skipped(path, str(error)))
+    if not found:
+        raise InputError(f"{folder} holds no face pictures ({', '.join(SUFFIXES)}) of {SIDES[-1]} pixels or more")
+    return Lazy(found, lambda path: fitted(read_picture(path))[None], skipped)
+
+
+def load_stills(folder: Path) -> tuple[Images, list[Skipped]]:
+    """Every aligned face of 256 pixels or more below `folder`, in the order of names: `(N, 256, 256, 3)`, and what was
+    skipped."""
     faces: list[Images] = []
     skipped: list[Skipped] = []
     for path in pictures_below(folder):
         try:
-            faces.append(read_still(path, side))
+            faces.append(fitted(read_picture(path), SIDES[:1]))
         except InputError as error:
             skipped.append(Skipped(path, str(error)))
     if not faces:
-        raise InputError(f"{folder} holds no face pictures ({', '.join(SUFFIXES)}) of {side} pixels or more")
+        raise InputError(f"{folder} holds no face pictures ({', '.join(SUFFIXES)}) of {SIDES[0]} pixels or more")
     return np.stack(faces), skipped
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """Faces that are in memory, `(N, s, s, 3)`."""
-
-    faces: Images
-
-    def __len__(self) -> int:
-        return len(self.faces)
-
-    def read(self, index: int) -> Images:
-        return self.faces[index : index + 1]
-
-
-def resized(faces: Images, side: int) -> Images:
-    """All faces at another side by area averaging."""
-    if faces.shape[1] == side:
-        return faces
-    return np.stack([cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA) for face in faces]).astype(np.uint8)
-
-
 def synthetic(rng: Rng, count: int = 32, side: int = SIDES[0]) -> Images:
-    """Smooth blobs with edges `(count, side, side, 3)`, for a smoke run without any data."""
+    """Smooth blobs with edges `(count, 1, side, side, 3)`, stills for a smoke run without any data."""
     coarse = rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
     blobs: Sequence[Images] = [cv2.resize(c, (side, side), interpolation=cv2.INTER_CUBIC) for c in coarse]
-    return np.stack([np.where(b > 127, b, b // 2) for b in blobs]).astype(np.uint8)
+    return np.stack([np.where(b > 127, b, b // 2)[None] for b in blobs]).astype(np.uint8)

@@ -14,19 +14,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsr.data.degradation import Images, Rng, camera_path
+from vidsr.data.degradation import camera_path
+from vidsr.data.faces import Images, Rng
 
 Point = tuple[float, float]
 """x and y in sides of the face's square: (0, 0) is its left top corner, (1, 1) its right bottom one."""
-Colour = NDArray[np.float32]
+Color = NDArray[np.float32]
 Mask = NDArray[np.float32]
 Shape = NDArray[np.uint8]
 """A part of a thing on the canvas `(2s, 2s)`, 0 or 255."""
 
 SKINS = ((236, 200, 176), (214, 168, 136), (178, 126, 92), (128, 84, 58), (84, 54, 40))
-HAIRS = ((22, 18, 16), (58, 38, 26), (104, 70, 42), (172, 134, 84), (120, 118, 116))
-HELD, WORN = 0.12, 0.015  # how far a thing moves in a clip, sides: before a face, or with it
-LAYERS = 5  # of hair, each of a tone of its own
+HELD, FIXED = 0.12, 0.015  # how far a thing moves in a clip, sides: before a face, or as a title
 EDGE, ROOM = 0.7, 3  # standard deviation of an outline's softness, and how far it reaches, pixels
 
 
@@ -39,16 +38,6 @@ class Occluder:
     paint: NDArray[np.float32]
     cover: Mask
     path: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Occluded:
-    """A clip `(T, s, s, 3)` with something before the face, how much of each pixel it covers `mask (T, s, s)` float32
-    in 0..1, and what it is."""
-
-    clip: Images
-    mask: Mask
-    kind: str
 
 
 class Canvas:
@@ -75,19 +64,11 @@ class Canvas:
         cv2.polylines(shape, [path], False, 255, self.pixels(width))
         return shape
 
-    def ellipse(self, centre: Point, axes: Point, angle: float = 0.0, width: float | None = None) -> Shape:
-        """A disc of two half axes, or its rim of a width, all in sides; the angle in degrees."""
-        shape = np.zeros(self.cover.shape, np.uint8)
-        thick = -1 if width is None else self.pixels(width)
-        half = self.pixels(axes[0]), self.pixels(axes[1])
-        cv2.ellipse(shape, self.pixel(centre), half, angle, 0, 360, 255, thick)
-        return shape
-
-    def add(self, shape: Shape, colour: Colour, alpha: float = 1.0, roundness: float = 0.0) -> None:
+    def add(self, shape: Shape, color: Color, alpha: float = 1.0, roundness: float = 0.0) -> None:
         """Paint a part over what is there; `roundness` darkens it towards its outline, as a limb in soft light."""
         x, y, width, height = cv2.boundingRect(shape)
         box = np.s_[max(0, y - ROOM) : y + height + ROOM, max(0, x - ROOM) : x + width + ROOM]
-        part, tone = shape[box], np.broadcast_to(colour, (*shape[box].shape, 3))
+        part, tone = shape[box], np.broadcast_to(color, (*shape[box].shape, 3))
         if roundness:
             depth = cv2.distanceTransform(part, cv2.DIST_L2, 3)
             tone = tone * (1 - roundness * (1 - np.sqrt(depth / max(1.0, float(depth.max())))))[..., None]
@@ -98,8 +79,8 @@ class Canvas:
         self.cover[box] = together
 
 
-def _colour(rng: Rng, choices: Sequence[tuple[int, int, int]], spread: float = 10) -> Colour:
-    """One of several colours, lighter or darker, its hue hardly changed."""
+def _color(rng: Rng, choices: Sequence[tuple[int, int, int]], spread: float = 10) -> Color:
+    """One of several colors, lighter or darker, its hue hardly changed."""
     chosen = np.array(choices[int(rng.integers(len(choices)))]) + rng.normal(0, spread)
     return np.asarray(np.clip(chosen + rng.normal(0, spread / 4, 3), 0, 255), np.float32)
 
@@ -110,7 +91,7 @@ def _towards(start: Point, angle: float, length: float) -> Point:
 
 def _hand(canvas: Canvas, rng: Rng) -> None:
     """A palm, a thumb and four fingers on an arm that comes from below or from a side."""
-    skin = _colour(rng, SKINS)
+    skin = _color(rng, SKINS)
     palm = float(rng.uniform(0.25, 0.75)), float(rng.uniform(0.6, 0.95))
     up = float(rng.uniform(-np.pi * 0.8, -np.pi * 0.2))
     size = float(rng.uniform(0.14, 0.2))
@@ -121,49 +102,18 @@ def _hand(canvas: Canvas, rng: Rng) -> None:
         root = _towards(_towards(palm, up, 0.45 * size), up + np.pi / 2, finger * 0.44 * size)
         tip = _towards(root, up + finger * spread * turn, length * size * float(rng.uniform(0.8, 1.05)))
         canvas.add(canvas.line([root, tip], 0.42 * size), skin + np.float32(rng.normal(0, 4)), roundness=0.4)
-    canvas.add(canvas.ellipse(palm, (0.95 * size, 1.05 * size), float(np.degrees(up)) + 90), skin, roundness=0.2)
+    canvas.add(canvas.line([palm, _towards(palm, up, 0.2 * size)], 1.9 * size), skin, roundness=0.2)
     joint = _towards(palm, up + turn * np.pi / 2, 0.75 * size)
     canvas.add(canvas.line([joint, _towards(joint, up + turn * 0.7, 1.1 * size)], 0.48 * size), skin, roundness=0.4)
 
 
-def _glasses(canvas: Canvas, rng: Rng) -> None:
-    """Rims, lenses, a bridge and temples where FFHQ's alignment has the eyes."""
-    rim = _colour(rng, ((18, 18, 20), (70, 44, 28), (150, 146, 140), (24, 40, 70)))
-    lens, tint = _colour(rng, ((14, 14, 16), (60, 50, 30))), float(rng.choice([0.0, 0.1, 0.9]))
-    y = 0.485 + float(rng.normal(0, 0.008))
-    axes = float(rng.uniform(0.09, 0.115)), float(rng.uniform(0.06, 0.095))
-    width = float(rng.uniform(0.008, 0.022))
-    for x, beyond in ((0.369, -1), (0.631, 1)):
-        canvas.add(canvas.ellipse((x, y), axes), lens, tint)
-        canvas.add(canvas.ellipse((x, y), axes, width=width), rim)
-        outer = x + beyond * axes[0], y - 0.2 * axes[1]
-        canvas.add(canvas.line([outer, (outer[0] + beyond * 0.14, outer[1] - 0.01)], width), rim)
-    canvas.add(canvas.line([(0.369 + axes[0], y), (0.5, y - 0.02), (0.631 - axes[0], y)], width), rim)
-
-
 def _bar(canvas: Canvas, rng: Rng) -> None:
     """A pole, a rail or a branch across the face, out of the frame at both ends."""
-    colour = _colour(rng, ((60, 60, 64), (150, 150, 155), (92, 64, 40), (30, 70, 50), (170, 40, 36)))
+    color = _color(rng, ((60, 60, 64), (150, 150, 155), (92, 64, 40), (30, 70, 50), (170, 40, 36)))
     middle = float(rng.uniform(0.2, 0.8)), float(rng.uniform(0.3, 0.8))
     angle = float(rng.uniform(0, np.pi))
     ends = [_towards(middle, angle, -2.0), _towards(middle, angle, 2.0)]
-    canvas.add(canvas.line(ends, float(rng.uniform(0.03, 0.12))), colour, roundness=0.6)
-
-
-def _microphone(canvas: Canvas, rng: Rng) -> None:
-    """A head of wire before the mouth, a ring and a handle that goes down."""
-    head = 0.5 + float(rng.normal(0, 0.06)), 0.8 + float(rng.normal(0, 0.04))
-    down, size = float(rng.uniform(np.pi * 0.3, np.pi * 0.7)), float(rng.uniform(0.07, 0.11))
-    dark, wire = _colour(rng, ((28, 28, 30), (50, 48, 46)), 5), _colour(rng, ((110, 110, 114), (60, 60, 64)), 8)
-    canvas.add(canvas.line([head, _towards(head, down, 2.0)], 1.1 * size), dark, roundness=0.6)
-    ball = canvas.ellipse(head, (size, 1.1 * size), float(np.degrees(down)) - 90)
-    canvas.add(ball, wire, roundness=0.7)
-    y, x = np.mgrid[: 2 * canvas.side, : 2 * canvas.side]
-    step = max(3, canvas.pixels(0.022))
-    holes = (((x + y) % step < step / 2) & ((x - y) % step < step / 2)).astype(np.uint8)
-    canvas.add(ball * holes, dark, 0.6)
-    rim = _towards(head, down, 0.95 * size)
-    canvas.add(canvas.line([_towards(rim, down + np.pi / 2, s * size) for s in (-0.8, 0.8)], 0.25 * size), dark + 25)
+    canvas.add(canvas.line(ends, float(rng.uniform(0.03, 0.12))), color, roundness=0.6)
 
 
 def _text(canvas: Canvas, rng: Rng) -> None:
@@ -174,37 +124,18 @@ def _text(canvas: Canvas, rng: Rng) -> None:
     place = canvas.pixel((float(rng.uniform(-0.4, 0.1)), float(rng.uniform(0.3, 0.95))))
     if rng.random() < 0.3:
         y = (place[1] / canvas.side) - 0.5 - height / 2
-        canvas.add(canvas.line([(-0.5, y), (1.5, y)], 2 * height), _colour(rng, ((20, 20, 24), (30, 40, 90))), 0.7)
+        canvas.add(canvas.line([(-0.5, y), (1.5, y)], 2 * height), _color(rng, ((20, 20, 24), (30, 40, 90))), 0.7)
     letters = np.zeros(canvas.cover.shape, np.uint8)
     cv2.putText(letters, " ".join(words), place, cv2.FONT_HERSHEY_SIMPLEX, scale, 255, thick, cv2.LINE_AA)
     outline = cv2.dilate(letters, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * thick + 3, 2 * thick + 3)))
-    canvas.add(np.asarray(outline, np.uint8), _colour(rng, ((8, 8, 8),), 2))
-    canvas.add(letters, _colour(rng, ((245, 245, 240), (235, 220, 70))))
-
-
-def _hair(canvas: Canvas, rng: Rng) -> None:
-    """Strands that fall over the forehead, an eye and a cheek."""
-    hair = _colour(rng, HAIRS, 6)
-    root = float(rng.uniform(0.2, 0.8)), float(rng.uniform(-0.1, 0.1))
-    lean, bend = float(rng.normal(0, 0.3)), float(rng.normal(0, 0.25))
-    t = np.linspace(0, 1, 16)
-    for _ in range(LAYERS):
-        shape = np.zeros(canvas.cover.shape, np.uint8)
-        for _ in range(int(rng.integers(5, 14))):
-            xs = root[0] + rng.normal(0, 0.07) + lean * t + (bend + rng.normal(0, 0.06)) * t**2
-            ys = root[1] + rng.uniform(0.4, 1.0) * t
-            strand = [(float(x), float(y)) for x, y in zip(xs, ys, strict=True)]
-            shape |= canvas.line(strand, float(rng.uniform(0.002, 0.007)))
-        canvas.add(shape, hair + np.float32(rng.normal(0, 12)), 0.9)
+    canvas.add(np.asarray(outline, np.uint8), _color(rng, ((8, 8, 8),), 2))
+    canvas.add(letters, _color(rng, ((245, 245, 240), (235, 220, 70))))
 
 
 PAINTERS: dict[str, tuple[Callable[[Canvas, Rng], None], float]] = {
     "hand": (_hand, HELD),
-    "glasses": (_glasses, WORN),
     "bar": (_bar, HELD),
-    "microphone": (_microphone, HELD / 2),
-    "text": (_text, WORN),
-    "hair": (_hair, WORN),
+    "text": (_text, FIXED),
 }
 """What can pass before a face, who paints it, and how far it moves."""
 
@@ -222,8 +153,9 @@ def draw(rng: Rng, side: int, frames: int, kind: str | None = None) -> Occluder:
     return Occluder(drawn, np.clip(canvas.paint, 0, 255), canvas.cover, path)
 
 
-def paste(clip: Images, occluder: Occluder) -> Occluded:
-    """Put a thing before the faces of a clip `(T, s, s, 3)`, in the light of the clip's first frame."""
+def paste(clip: Images, occluder: Occluder) -> tuple[Images, Mask]:
+    """Put a thing before the faces of a clip `(T, s, s, 3)`, in the light of the clip's first frame: the new clip, and
+    how much of each pixel is covered, `(T, s, s)` in 0..1."""
     side = clip.shape[1]
     light = 1.0 if occluder.kind == "text" else float(np.clip(clip[0].mean() / 110, 0.3, 1.2))
     frames, masks = [], []
@@ -233,9 +165,9 @@ def paste(clip: Images, occluder: Occluder) -> Occluded:
         paint = np.minimum(light * occluder.paint[window], 255)
         frames.append(np.rint(frame + mask[..., None] * (paint - frame)).astype(np.uint8))
         masks.append(mask)
-    return Occluded(np.stack(frames), np.stack(masks), occluder.kind)
+    return np.stack(frames), np.stack(masks)
 
 
-def occluded(clip: Images, rng: Rng, kind: str | None = None) -> Occluded:
-    """A clip `(T, s, s, 3)` with something before the face; the clip itself is left as it is."""
+def occluded(clip: Images, rng: Rng, kind: str | None = None) -> tuple[Images, Mask]:
+    """As `paste`, of a drawn thing; the clip itself is left as it is."""
     return paste(clip, draw(rng, clip.shape[1], len(clip), kind))

@@ -140,10 +140,7 @@ class Clips:
 
     def _drawn(self, draw: Callable[[Rng], list[Sample]], number: int, j: int) -> list[Sample]:
         """Draw number j of a batch, mirrored or not."""
-        return self._flipped(draw, np.random.default_rng([self._seed, 0, number, j]))
-
-    @staticmethod
-    def _flipped(draw: Callable[[Rng], list[Sample]], rng: Rng) -> list[Sample]:
+        rng = np.random.default_rng([self._seed, 0, number, j])
         drawn = draw(rng)
         return [(clip.flip(-1), truth.flip(-1)) for clip, truth in drawn] if rng.random() < 0.5 else drawn
 
@@ -181,29 +178,26 @@ def sharp(faces: Faces, side: int, frames: int, rng: Rng) -> Images:
 
     Looks a few times for a face that is large enough.
     """
-    found = faces.read(int(rng.integers(len(faces))))
+    found = faces[int(rng.integers(len(faces)))]
     for _ in range(8):
         if found.shape[1] >= side:
             break
-        found = faces.read(int(rng.integers(len(faces))))
+        found = faces[int(rng.integers(len(faces)))]
     start = int(rng.integers(max(1, len(found) - frames + 1)))
     return resized(found[start : start + frames], min(side, found.shape[1]))
 
 
 def _passed(clip: Images, share: float, rng: Rng) -> Images:
     """A clip before whose face something passes, in this share of all cases."""
-    return occluded(clip, rng).clip if rng.random() < share else clip
+    return occluded(clip, rng)[0] if rng.random() < share else clip
 
 
 def shoot(clips: Sequence[Images], side: int, rng: Rng, occluding: float = 0.0) -> Reel:
     """Film `TILES` sharp clips `(n, s, s, 3)` side by side and send them through H.264 as one picture.
 
-    Where n is less than FRAMES, the first frame drifts before the camera: the neighbours of a still set like IMFDB are
-    a fifth of a second apart, which is no motion of a film. Real film moves by itself. Before a share `occluding` of
-    the faces something passes, in the truth as well.
+    Where n is less than FRAMES, the first frame drifts before the camera; film moves by itself. Before a share
+    `occluding` of the faces something passes, in the truth as well.
     """
-    from vidsr.data.codec import h264
-
     truths, smalls, films = [], [], []
     for source in clips:
         clip = resized(source, side)
@@ -216,7 +210,7 @@ def shoot(clips: Sequence[Images], side: int, rng: Rng, occluding: float = 0.0) 
         films.append(film)
     small = side // SCALE
     sheets = np.stack([degradation.mosaic(tiles, COLUMNS) for tiles in np.stack(smalls, axis=1)])
-    coded = h264(sheets, int(rng.integers(*CRF)), str(rng.choice(["veryfast", "medium"])))
+    coded = degradation.h264(sheets, int(rng.integers(*CRF)), str(rng.choice(["veryfast", "medium"])))
     back = np.stack([degradation.unmosaic(sheet, COLUMNS, small, small) for sheet in coded], axis=1)
     return Reel(np.stack([degradation.upright(b, film) for b, film in zip(back, films, strict=True)]), np.stack(truths))
 

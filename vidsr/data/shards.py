@@ -24,8 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsr.data.face_sets import Lazy
-from vidsr.data.faces import SUFFIXES, Faces, Images, Rng, Skipped, decoded, fitted
+from vidsr.data.faces import SUFFIXES, Faces, Images, Lazy, Rng, Skipped, decoded, fitted
 from vidsr.errors import InputError, OutputError
 from vidsr.files import fsync_rename, sync
 
@@ -154,7 +153,7 @@ def write_shards(faces: Faces, folder: Path, rng: Rng, size: int = SIZE) -> list
     pattern = str(partial).replace("%", "%%") + "/faces-%06d.tar"
     with ShardWriter(pattern, maxsize=size, encoder=False, verbose=0, mtime=0, post=_index) as writer:
         for number, index in enumerate(rng.permutation(len(faces))):
-            frames = {f"{i:02}.png": _coded(frame) for i, frame in enumerate(faces.read(int(index)))}
+            frames = {f"{i:02}.png": _coded(frame) for i, frame in enumerate(faces[int(index)])}
             writer.write({"__key__": f"{number:08}"} | frames)
     fsync_rename(partial, folder)
     return sorted(folder.glob("*.tar"))

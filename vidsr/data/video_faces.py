@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 from zipfile import BadZipFile
 
 import cv2
@@ -15,27 +16,35 @@ import numpy as np
 from vidsr.analysis.analyze import find_tracks
 from vidsr.analysis.detector import open_detector
 from vidsr.config import Analyze
-from vidsr.data.face_sets import Lazy
-from vidsr.data.faces import SIDES, Images, Skipped
+from vidsr.data.faces import SIDES, Images, Lazy, Skipped, side_for
 from vidsr.errors import InputError, ToolError
-from vidsr.files import fsync_rename, storage_errors
+from vidsr.files import fsync_rename, partial_of, storage_errors
 from vidsr.frame import Track
 from vidsr.picture import small_rgb
+from vidsr.system import lock
 from vidsr.video import Film, Reader, is_film_name, probe, tools
 
 LENGTH = 24  # frames of a clip
 CLIPS = 12  # of one film at most, spread over it
 MARGIN = 1.5  # side of the window over the face's
+TORN = (OSError, ValueError, EOFError, KeyError, BadZipFile)
+"""What numpy raises for a file that is not there, or not whole."""
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """A square that stands still while a face moves in it: left, top and side in pixels, and the first frame."""
 
     x: int
     y: int
     side: int
     first: int
+
+
+class Kept(NamedTuple):
+    """A clip that was cut out before: the file, and its name in there."""
+
+    place: Path
+    name: str
 
 
 def windows(track: Track, width: int, height: int) -> list[Window]:
@@ -57,7 +66,7 @@ def windows(track: Track, width: int, height: int) -> list[Window]:
 def cut(frame: Images, window: Window) -> Images:
     """The window of one frame `(H, W, 3)`, reduced to the largest of SIDES that does not enlarge it."""
     piece = frame[window.y : window.y + window.side, window.x : window.x + window.side]
-    side = next(side for side in SIDES if side <= window.side)
+    side = side_for(window.side)
     return np.asarray(cv2.resize(piece, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
 
@@ -75,13 +84,6 @@ def _clips(film: Film, found: Sequence[Window]) -> list[Images]:
     return [np.stack(clip) for clip in pieces if len(clip) == LENGTH]
 
 
-def _spread(found: list[Window]) -> list[Window]:
-    """At most CLIPS windows, evenly over the film."""
-    if len(found) <= CLIPS:
-        return found
-    return [found[round(i)] for i in np.linspace(0, len(found) - 1, CLIPS)]
-
-
 def face_clips(path: Path) -> list[Images]:
     """Every usable face of one film, `(LENGTH, s, s, 3)` RGB each, s of SIDES; raises InputError for no film."""
     film = probe(path)
@@ -89,18 +91,27 @@ def face_clips(path: Path) -> list[Images]:
     with Reader(film, keep_going=True) as frames:
         analysis = find_tracks(frames, film, settings, open_detector(settings, "cpu"))
     found = [window for track in analysis.tracks for window in windows(track, film.width, film.height)]
-    return _clips(film, _spread(found))
+    spread = np.linspace(0, len(found) - 1, min(CLIPS, len(found)))  # over the film
+    return _clips(film, [found[round(i)] for i in spread])
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A clip that was cut out before: the file, and its name in there."""
-
-    place: Path
-    name: str
-
-    def __str__(self) -> str:
-        return str(self.place)
+@contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    """Wait until no other process fills this folder: those that train together want the same clips."""
+    with storage_errors(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        file = (cache / "lock").open("a")
+    with file:
+        while True:
+            try:
+                lock(file)
+            except BlockingIOError:
+                time.sleep(0.2)
+                continue
+            except OSError:
+                pass  # no locks here: at worst, all of them do the work
+            break
+        yield
 
 
 def _kept(path: Path, cache: Path) -> list[Kept]:
@@ -108,13 +119,13 @@ def _kept(path: Path, cache: Path) -> list[Kept]:
     stat = path.stat()
     name = hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {LENGTH} {CLIPS}".encode()).hexdigest()
     place = cache / f"{name[:16]}.npz"
-    with suppress(OSError, ValueError, EOFError, BadZipFile):  # not there yet, or torn
+    with suppress(*TORN):
         return _names(place)
     clips = face_clips(path)
     with storage_errors(place):
-        cache.mkdir(parents=True, exist_ok=True)
-        partial = place.with_suffix(".partial.npz")
-        np.savez(partial, *[np.asarray(c) for c in clips])
+        partial = partial_of(place)
+        with partial.open("wb") as file:
+            np.savez(file, *clips)
         fsync_rename(partial, place)
     return _names(place)
 
@@ -128,7 +139,7 @@ def _load(kept: Kept) -> Images:
     try:
         with np.load(kept.place, allow_pickle=False) as file:
             return np.asarray(file[kept.name], np.uint8)
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except TORN as error:
         raise InputError("clips that cannot be read any more") from error
 
 
@@ -146,7 +157,8 @@ def find_films(folder: Path, cache: Path) -> Lazy[Kept]:
     skipped: list[Skipped] = []
     for path in films_below(folder) if folder.is_dir() else [folder]:
         try:
-            found = _kept(path, cache)
+            with _alone(cache):
+                found = _kept(path, cache)
         except InputError:
             skipped.append(Skipped(path, "not a film that can be read"))
             continue
@@ -159,4 +171,4 @@ def find_films(folder: Path, cache: Path) -> Lazy[Kept]:
         clips += found
     if not clips:
         raise InputError(f"no film below {folder} shows a face that is large and long enough")
-    return Lazy(clips, _load, skipped)
+    return Lazy(clips, _load, skipped, lambda kept: kept.place)

@@ -70,8 +70,8 @@ def score(model: Model, faces: Sequence[Images], seed: int = 1) -> list[Score]:
         rng = np.random.default_rng([seed, number])
         found = np.zeros((3, 2))
         for face in faces:
-            covered = occluded(face[None], rng, kind)
-            found += _errors(model, covered.clip[0], covered.mask[0])
+            clip, mask = occluded(face[None], rng, kind)
+            found += _errors(model, clip[0], mask[0])
         rows.append(_gains(kind, len(faces), found))
         total += found
     return [*rows, _gains("all", len(faces) * len(rows), total)]
