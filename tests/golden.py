@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tests.faces import portrait
 from vidsr.data.faces import Images
 from vidsr.evaluate.stills import still_restorer
-from vidsr.networks import model_file
+from vidsr.networks import model_file, store
 
 FOLDER = Path(__file__).parent / "golden"
 SIDE = 32
@@ -34,7 +34,7 @@ def restored(name: str) -> NDArray[np.uint8]:
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
-    for name in model_file.shipped():
+    for name in store.shipped():
         cv2.imwrite(str(FOLDER / f"{name}.png"), restored(name)[..., ::-1])
 
 

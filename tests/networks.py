@@ -16,7 +16,8 @@ if TYPE_CHECKING:  # spandrel takes a second
     from spandrel.architectures.Compact import Compact
     from spandrel.architectures.RestoreFormer import RestoreFormer
 
-CARD = Card("vidsr", 5, 8, 2, "fidelity", "MIT", "made up", "0" * 40, {"psnr_y": 30.5})
+SIZE: dict[str, int | tuple[int, ...]] = {"window": 5, "features": 8, "blocks": 2}
+CARD = Card("vidsr", SIZE, "fidelity", "MIT", "made up", "0" * 40, {"psnr_y": 30.5})
 PUBLISHED = ROOT.parent / "shared/data/weights/realesr_animevideov3.pth"
 
 

@@ -15,7 +15,7 @@ from tests.test_render import job as cpu_job
 from vidsr.analysis.detector import CenterFace
 from vidsr.errors import DeviceError
 from vidsr.networks import model_file
-from vidsr.networks.transfer import Graphs, Transfer
+from vidsr.networks.transfer import Transfer
 from vidsr.restore.pipeline import Job, render
 from vidsr.restore.restorer import Restorer, pick_dtype
 
@@ -35,36 +35,9 @@ def test_copies_there_and_back_are_exact_and_pinned(cuda: torch.device) -> None:
     for _ in range(50):  # buffers are used again while others are on their way
         there = lanes.bring([*arrays, sixteen])
         parcel = lanes.fetch([tensor.float() for tensor in there])
-        assert parcel.buffer.is_pinned()
+        assert all(tensor.is_pinned() for tensor in parcel.tensors)
         for found, wanted in zip(parcel.open(), [*arrays, sixteen], strict=True):
             assert np.array_equal(found, wanted.astype(np.float32))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_graph_gives_what_the_network_gives(cuda: torch.device, dtype: torch.dtype) -> None:
-    restorer = Restorer(model(), cuda, dtype)
-    assert isinstance(restorer._graphs, Graphs)
-    for count, side in ((4, 32), (3, 32), (1, 64), (3, 32)):
-        clips = torch.rand(count, 5, 3, side, side, device=cuda)
-        with torch.inference_mode():
-            wanted = restorer._whole(clips)
-        assert torch.allclose(restorer.added(clips), wanted, atol=5e-3 if dtype == torch.float32 else 5e-2)
-    assert len(restorer._graphs._known) == 2
-
-
-def test_no_graph_fell_back(cuda: torch.device, recwarn: pytest.WarningsRecorder) -> None:
-    Restorer(model(), cuda, torch.bfloat16).added(torch.rand(2, 5, 3, 32, 32, device=cuda))
-    CenterFace(0.5, "cuda")([portrait()])
-    assert not [str(said.message) for said in recwarn if "CUDA graph" in str(said.message)]
-
-
-def test_what_cannot_be_recorded_goes_on_without(cuda: torch.device) -> None:
-    graphs = Graphs(lambda batch: batch * float(batch.amax().item() < 2))  # asks the device, which no graph can
-    batch, stream = torch.rand(3, 4, device=cuda), torch.cuda.current_stream()
-    with pytest.warns(UserWarning, match="no CUDA graph"):
-        assert torch.equal(graphs(batch), batch)
-    assert torch.cuda.current_stream() == stream
-    assert torch.equal(graphs(batch), batch)
 
 
 def test_the_film_is_the_cpus_but_for_rounding(cuda: torch.device) -> None:
@@ -94,7 +67,7 @@ def test_nothing_waits_for_the_device_before_the_parcel_is_opened(cuda: torch.de
     from vidsr.restore import pipeline as module
 
     work = job(cuda)
-    list(render(film(), 0, FRAMES, work))  # graphs are recorded, constants are there
+    list(render(film(), 0, FRAMES, work))  # constants are there
     groups = list(module._grouped(module._with_windows(film(), range(FRAMES), work), work.batch))
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")

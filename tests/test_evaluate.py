@@ -89,7 +89,7 @@ def panned(folder: Path, times: int, count: int) -> Path:
 
 def silent(name: str = "silent") -> model_file.Model:
     """A network of ours that adds nothing yet."""
-    card = model_file.Card("vidsr", 3, 8, 1, "fidelity", "MIT", "none", "", {})
+    card = model_file.Card("vidsr", {"window": 3, "features": 8, "blocks": 1}, "fidelity", "MIT", "none", "", {})
     return model_file.Model(name, model_file.build(card), card, "0" * 64)
 
 

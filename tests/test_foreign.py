@@ -23,6 +23,7 @@ from tests.program import needs
 from vidsr.analysis.alignment import similarity
 from vidsr.analysis.detector import CenterFace
 from vidsr.errors import DeviceError, ModelError
+from vidsr.files import sha256
 from vidsr.networks import external, model_file
 from vidsr.networks.external import FACE, FaceRestorer
 from vidsr.networks.generator import enlarge
@@ -100,7 +101,7 @@ def test_weights_may_be_safetensors(tmp_path: Path) -> None:
     save_file(network.state_dict(), path, {"format": "pt"})
     model = model_file.open_model(str(path), None)
     rgb = face(32)[None]
-    assert model.sha256 == model_file.sha256(path)
+    assert model.sha256 == sha256(path)
     with torch.inference_mode():
         assert torch.equal(model.network(rgb[None]), network(rgb).clamp(0, 1))
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from tests.golden import FOLDER, restored
-from vidsr.networks import model_file
+from vidsr.networks import store
 
 MOST = 2
 """Grey levels that kernels of other processors and versions may differ by, after rounding."""
 
 
-@pytest.mark.parametrize("name", model_file.shipped())
+@pytest.mark.parametrize("name", store.shipped())
 def test_the_golden_crop_comes_out_again(name: str) -> None:
     wanted = cv2.imread(str(FOLDER / f"{name}.png"))
     assert wanted is not None, "write it with: python -m tests.golden"

@@ -60,7 +60,9 @@ def test_srgans_discriminator_is_the_papers() -> None:
 
 @pytest.mark.parametrize("architecture", ["srgan", "vdsr"])
 def test_its_files_load_like_any_model(tmp_path: Path, architecture: str) -> None:
-    card = model_file.Card(architecture, 1, 8, 3, "fidelity", "MIT", "made up", "", {})
+    card = model_file.Card(
+        architecture, {"window": 1, "features": 8, "blocks": 3}, "fidelity", "MIT", "made up", "", {}
+    )
     torch.manual_seed(2)
     made = model_file.build(card)
     path = tmp_path / "old.safetensors"

@@ -35,11 +35,16 @@ def model(window: int = 5) -> Model:
         for given, wide in zip(narrow.parameters(), network.parameters(), strict=True):
             torch.nn.init.normal_(given, std=0.08)
             wide.zero_()[tuple(slice(length) for length in given.shape)] = given
-    return Model("random", network.eval(), Card("vidsr", window, 16, 2, "none", "", "", "", {}), "")
+    return Model(
+        "random",
+        network.eval(),
+        Card("vidsr", {"window": window, "features": 16, "blocks": 2}, "none", "", "", "", {}),
+        "",
+    )
 
 
 def plain() -> Model:
-    return Model("plain", Plain(5), Card("plain", 5, 0, 0, "none", "", "", "", {}), "")
+    return Model("plain", Plain(5), Card("plain", {"window": 5}, "none", "", "", "", {}), "")
 
 
 def film(first: int = 0, stop: int = FRAMES) -> Iterator[Frame]:
@@ -122,7 +127,7 @@ def test_a_range_is_the_film_cut_out(first: int, stop: int) -> None:
 
 
 def test_a_range_is_the_film_cut_out_where_the_window_is_spread() -> None:
-    card = dataclasses.replace(model().card, offsets=(-4, -1, 0, 1, 4))
+    card = dataclasses.replace(model().card, config={"window": 5, "offsets": (-4, -1, 0, 1, 4)})
     spread = job(which=dataclasses.replace(model(), card=card))
     assert spread.halo == 4
     light = [dataclasses.replace(one, luma=one.luma // 2 + one.index * 7 % 5 * 2) for one in film()]

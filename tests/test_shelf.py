@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from tests.networks import CARD, PUBLISHED, compact, network, saved, small_restoreformer
 from vidsr.cli.main import cli
 from vidsr.errors import ModelError, OutputError, VidsrError
-from vidsr.networks import lazy_model, model_file, store
+from vidsr.networks import model_file, store
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "tests/samples/portrait.mp4"
@@ -65,7 +65,7 @@ def test_models_of_our_own_are_added_as_a_family(tmp_path: Path) -> None:
     assert model_file.open_model("pair", 0.0).name == "pair_gan"
     between = model_file.open_model("pair", 0.25)
     assert between.name == "pair_gan+pair_fidelity@0.25"
-    (tmp_path / "other.safetensors").write_bytes(model_file.shipped()["vidsr_x4_gan"].read_bytes())
+    (tmp_path / "other.safetensors").write_bytes(store.shipped()["vidsr_x4_gan"].read_bytes())
     with pytest.raises(ModelError):
         model_file.interpolated(
             model_file.load_own("pair_gan"), model_file.load_own(str(tmp_path / "other.safetensors")), 0.5
@@ -77,7 +77,7 @@ def test_models_of_our_own_are_added_as_a_family(tmp_path: Path) -> None:
 def test_a_family_that_is_called_plain_is_opened(tmp_path: Path) -> None:
     model_file.save(tmp_path / "plain_gan.safetensors", network(1), CARD)
     assert vidsr("models", "add", tmp_path / "plain_gan.safetensors").exit_code == 0
-    assert lazy_model.model_for("plain", None).name == model_file.open_model("plain", None).name == "plain_gan"
+    assert store.model_for("plain", None).name == model_file.open_model("plain", None).name == "plain_gan"
 
 
 def test_a_name_is_new_and_plain(tmp_path: Path, home: Path) -> None:
@@ -140,7 +140,7 @@ def test_our_networks_are_written_as_onnx_for_any_batch_and_size(tmp_path: Path,
     runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'vidsr[onnx]'")
     onnx = pytest.importorskip("onnx", reason="needs onnx: pip install 'vidsr[onnx]'")
     if name != "vidsr_x4":
-        card = model_file.Card(name, 1, 8, 3, "fidelity", "MIT", "made up", "", {})
+        card = model_file.Card(name, {"window": 1, "features": 8, "blocks": 3}, "fidelity", "MIT", "made up", "", {})
         torch.manual_seed(4)
         fresh = model_file.build(card).eval()
         for number in fresh.parameters():

@@ -41,7 +41,7 @@ def test_a_smoke_run_makes_a_model_that_loads(tmp_path: Path) -> None:
     path = train.train(settings(tmp_path), rows.append)
     assert [row.step for row in rows] == [3, 6]
     model = model_file.load(str(path))
-    assert (model.card.stage, model.card.blocks, model.card.metrics["steps"]) == ("fidelity", 1, 6.0)
+    assert (model.card.stage, model.card.config["blocks"], model.card.metrics["steps"]) == ("fidelity", 1, 6.0)
     assert len((tmp_path / "made.csv").read_text().splitlines()) == 3
 
 

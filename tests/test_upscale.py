@@ -40,6 +40,14 @@ def test_memory_that_does_not_suffice_halves_the_batch(monkeypatch: pytest.Monke
     assert sizes == [8, 4, 2, 2, 2, 2]
 
 
+def test_a_model_that_others_hold_stays_as_it_is() -> None:
+    shared = model()
+    low = Restorer(shared, CPU, torch.bfloat16)
+    assert {one.dtype for one in shared.network.parameters()} == {torch.float32}
+    clips = torch.rand(1, 5, 3, 16, 16)
+    assert not torch.equal(low.added(clips), Restorer(shared, CPU, torch.float32).added(clips))
+
+
 def test_one_face_too_many_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> torch.Tensor:
         raise torch.cuda.OutOfMemoryError("simulated")

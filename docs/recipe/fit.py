@@ -25,8 +25,9 @@ from vidsr.restore.restorer import multiplies_bf16
 from vidsr.training.losses import RIVALRIES, Perceptual
 
 CARD = model_file.Card(
-    "vidsr", len(OFFSETS), 48, 10, "fidelity", "non-commercial research", "coded films and stills", "", {},
-    offsets=OFFSETS, context=(64, 96, 128),
+    "vidsr",
+    {"window": len(OFFSETS), "features": 48, "blocks": 10, "offsets": OFFSETS, "context": (64, 96, 128)},
+    "fidelity", "non-commercial research", "coded films and stills", "", {},
 )  # fmt: skip
 YCBCR = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 CHROMA = 0.25  # of the loss, beside luma's 1

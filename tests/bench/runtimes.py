@@ -16,7 +16,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -107,7 +106,7 @@ def by_openvino(path: Path, threads: int, **hints: str) -> Run:
 
 
 def by_torch(model: Model, dtype: torch.dtype) -> Run:
-    return Restorer(replace(model, network=deepcopy(model.network)), CPU, dtype).added
+    return Restorer(model, CPU, dtype).added
 
 
 def compiled(model: Model) -> Run:

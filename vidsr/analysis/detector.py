@@ -92,7 +92,7 @@ def _torch_network(path: Path, device: str) -> Network:
     import onnx2torch
     import torch
 
-    from vidsr.networks.transfer import Graphs, OomBatching, Transfer
+    from vidsr.networks.transfer import OomBatching, Transfer
 
     lanes = Transfer(torch.device(device))
     net = onnx2torch.convert(str(path)).eval().to(lanes.device, memory_format=torch.channels_last)
@@ -101,13 +101,12 @@ def _torch_network(path: Path, device: str) -> Network:
         maps = net(pictures.permute(0, 3, 1, 2).float())
         return torch.cat([one.float() for one in maps], 1)
 
-    graphs = Graphs(maps, (ON_DEVICE,))
-    work, portions = graphs if lanes.cuda else maps, OomBatching(release=graphs.forget)
+    portions = OomBatching()
 
     def run(pictures: Rgb) -> Maps:
         with torch.inference_mode():
             (there,) = lanes.bring([pictures])
-            parcel = lanes.fetch(portions.run(len(pictures), lambda part: work(there[part])))
+            parcel = lanes.fetch(portions.run(len(pictures), lambda part: maps(there[part])))
         found = np.concatenate(parcel.open())  # the device is waited for here, once in a batch
         return _in_order(np.split(found, np.cumsum(CHANNELS)[:-1], axis=1))
 

@@ -107,14 +107,16 @@ def _faster(name: str) -> Check:
 
 
 def _models() -> Check:
-    from vidsr.networks import model_file
+    from vidsr.files import sha256
+    from vidsr.networks import store
 
+    there = store.shipped()
     try:
-        lines = list(model_file.inventory())
+        promised = store.checksums()
     except VidsrError as error:
         return Check("models", False, str(error), "install vidsr again")
-    names = ", ".join(model_file.shipped())
-    if not lines or not all(intact for _, intact in lines):
+    names = ", ".join(there)
+    if not there or any(promised.get(path.name) != sha256(path) for path in there.values()):
         return Check("models", False, f"damaged or missing among: {names or 'none'}", "install vidsr again")
     return Check("models", True, names)
 

@@ -172,7 +172,7 @@ def _film_models(names: Sequence[str], fidelities: Sequence[float]) -> list[Mode
     """The plain enlargement, and each model at each fidelity that it can have; names that collide become paths."""
     from vidsr.networks import model_file, store
 
-    ends = {*model_file.shipped(), *store.added_models()}
+    ends = {*store.shipped(), *store.added_models()}
     wanted: list[tuple[str, float | None]] = []
     for name in names or ([config.Render.model] if fidelities else _names()):
         if name == "plain":
@@ -191,9 +191,9 @@ def _film_models(names: Sequence[str], fidelities: Sequence[float]) -> list[Mode
 
 
 def _names() -> list[str]:
-    from vidsr.networks import model_file
+    from vidsr.networks import store
 
-    return [*model_file.shipped(), config.Render.model]
+    return [*store.shipped(), config.Render.model]
 
 
 @evaluate.command("occluded")

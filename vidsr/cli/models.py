@@ -22,10 +22,10 @@ def models(context: click.Context) -> None:
 
 
 def _list() -> None:
-    from vidsr.networks import model_file, user_models
+    from vidsr.networks import user_models
 
     states = []
-    for line, intact in [*model_file.inventory(), *user_models.added_inventory()]:
+    for line, intact in user_models.inventory():
         click.echo(line)
         states.append(intact)
     if not all(states):

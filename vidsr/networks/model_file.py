@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -18,14 +18,10 @@ from torch import Tensor, nn
 
 from vidsr.config import BALANCE
 from vidsr.errors import ModelError
-from vidsr.files import fsync_rename
-from vidsr.files import sha256 as sha256
+from vidsr.files import fsync_rename, sha256
 from vidsr.networks import store
 from vidsr.networks.baselines import Srgan, Vdsr
 from vidsr.networks.generator import SCALE, Plain, Vidsr
-from vidsr.networks.store import checksums, mixed
-from vidsr.networks.store import models_folder as models_folder
-from vidsr.networks.store import shipped as shipped
 
 FORMAT = "vidsr-1"
 MAX_FILE_MIB = 512
@@ -33,34 +29,41 @@ MAX_FOREIGN_MIB = 4096
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
+Config = Mapping[str, int | tuple[int, ...]]
+"""What a network is made with: the arguments of its class, and `offsets`."""
+
+
 @dataclass(frozen=True)
 class Card:
-    """What a model file says of itself in its header; all text, so that any safetensors reader can show it."""
+    """What a model file says of itself in its header; all text, so that any safetensors reader can show it.
+
+    `config` holds the network's arguments, `window` among them, and may hold `offsets`: the frames of the window,
+    counted from the middle one, where they are not neighbours.
+    """
 
     architecture: str
-    window: int
-    features: int
-    blocks: int
+    config: Config
     stage: str  # "fidelity", "gan", or "none" for the plain enlargement
     licence: str
     data: str
     commit: str
     metrics: Mapping[str, float]
-    offsets: tuple[int, ...] = ()  # the frames of the window, from the middle one; empty: `window` neighbours
-    context: tuple[int, ...] = ()  # widths of what sees the face as a whole; empty: without
+
+    @property
+    def window(self) -> int:
+        window = self.config["window"]
+        assert isinstance(window, int)
+        return window
 
     @property
     def frames(self) -> tuple[int, ...]:
         """The window's frames, counted from the middle one."""
-        return self.offsets or tuple(range(-(self.window // 2), self.window // 2 + 1))
+        offsets = self.config.get("offsets")
+        return offsets if isinstance(offsets, tuple) else tuple(range(-(self.window // 2), self.window // 2 + 1))
 
 
-ARCHITECTURES: dict[str, Callable[[Card], nn.Module]] = {
-    "vidsr": lambda card: Vidsr(card.window, card.features, card.blocks, card.context),
-    "srgan": lambda card: Srgan(card.window, card.features, card.blocks),
-    "vdsr": lambda card: Vdsr(card.window, card.features, card.blocks),
-}
-"""Networks by name, each made from its card."""
+ARCHITECTURES: dict[str, type[nn.Module]] = {"vidsr": Vidsr, "srgan": Srgan, "vdsr": Vdsr}
+"""Networks by name."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +97,7 @@ def save(path: Path, network: nn.Module, card: Card) -> None:
         "format": FORMAT,
         "scale": str(SCALE),
         "architecture": card.architecture,
-        "config": json.dumps(
-            {
-                "window": card.window,
-                "features": card.features,
-                "blocks": card.blocks,
-                "offsets": card.offsets,
-                "context": card.context,
-            }
-        ),
+        "config": json.dumps(dict(card.config)),
         "stage": card.stage,
         "licence": card.licence,
         "data": card.data,
@@ -116,8 +111,8 @@ def save(path: Path, network: nn.Module, card: Card) -> None:
 
 def find(name: str) -> Path:
     """The file of a shipped or added model's name, or of a path; raises ModelError with the names there are."""
-    if name in shipped():
-        return shipped()[name]
+    if name in store.shipped():
+        return store.shipped()[name]
     own = store.added_models()
     if name in own:
         return own[name].path
@@ -127,7 +122,7 @@ def find(name: str) -> Path:
             if path.suffix.lower() in store.KINDS:
                 return path
             raise ModelError(f"{path} is no model file: their names end in {', '.join(store.KINDS)}")
-    known = ", ".join([*shipped(), *own, "plain"])
+    known = ", ".join([*store.shipped(), *own, "plain"])
     raise ModelError(f"there is no model {name!r}; there are: {known}; or give a file ({', '.join(store.KINDS)})")
 
 
@@ -168,25 +163,31 @@ def _checked_card(path: Path, header: Mapping[str, str]) -> Card:
             f"{path} is a safetensors file, but not one that `vidsr train` made (format {FORMAT}, x{SCALE})"
         )
     try:
-        config = json.loads(header["config"])
-        window, features, blocks = (int(config[key]) for key in ("window", "features", "blocks"))
-        offsets, context = (tuple(int(value) for value in config.get(key, ())) for key in ("offsets", "context"))
+        known = {name: value for name, value in json.loads(header["config"]).items() if value != []}
+        config = {name: tuple(map(int, v)) if isinstance(v, list) else int(v) for name, v in known.items()}
         metrics = {str(k): float(v) for k, v in json.loads(header.get("metrics", "{}")).items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"the header of {path} is damaged", str(error)) from error
     architecture = header.get("architecture", "")
     if architecture not in ARCHITECTURES:
         raise ModelError(f"{path} asks for the architecture {architecture!r}, which this version lacks")
-    sound = not offsets or (len(offsets) == window and offsets[window // 2] == 0 and max(map(abs, offsets)) <= 32)
-    sizes = (*context, features)
-    if not (
-        1 <= window <= 15 and window % 2 and max(sizes) <= 512 and min(sizes) >= 1 and 1 <= blocks <= 128 and sound
-    ):
-        raise ModelError(
-            f"{path} asks for a network of an unlikely size: window {window}, {features} features, {blocks} blocks"
-        )
+    if not _likely(config):
+        told = ", ".join(f"{name} {value}" for name, value in config.items())
+        raise ModelError(f"{path} asks for a network of an unlikely size: {told}")
     text = {key: header.get(key, "unknown") for key in ("stage", "licence", "data", "commit")}
-    return Card(architecture, window, features, blocks, metrics=metrics, offsets=offsets, context=context, **text)
+    return Card(architecture, config, metrics=metrics, **text)
+
+
+def _likely(config: Config) -> bool:
+    """Whether a network of this size can be meant: a damaged or hostile header must not ask for all memory."""
+    window, offsets = config.get("window", 0), config.get("offsets", (0,))
+    if not isinstance(window, int) or not 1 <= window <= 15 or window % 2 == 0 or not isinstance(offsets, tuple):
+        return False
+    if "offsets" in config and (len(offsets) != window or offsets[window // 2] != 0 or max(map(abs, offsets)) > 32):
+        return False
+    sizes = [value for name, value in config.items() if name != "offsets"]
+    numbers = [one for value in sizes for one in (value if isinstance(value, tuple) else (value,))]
+    return min(numbers) >= 1 and max(numbers) <= 512 and len(numbers) <= 32
 
 
 def _weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
@@ -204,8 +205,8 @@ def _weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
 
 def _promised(path: Path) -> str | None:
     """The SHA-256 that a shipped or added file must have; None for a file from elsewhere."""
-    if path.parent == models_folder():
-        return checksums().get(path.name, "none")
+    if path.parent == store.models_folder():
+        return store.checksums().get(path.name, "none")
     return next((one.sha256 for one in store.added_models().values() if one.path == path), None)
 
 
@@ -216,11 +217,11 @@ def load(name: str, fidelity: float | None = None) -> Model:
     such a knob. A file whose SHA-256 is not the promised one raises ModelError, as does one that holds NaN.
     """
     if name == "plain":
-        return Model("plain", Plain(), Card("plain", 1, 0, 0, "none", "MIT", "none", "", {}), "")
+        return Model("plain", Plain(), Card("plain", {"window": 1}, "none", "MIT", "none", "", {}), "")
     path = find(name)
     digest = sha256(path)
     if _promised(path) not in (None, digest):
-        cure = "install vidsr again" if path.parent == models_folder() else "remove it and add it again"
+        cure = "install vidsr again" if path.parent == store.models_folder() else "remove it and add it again"
         raise ModelError(f"the checksum of {path} is not the promised one: the file is damaged; {cure}")
     return _own(path, digest) if is_ours(path) else _foreign(path, digest, fidelity)
 
@@ -255,15 +256,19 @@ def _foreign(path: Path, digest: str, fidelity: float | None) -> Model:
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} is damaged; fetch it again", str(error)) from error
     made = adopt(path, found, fidelity)
-    card = Card(made.architecture, 1, 0, 0, made.deed, "its author's", "unknown", "", {})
+    card = Card(made.architecture, {"window": 1}, made.deed, "its author's", "unknown", "", {})
     mark = digest if fidelity is None else hashlib.sha256(f"{digest}{fidelity!r}".encode()).hexdigest()
     note = f"{path.name} is another project's network ({made.architecture}): {made.deed}; it sees every frame alone"
     return Model(path.stem, made.network, card, mark, made.dtypes, torch.contiguous_format, (note,))
 
 
 def build(card: Card) -> nn.Module:
-    """A fresh network as the card describes it."""
-    return ARCHITECTURES[card.architecture](card)
+    """A fresh network as the card describes it; raises ModelError where its class cannot be made so."""
+    arguments = {name: value for name, value in card.config.items() if name != "offsets"}
+    try:
+        return ARCHITECTURES[card.architecture](**arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"this version makes no {card.architecture} of {arguments}", str(error)) from error
 
 
 def interpolated(sharp: Model, true: Model, fidelity: float) -> Model:
@@ -274,7 +279,7 @@ def interpolated(sharp: Model, true: Model, fidelity: float) -> Model:
     ends = sharp.network.state_dict(), true.network.state_dict()
     network = deepcopy(sharp.network)
     network.load_state_dict({name: torch.lerp(ends[0][name], ends[1][name], fidelity) for name in ends[0]})
-    name, digest = mixed((sharp.name, true.name), (sharp.sha256, true.sha256), fidelity)
+    name, digest = store.mixed((sharp.name, true.name), (sharp.sha256, true.sha256), fidelity)
     return replace(sharp, name=name, network=network, sha256=digest)
 
 
@@ -285,7 +290,7 @@ def open_model(name: str, fidelity: float | None) -> Model:
     or the one that is there. A single model takes no `fidelity`. Raises ModelError.
     """
     ends = [f"{name}_{stage}" for stage in ("gan", "fidelity")]
-    known = [end for end in ends if end in shipped() or end in store.added_models()]
+    known = [end for end in ends if end in store.shipped() or end in store.added_models()]
     if not known:
         if fidelity is not None and (name == "plain" or is_ours(find(name))):
             raise ModelError(f"--fidelity needs a family of models such as vidsr_x4; {name!r} is not one")
@@ -300,18 +305,3 @@ def open_model(name: str, fidelity: float | None) -> Model:
     if len(known) < 2:
         raise ModelError(f"{name} is there as {known[0]} only: there is nothing to mix it with; leave --fidelity out")
     return interpolated(load(ends[0]), load(ends[1]), fidelity)
-
-
-def inventory() -> Iterator[tuple[str, bool]]:
-    """A line for each shipped model, and whether its checksum holds."""
-    promised = checksums()
-    for name, path in shipped().items():
-        intact = promised.get(path.name) == sha256(path)
-        card = read_card(path)
-        found = ", ".join(f"{key} {value:g}" for key, value in card.metrics.items())
-        size = path.stat().st_size / 1e6
-        state = "checksum ok" if intact else "CHECKSUM DIFFERS"
-        yield (
-            f"{name}: x{SCALE}, {size:.1f} MB, window {card.window}, {card.stage}, {found}; {card.licence}; {state}",
-            intact,
-        )

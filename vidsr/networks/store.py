@@ -1,27 +1,32 @@
-"""The shipped models: where they lie, what their checksums are, and which one is meant; loads nothing heavy."""
+"""Which models there are, shipped and added, and which one is meant; loads neither torch nor a network."""
 
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from vidsr.errors import ModelError
-
-if TYPE_CHECKING:
-    pass
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from platformdirs import user_data_path
 
-from vidsr.errors import OutputError
-from vidsr.files import fsync_rename, partial_of, storage_errors, write_atomic
+from vidsr.config import BALANCE
+from vidsr.errors import ModelError, OutputError
+from vidsr.files import fsync_rename, partial_of, sha256, storage_errors, write_atomic
 from vidsr.system import is_portable
+
+if TYPE_CHECKING:
+    from vidsr.networks.model_file import Model
+
+KINDS = (".safetensors", ".pth", ".pt", ".ckpt")
+"""How names of model files end."""
+CHECKSUM_SUFFIX = ".sha256"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
 def models_folder() -> Path:
@@ -50,15 +55,9 @@ def mixed(names: tuple[str, str], digests: tuple[str, str], fidelity: float) -> 
     return f"{names[0]}+{names[1]}@{fidelity:g}", digest
 
 
-KINDS = (".safetensors", ".pth", ".pt", ".ckpt")
-"""How names of model files end."""
-CHECKSUM_SUFFIX = ".sha256"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
-
-
 @dataclass(frozen=True)
 class Added:
-    """A model on the shelf: its file, the SHA-256 that it was added with, and one line about what it is."""
+    """A model that the user added: its file, the SHA-256 that it was added with, and one line about what it is."""
 
     path: Path
     sha256: str
@@ -99,15 +98,15 @@ def check_name(name: str, taken: set[str]) -> None:
         raise ModelError(f"there is a model {name!r} already; `vidsr models remove {name}`, or give another --name")
 
 
-def put_model(name: str, source: Path, sha256: str, about: str) -> Path:
-    """Copy a file to the shelf; the note, as `sha256sum -c` reads it, comes first, so that no copy is without one."""
+def put_model(name: str, source: Path, digest: str, about: str) -> Path:
+    """Copy a file to the added models; its note, as `sha256sum -c` reads it, comes first: no copy is without one."""
     path = added_folder() / (name + source.suffix.lower())
     partial = partial_of(path)
     with storage_errors(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, partial)
-            write_atomic(_note(path), f"# {about}\n{sha256}  {path.name}\n")
+            write_atomic(_note(path), f"# {about}\n{digest}  {path.name}\n")
             fsync_rename(partial, path)
         except BaseException:
             partial.unlink(missing_ok=True)
@@ -116,7 +115,7 @@ def put_model(name: str, source: Path, sha256: str, about: str) -> Path:
 
 
 def remove_model(name: str) -> Path:
-    """Take a model off the shelf; raises ModelError where it is none of the user's."""
+    """Remove an added model; raises ModelError where it is none of the user's."""
     found = added_models().get(name)
     if found is None:
         raise ModelError(f"there is no added model {name!r}; added are: {', '.join(added_models()) or 'none'}")
@@ -126,3 +125,53 @@ def remove_model(name: str) -> Path:
     except OSError as error:
         raise OutputError(f"{found.path} could not be removed: {error.strerror}") from error
     return found.path
+
+
+@dataclass(frozen=True)
+class LazyModel:
+    """A shipped model, or `plain`, before it is opened: its name and checksum are known, all else opens it.
+
+    A film without faces then needs neither the network nor torch.
+    """
+
+    name: str
+    sha256: str
+    family: str
+    fidelity: float | None
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def opened(self) -> Model:
+        """The model itself."""
+        from vidsr.networks.model_file import open_model
+
+        return open_model(self.family, self.fidelity)
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.opened, name)
+
+
+def lazy_model(family: str, fidelity: float | None) -> LazyModel | None:
+    """What `open_model` would open, where it is `plain` or lies between two shipped and undamaged models; else None."""
+    names = f"{family}_gan", f"{family}_fidelity"
+    if family == "plain" and fidelity is None and not added_models().keys() & set(names):
+        return LazyModel("plain", "", "plain", None)
+    known, promised = shipped(), checksums()
+    wanted = BALANCE if fidelity is None else fidelity
+    if not all(name in known for name in names) or not 0 < wanted < 1:
+        return None
+    digests = sha256(known[names[0]]), sha256(known[names[1]])
+    if digests != tuple(promised.get(known[name].name) for name in names):
+        return None  # opening them will say what is wrong
+    return LazyModel(*mixed(names, digests, wanted), family, wanted)
+
+
+def model_for(name: str, fidelity: float | None) -> Model:
+    """What `--model` and `--fidelity` mean, opened when it is needed where that is known to end well."""
+    if (found := lazy_model(name, fidelity)) is not None:
+        return cast("Model", found)
+    from vidsr.networks.model_file import open_model
+
+    return open_model(name, fidelity)

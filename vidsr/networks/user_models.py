@@ -1,4 +1,4 @@
-"""What `vidsr models` does with model files: says what they are, tries them, adds them."""
+"""What `vidsr models` does with model files: lists them, tries them, adds them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from vidsr.config import SMALLEST_CROP
 from vidsr.errors import ModelError
-from vidsr.files import check_readable
+from vidsr.files import check_readable, sha256
 from vidsr.networks import model_file, store
 from vidsr.networks.generator import SCALE
 from vidsr.networks.model_file import Model
@@ -38,7 +38,7 @@ def tried(model: Model) -> Model:
 def add(path: Path, name: str | None) -> tuple[str, Model]:
     """Check a model file by opening and trying it, and put a copy on the user's shelf under a name."""
     name = path.stem if name is None else name
-    store.check_name(name, {"plain", *model_file.shipped(), *families()})
+    store.check_name(name, {"plain", *store.shipped(), *families()})
     check_readable(path)
     model = tried(model_file.load(str(path.absolute())))  # a whole path is no model's name
     store.put_model(name, path, model.sha256, about(model))
@@ -47,12 +47,22 @@ def add(path: Path, name: str | None) -> tuple[str, Model]:
 
 def families() -> set[str]:
     """The names of shipped families."""
-    return {name.rpartition("_")[0] for name in model_file.shipped()}
+    return {name.rpartition("_")[0] for name in store.shipped()}
 
 
-def added_inventory() -> Iterator[tuple[str, bool]]:
-    """A line for each model that the user added, and whether its file is as it was then."""
+def inventory() -> Iterator[tuple[str, bool]]:
+    """A line for each model, shipped or added, and whether its file is as it was promised."""
+    promised = store.checksums()
+    for name, path in store.shipped().items():
+        card = model_file.read_card(path)
+        measured = ", ".join(f"{key} {value:g}" for key, value in card.metrics.items())
+        about = f"window {card.window}, {card.stage}, {measured}; {card.licence}"
+        yield _line(f"{name}: x{SCALE}, ", path, about, promised.get(path.name))
     for name, one in store.added_models().items():
-        intact = model_file.sha256(one.path) == one.sha256
-        size = one.path.stat().st_size / 1e6
-        yield f"{name}: {size:.1f} MB, {one.about}; added; {'checksum ok' if intact else 'CHECKSUM DIFFERS'}", intact
+        yield _line(f"{name}: ", one.path, f"{one.about}; added", one.sha256)
+
+
+def _line(head: str, path: Path, about: str, promised: str | None) -> tuple[str, bool]:
+    intact = sha256(path) == promised
+    state = "checksum ok" if intact else "CHECKSUM DIFFERS"
+    return f"{head}{path.stat().st_size / 1e6:.1f} MB, {about}; {state}", intact

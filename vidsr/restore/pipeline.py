@@ -270,9 +270,9 @@ def _spread(faces: Sequence[Restored], planes: Planes, lanes: Transfer) -> _Spre
 
 
 def _sent(group: Sequence[_Drawn], job: Job) -> _Sent:
-    """Send what is added to some frames to the host, in one copy that nothing waits for."""
+    """Send what is added to some frames to the host, in copies that nothing waits for."""
     lanes = job.restorer.lanes
-    portions = OomBatching(lanes.together, job.restorer.release)
+    portions = OomBatching(lanes.together)
     spread: list[_Spread] = []
     with torch.inference_mode(), one_thread():
         keyed = ((_kind(face), face) for one in group for face in one.faces)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import lru_cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vidsr.errors import DeviceError
 from vidsr.networks.generator import Plain, Posed, added
 from vidsr.networks.model_file import Model
-from vidsr.networks.transfer import Graphs, OomBatching, Transfer, shared_out
+from vidsr.networks.transfer import OomBatching, Transfer, shared_out
 from vidsr.system import processor_words
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -53,6 +54,13 @@ def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cpu" and multiplies_bf16() else torch.float32
 
 
+def _there(model: Model, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """The model's network on a device: a copy where that changes it, as others hold the model too."""
+    same = all(one.device == device and one.dtype == dtype for one in model.network.parameters())
+    network = model.network if same else deepcopy(model.network)
+    return network.to(device, dtype).to(memory_format=model.layout)
+
+
 class Restorer:
     """A model on a device. On the CPU equal crops give equal results whatever else is in the batch; CUDA may choose
     another kernel for another batch, and then the last bits differ.
@@ -68,11 +76,9 @@ class Restorer:
         self.idle = isinstance(model.network, Plain)
         self.lanes = Transfer(device)
         self._dtype = dtype if dtype in model.dtypes else torch.float32
-        self._network = model.network.to(device, self._dtype).to(memory_format=model.layout)
-        # Networks of other projects wait for the device inside.
-        self._graphs = Graphs(self._whole) if self.lanes.cuda and model.ours else None
+        self._network = _there(model, device, self._dtype)
         self._shares = model.ours and device.type == "cpu"
-        self._portions = OomBatching(release=self.release)
+        self._portions = OomBatching()
 
     def added(self, clips: Tensor, to_unit: Tensor | None = None) -> Tensor:
         """What the network adds to the plain enlargement: `(B, T, 3, h, w)` in 0..1 -> `(B, 3, 4h, 4w)` float32.
@@ -88,16 +94,9 @@ class Restorer:
             return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _one(self, clips: Tensor, to_unit: Tensor | None = None) -> Tensor:
-        if self._graphs is not None:
-            return self._graphs(clips)
         if self._shares:
             return shared_out(self._whole, clips)
         return self._whole(clips, to_unit)
 
     def _whole(self, clips: Tensor, to_unit: Tensor | None = None) -> Tensor:
         return added(self._network, clips.to(self._dtype), to_unit).float()
-
-    def release(self) -> None:
-        """Give the memory of recorded graphs back."""
-        if self._graphs is not None:
-            self._graphs.forget()

@@ -78,9 +78,7 @@ def architecture(settings: Train) -> model_file.Card:
     """The header of the model that these settings make, without what is only known at its end."""
     return model_file.Card(
         settings.architecture,
-        settings.window,
-        settings.features,
-        settings.blocks,
+        {"window": settings.window, "features": settings.features, "blocks": settings.blocks},
         settings.stage,
         "non-commercial research",
         settings.data,
