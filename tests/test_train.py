@@ -18,14 +18,17 @@ from tests.faces import portrait
 from vidsr.config import Train
 from vidsr.data.faces import synthetic
 from vidsr.data.shards import write_shards
-from vidsr.errors import ModelError, VidsrError
+from vidsr.errors import InputError, ModelError, OutputError, VidsrError
 from vidsr.networks import model_file
 from vidsr.networks.features import backbone
+from vidsr.restore import restorer
 from vidsr.training import train, training_log
 from vidsr.training.losses import RIVALRIES, Perceptual, charbonnier, temporal
 
 ROOT = Path(__file__).parents[1]
-SMALL = Train(steps=6, warmup=1, decay=3, batch=4, patch=16, features=8, blocks=1, reels=0, check_every=3)
+SMALL = Train(
+    steps=6, warmup=1, decay=3, batch=4, patch=16, features=8, blocks=1, reels=0, check_every=3, precision="fp32"
+)
 
 
 def settings(folder: Path, **changes: object) -> Train:
@@ -70,6 +73,35 @@ def test_numbers_that_break_stop_the_run_with_a_sentence(tmp_path: Path) -> None
     with pytest.raises(VidsrError, match="not finite"):
         train.train(settings(tmp_path, rate=1e20, clip_norm=1e20, warmup=1), quiet)
     assert not (tmp_path / "made.safetensors").exists()
+
+
+def test_a_critic_that_breaks_leaves_the_network_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = settings(tmp_path, stage="gan", perceptual=str(squeezenet(tmp_path)), critic_features=4)
+    replica = train.join(run)
+    trainer = train.Trainer(run, replica)
+    monkeypatch.setattr(train.Trainer, "_critics_loss", lambda self, fake, _: self.critic(fake).mean() * torch.nan)
+    before = [one.clone() for one in trainer.state.network.parameters()]
+    assert not np.isfinite(trainer.update(next(train.batches(run, 0, replica))))
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.state.network.parameters(), strict=True))
+
+
+def test_a_folder_that_is_not_there_is_said_before_the_first_step(tmp_path: Path) -> None:
+    run = replace(settings(tmp_path), output=str(tmp_path / "missing/m.safetensors"))
+    with pytest.raises(OutputError, match="missing does not exist"):
+        train.train(run, lambda _: pytest.fail("it began"))
+
+
+def test_films_that_are_not_there_are_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no"):
+        train.train(settings(tmp_path, films=str(tmp_path / "none")), quiet)
+
+
+@pytest.mark.parametrize(("there", "wanted"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_training_computes_in_what_the_processor_multiplies(
+    monkeypatch: pytest.MonkeyPatch, there: bool, wanted: torch.dtype
+) -> None:
+    monkeypatch.setattr(restorer, "multiplies_bf16", lambda: there)
+    assert train.join(replace(SMALL, device="cpu", precision="auto")).dtype == wanted
 
 
 def test_the_rate_rises_stays_and_falls() -> None:
@@ -215,9 +247,9 @@ def test_half_precision_is_refused_with_advice(tmp_path: Path) -> None:
 
 
 def gradients(run: Train) -> list[torch.Tensor]:
-    place = train.find_place(run)
-    trainer = train.Trainer(run, place)
-    trainer.update(next(train.batches(run, 0, place)))
+    replica = train.join(run)
+    trainer = train.Trainer(run, replica)
+    trainer.update(next(train.batches(run, 0, replica)))
     return [p.grad.clone() for p in trainer.state.network.parameters() if p.grad is not None]
 
 
@@ -280,12 +312,12 @@ def test_torchrun_trains_on_two_nodes(tmp_path: Path) -> None:
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
-    place = train.Place(torch.device("cpu"), torch.float32, 0, 3)
+    replica = train.Replica(torch.device("cpu"), torch.float32, 0, 3)
     with pytest.raises(VidsrError, match="--batch 8 is no multiple of the 3 processes"):
-        next(train.batches(settings(tmp_path, batch=8), 0, place))
+        next(train.batches(settings(tmp_path, batch=8), 0, replica))
 
 
-def test_the_journal_shows_curves_and_faces(tmp_path: Path) -> None:
+def test_the_log_shows_curves_and_faces(tmp_path: Path) -> None:
     folder = tmp_path / "faces"
     folder.mkdir()
     for number in range(2):

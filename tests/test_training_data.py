@@ -16,14 +16,15 @@ import torch
 
 from tests.faces import portrait
 from tests.program import needs
+from vidsr.config import Train
 from vidsr.data import video_faces as films
 from vidsr.data.faces import Images, Lazy, load_stills, synthetic
-from vidsr.data.samples import FRAMES, FRESH, TILES, Clips, Mix, shoot
+from vidsr.data.samples import FRAMES, FRESH, TILES, Clips, shoot
 from vidsr.data.video_faces import LENGTH, find_films
 from vidsr.errors import InputError, ToolError
 
 SHARED = Path(__file__).parents[2] / "shared/data"
-MIX = Mix(8, film=0.25, moving=0.25, patch=16, window=5, reels=2)
+RUN = Train(batch=8, film=0.25, moving=0.25, patch=16, window=5, reels=2, occluded=0.0, seed=5)
 
 
 def still(folder: Path, name: str, side: int = 256) -> None:
@@ -54,7 +55,7 @@ def test_a_folder_without_faces_is_said(tmp_path: Path) -> None:
 
 def test_batches_have_their_shapes_and_the_truth_fits() -> None:
     faces = np.repeat(face()[None, None], 3, 0)
-    batch = next(Clips(faces, None, MIX, 1).batches(0))
+    batch = next(Clips(faces, None, RUN).batches(0))
     assert batch.clip.shape == (8, 5, 3, 16, 16)
     assert batch.truth.shape == (8, 3, 64, 64)
     assert float(batch.clip.min()) >= 0 and float(batch.clip.max()) <= 1
@@ -79,18 +80,18 @@ def test_every_frame_of_a_reel_shows_its_truth() -> None:
 
 def test_batch_number_k_is_the_same_wherever_the_run_began() -> None:
     faces = synthetic(np.random.default_rng(2), 4)
-    through = list(itertools.islice(Clips(faces, None, MIX, 5).batches(0), 2 * FRESH + 2))
-    late = next(Clips(faces, None, MIX, 5).batches(2 * FRESH + 1))
+    through = list(itertools.islice(Clips(faces, None, RUN).batches(0), 2 * FRESH + 2))
+    late = next(Clips(faces, None, RUN).batches(2 * FRESH + 1))
     assert torch.equal(through[-1].clip, late.clip)
     assert torch.equal(through[-1].truth, late.truth)
     assert not torch.equal(through[0].clip, late.clip)
-    assert not torch.equal(next(Clips(faces, None, MIX, 6).batches(0)).clip, through[0].clip)
+    assert not torch.equal(next(Clips(faces, None, replace(RUN, seed=6)).batches(0)).clip, through[0].clip)
 
 
 def test_workers_make_the_same_batches() -> None:
     faces = synthetic(np.random.default_rng(2), 4)
     alone, ahead = (
-        list(itertools.islice(Clips(faces, None, replace(MIX, workers=workers), 5).batches(FRESH - 1), 3))
+        list(itertools.islice(Clips(faces, None, replace(RUN, workers=workers)).batches(FRESH - 1), 3))
         for workers in (0, 2)
     )
     for a, b in zip(alone, ahead, strict=True):
@@ -100,7 +101,7 @@ def test_workers_make_the_same_batches() -> None:
 def test_what_workers_cannot_read_is_said() -> None:
     faces = Lazy([1], torn, [])
     with pytest.raises(InputError, match="can be read") as told:
-        next(Clips(faces, None, replace(MIX, workers=2, reels=0), 5).batches(0))
+        next(Clips(faces, None, replace(RUN, workers=2, reels=0)).batches(0))
     traceback.clear_frames(told.tb)  # they hold the workers, whom the garbage collector would wait 10 s for
 
 
@@ -110,16 +111,25 @@ def torn(_: int) -> np.ndarray:
 
 def test_two_processes_share_a_batch() -> None:
     faces = synthetic(np.random.default_rng(2), 4)
-    whole = next(Clips(faces, None, MIX, 5).batches(3))
-    parts = [next(Clips(faces, None, MIX, 5, rank, 2).batches(3)) for rank in (0, 1)]
+    whole = next(Clips(faces, None, RUN).batches(3))
+    parts = [next(Clips(faces, None, RUN, rank, 2).batches(3)) for rank in (0, 1)]
     assert whole.pairs == 1 == sum(part.pairs for part in parts)
     found = torch.cat([part.truth for part in parts])
     assert sorted(t.sum().item() for t in found) == sorted(t.sum().item() for t in whole.truth)
 
 
+def test_more_processes_than_a_batch_has_draws_are_refused() -> None:
+    faces = synthetic(np.random.default_rng(2), 4)
+    run = replace(RUN, batch=4, film=0.5, moving=0.0, reels=1)  # a pair and two stills
+    for rank in range(3):
+        assert len(next(Clips(faces, None, run, rank, 3).batches(0)).clip) in (1, 2)
+    with pytest.raises(InputError, match="too few for 4 processes"):
+        Clips(faces, None, run, 3, 4)
+
+
 def test_pairs_are_neighbours_of_one_film() -> None:
     faces = np.repeat(face()[None, None], 3, 0)
-    batch = next(Clips(faces, None, Mix(8, film=0.5, moving=0.0, patch=16, window=5, reels=1), 4).batches(0))
+    batch = next(Clips(faces, None, replace(RUN, film=0.5, moving=0.0, reels=1)).batches(0))
     assert batch.pairs == 2
     for now, then in ((4, 5), (6, 7)):
         assert torch.equal(batch.clip[now, 1:], batch.clip[then, :-1])
@@ -127,7 +137,7 @@ def test_pairs_are_neighbours_of_one_film() -> None:
 
 def test_small_faces_are_never_enlarged() -> None:
     faces = np.repeat(face()[None, None, 64:192, 64:192], 3, 0)  # 128 pixels
-    batch = next(Clips(faces, None, Mix(8, film=0.5, moving=0.25, patch=32, window=5, reels=1), 4).batches(0))
+    batch = next(Clips(faces, None, replace(RUN, film=0.5, patch=32, reels=1)).batches(0))
     sharpness = (batch.truth[..., 1:] - batch.truth[..., :-1]).abs().mean((1, 2, 3))
     own = np.abs(np.diff(faces[0, 0].astype(float), axis=1)).mean() / 255
     assert float(sharpness.min()) > 0.9 * own
@@ -137,8 +147,8 @@ def test_something_passes_before_a_share_of_the_faces() -> None:
     faces = np.repeat(face()[None, None], 3, 0)
 
     def truths(share: float) -> torch.Tensor:
-        mix = Mix(32, film=0.0, moving=0.5, patch=32, window=5, reels=0, occluded=share)
-        return next(Clips(faces, None, mix, 4).batches(0)).truth
+        run = replace(RUN, batch=32, film=0.0, moving=0.5, patch=32, reels=0, occluded=share)
+        return next(Clips(faces, None, run).batches(0)).truth
 
     shares = [truths(share) for share in (0.0, 0.3, 1.0)]
     changed = [(batch != shares[0]).flatten(1).any(1).float().mean().item() for batch in shares]

@@ -180,7 +180,7 @@ class Train:
     seed: int = 1
     threads: int = 0  # 0: as many as torch takes by itself
     device: str = "auto"
-    precision: str = "auto"  # of the network's work: bf16 on CUDA, fp32 on the CPU
+    precision: str = "auto"  # of the network's work: bf16 where the device multiplies it, else fp32
 
 
 ANALYZE_FIELDS = ("detector", "landmarks", "detect_every", "min_face")

@@ -20,9 +20,9 @@ import cv2
 import torch
 
 from vidsr.config import Train
-from vidsr.data.samples import FRESH, Batch, Clips, Mix
+from vidsr.data.samples import FRESH, Batch, Clips
 from vidsr.data.sources import open_all
-from vidsr.training.train import Trainer, find_place
+from vidsr.training.train import Trainer, join
 
 BATCHES, STEPS = 2 * FRESH, 8
 
@@ -31,9 +31,7 @@ def made(data: str, settings: Train, folder: Path) -> tuple[float, list[Batch]]:
     """Samples a second, and the batches; two reels fall into the time, as they do in a long run."""
     material = open_all(data, None, folder, settings.held_mib)
     print(*material.sources, sep="\n")
-    mix = Mix(settings.batch, settings.film, settings.moving, settings.patch, settings.window, settings.reels,
-              occluded=settings.occluded, workers=settings.workers)  # fmt: skip
-    batches = Clips(material.stills, material.films, mix, settings.seed).batches(0)
+    batches = Clips(material.stills, material.films, settings).batches(0)
     next(batches)
     started = time.perf_counter()
     found = list(islice(batches, BATCHES))
@@ -42,7 +40,7 @@ def made(data: str, settings: Train, folder: Path) -> tuple[float, list[Batch]]:
 
 def eaten(batches: list[Batch], settings: Train) -> float:
     """Samples a second that the network learns from; the first step, which warms up, is not counted."""
-    trainer = Trainer(settings, find_place(settings))
+    trainer = Trainer(settings, join(settings))
     trainer.update(batches[0])
     started = time.perf_counter()
     for batch in batches[1 : 1 + STEPS]:

@@ -120,7 +120,7 @@ HELP = {
     "spool_gib": "Largest film that is taken from stdin, GiB: it is kept in a file.",
     "watch": "Go on looking for films that come into the folders, until Ctrl-C.",
     "Train.batch": "Samples of each step, all processes together.",
-    "precision": "Numbers of the network; auto: bf16 if the device has it (training: on CUDA), else fp32.",
+    "precision": "Numbers of the network; auto: bf16 if the device has it, else fp32.",
     "batch": "Faces of 64 pixels in one call of the network.",
     "keep_grain": "Leave noise and the codec's flicker in faces as they are.",
     "codec": "Encoder of the output's picture; auto: H.264, HEVC for HDR, AV1 in webm.",

@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from vidsr.config import Train
 from vidsr.data import degradation
 from vidsr.data.faces import SIDES, Faces, Images, Rng, resized
 from vidsr.data.occlusion import occluded
+from vidsr.errors import InputError
 from vidsr.networks.generator import SCALE
 from vidsr.system import forks
 
@@ -34,6 +36,7 @@ FRAMES = 16  # of a reel
 REACH = SCALE  # of the camera's motion between the frames of a window, pixels of the truth
 FRESH = 16  # batches after which there is a new reel, and the oldest gives way
 BEGIN = 2  # reels for the first batches
+REAL = 0.5  # of the faces in a reel, those that come from real film, where there is some
 SIDE_SHARES = (0.5, 0.2, 0.3)
 CRF = (17, 34)
 
@@ -65,44 +68,32 @@ class Reel:
     truths: Images
 
 
-@dataclass(frozen=True)
-class Mix:
-    """What a batch is made of: its size, and the shares of coded film and of clean moving clips; the rest is clean and
-    still, reduced as the benchmarks do. `patch` is the side of the low-resolution patches."""
-
-    size: int
-    film: float
-    moving: float
-    patch: int
-    window: int
-    reels: int  # films held in memory
-    real: float = 0.5  # of the faces in coded film, those that come from real film, where there is some
-    occluded: float = 0.0  # share of the faces before which something passes, in input and truth alike
-    workers: int = 0  # processes that work ahead; what they make does not depend on how many there are
-
-
 class Clips:
     """Batches without end from sharp stills, and from sharp films where there are some.
 
-    Of several processes number `rank` makes its part of every batch.
+    `settings` say what a batch is made of: its size, and the shares of coded film and of clean moving clips; the rest
+    is clean and still, reduced as the benchmarks do. Of several processes number `rank` makes its part of every batch;
+    raises InputError where one of them would have nothing to make.
     """
 
-    def __init__(self, stills: Faces, films: Faces | None, mix: Mix, seed: int, rank: int = 0, ranks: int = 1) -> None:
+    def __init__(self, stills: Faces, films: Faces | None, settings: Train, rank: int = 0, ranks: int = 1) -> None:
         self._stills = stills
         self._films = films
-        self._mix = mix
-        self._seed = seed
+        self._settings = settings
+        self._pairs = round(settings.batch * settings.film / 2) if settings.reels else 0
         self._part = slice(rank, None, ranks)
+        if ranks > (draws := settings.batch - self._pairs):  # a pair is one draw
+            raise InputError(f"--batch {settings.batch} is {draws} draws, too few for {ranks} processes; enlarge it")
 
     def batches(self, start: int) -> Iterator[Batch]:
         """Batch number `start` and those after it."""
-        workers = self._mix.workers
-        filming = workers // 2 if self._mix.reels else 0  # one of two films reels, the other draws what is not film
+        workers = self._settings.workers
+        filming = workers // 2 if self._settings.reels else 0  # half of them film reels
         plain = ahead(self._plain, start, workers - filming)
         made = self._reels_after(start)
-        first = max(0, made - self._mix.reels)
+        first = max(0, made - self._settings.reels)
         upcoming = ahead(self._reel, first, filming, depth=1)
-        reels = deque(islice(upcoming, made - first), maxlen=self._mix.reels)
+        reels = deque(islice(upcoming, made - first), maxlen=self._settings.reels)
         for number, drawn in enumerate(plain, start):
             fresh = self._reels_after(number) - made
             reels.extend(islice(upcoming, fresh))
@@ -111,57 +102,54 @@ class Clips:
 
     def _reels_after(self, number: int) -> int:
         """How many reels there have been for a batch: few in the beginning, as a run starts at once."""
-        return number // FRESH + BEGIN if self._mix.reels else 0
+        return number // FRESH + BEGIN if self._settings.reels else 0
 
     def _reel(self, number: int) -> Reel:
-        rng = np.random.default_rng([self._seed, 1, number])
+        rng = np.random.default_rng([self._settings.seed, 1, number])
         side = int(rng.choice(SIDES, p=SIDE_SHARES))
-        real = round(TILES * self._mix.real) if self._films is not None else 0
+        real = round(TILES * REAL) if self._films is not None else 0
         clips = [sharp(self._films, side, FRAMES, rng) for _ in range(real) if self._films is not None]
         clips += [sharp(self._stills, side, FRAMES, rng) for _ in range(TILES - real)]
-        return shoot(clips, min(side, *(clip.shape[1] for clip in clips)), rng, self._mix.occluded)
+        return shoot(clips, min(side, *(clip.shape[1] for clip in clips)), rng, self._settings.occluded)
 
     def _plain(self, number: int) -> list[Sample]:
         """What of a batch is not film."""
-        moving = round(self._mix.size * self._mix.moving)
-        kinds = [0] * (self._mix.size - 2 * self._pairs() - moving) + [REACH] * moving
+        moving = round(self._settings.batch * self._settings.moving)
+        kinds = [0] * (self._settings.batch - 2 * self._pairs - moving) + [REACH] * moving
         mine = list(enumerate(kinds))[self._part]
         return [sample for j, reach in mine for sample in self._drawn(partial(self._clean, reach), number, j)]
 
     def _batch(self, number: int, plain: Sequence[Sample], reels: Sequence[Reel]) -> Batch:
-        size = self._mix.size - self._pairs()  # a pair is one draw
-        mine = [j for j in range(size)[self._part] if j >= size - self._pairs()]
+        size = self._settings.batch - self._pairs
+        mine = [j for j in range(size)[self._part] if j >= size - self._pairs]
         film = [self._drawn(partial(self._filmed, reels), number, j) for j in mine]
         clips, truths = zip(*plain, *(sample for pair in film for sample in pair), strict=True)
         return Batch(torch.stack(clips), torch.stack(truths), len(film))
 
-    def _pairs(self) -> int:
-        return round(self._mix.size * self._mix.film / 2) if self._mix.reels else 0
-
     def _drawn(self, draw: Callable[[Rng], list[Sample]], number: int, j: int) -> list[Sample]:
         """Draw number j of a batch, mirrored or not."""
-        rng = np.random.default_rng([self._seed, 0, number, j])
+        rng = np.random.default_rng([self._settings.seed, 0, number, j])
         drawn = draw(rng)
         return [(clip.flip(-1), truth.flip(-1)) for clip, truth in drawn] if rng.random() < 0.5 else drawn
 
     def _clean(self, reach: int, rng: Rng) -> list[Sample]:
         """A patch of one face, reduced by Pillow's bicubic only."""
         face = sharp(self._stills, int(rng.choice(SIDES, p=SIDE_SHARES)), 1, rng)[0]
-        frames = degradation.moved(face, self._mix.window if reach else 1, reach, rng)
-        frames = _passed(frames, self._mix.occluded, rng)
+        frames = degradation.moved(face, self._settings.window if reach else 1, reach, rng)
+        frames = _passed(frames, self._settings.occluded, rng)
         side = frames.shape[1]
-        patch = min(self._mix.patch * SCALE, side)
+        patch = min(self._settings.patch * SCALE, side)
         y, x = (SCALE * int(rng.integers(0, (side - patch) // SCALE + 1)) for _ in range(2))
         truth = degradation.as_tensor(frames[:, y : y + patch, x : x + patch])
         small = degradation.bicubic(truth)
-        clip = small if reach else small.expand(self._mix.window, -1, -1, -1)
+        clip = small if reach else small.expand(self._settings.window, -1, -1, -1)
         return [(clip, truth[len(truth) // 2])]
 
     def _filmed(self, reels: Sequence[Reel], rng: Rng) -> list[Sample]:
         """Two neighbouring windows of one coded clip, at one place."""
         reel = reels[int(rng.integers(len(reels)))]
         faces, frames, height = reel.clips.shape[:3]
-        patch, window = min(self._mix.patch, height), self._mix.window
+        patch, window = min(self._settings.patch, height), self._settings.window
         n, first = int(rng.integers(faces)), int(rng.integers(frames - window))
         y, x = (int(rng.integers(0, height - patch + 1)) for _ in range(2))
         clips = reel.clips[n, :, y : y + patch, x : x + patch]

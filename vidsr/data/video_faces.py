@@ -153,6 +153,8 @@ def find_films(folder: Path, cache: Path) -> Lazy[Kept]:
 
     Raises InputError where no film shows a face that is large and long enough, and ToolError where there is no ffmpeg.
     """
+    if not folder.exists():
+        raise InputError(f"there is no {folder}")
     clips: list[Kept] = []
     skipped: list[Skipped] = []
     for path in films_below(folder) if folder.is_dir() else [folder]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from vidsr.config import Train
 from vidsr.errors import VidsrError
+from vidsr.files import fsync_rename, partial_of
 from vidsr.networks import model_file
 from vidsr.networks.baselines import SrganCritic
 from vidsr.networks.generator import SCALE, Critic
@@ -17,12 +18,16 @@ from vidsr.training.losses import Perceptual
 
 
 @dataclass
-class Rival:
+class GanStage:
     """The GAN stage's opponents of the network: a critic that learns with it, and a classifier that does not."""
 
     critic: nn.Module
     optimiser: torch.optim.Optimizer
     perceptual: Perceptual
+
+    @property
+    def learner(self) -> tuple[nn.Module, torch.optim.Optimizer]:
+        return self.critic, self.optimiser
 
 
 @dataclass
@@ -32,7 +37,7 @@ class State:
     network: nn.Module
     average: nn.Module
     optimiser: torch.optim.Optimizer
-    rival: Rival | None = None
+    gan: GanStage | None = None
     step: int = 0
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
@@ -41,16 +46,16 @@ class State:
             "average": self.average,
             "optimiser": self.optimiser,
         }
-        if self.rival is not None:
-            parts |= {"critic": self.rival.critic, "critic_optimiser": self.rival.optimiser}
+        if self.gan is not None:
+            parts |= {"critic": self.gan.critic, "critic_optimiser": self.gan.optimiser}
         return parts
 
     def save(self, path: Path) -> None:
         """Write a checkpoint under a temporary name and rename it."""
-        partial = path.with_name(path.name + ".partial")
+        partial = partial_of(path)
         states: dict[str, object] = {name: part.state_dict() for name, part in self._parts().items()}
         torch.save(states | {"step": self.step}, partial)
-        partial.replace(path)
+        fsync_rename(partial, path)
 
     def resume(self, path: Path) -> None:
         """Take up a checkpoint, if there is one; VidsrError if it is of another kind of run."""
@@ -110,5 +115,5 @@ def fresh(settings: Train, device: torch.device) -> State:
     if settings.stage == "gan":
         critic = _critic(settings).to(device).to(memory_format=torch.channels_last)
         perceptual = Perceptual(settings.perceptual).to(device).to(memory_format=torch.channels_last)
-        state.rival = Rival(critic, _adam(critic, settings), perceptual)
+        state.gan = GanStage(critic, _adam(critic, settings), perceptual)
     return state

@@ -23,24 +23,25 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vidsr.config import Train
 from vidsr.data.faces import Images, load_stills
-from vidsr.data.samples import Batch, Clips, Mix
+from vidsr.data.samples import Batch, Clips
 from vidsr.data.sources import open_all
 from vidsr.errors import VidsrError
 from vidsr.evaluate import stills
+from vidsr.files import check_writable
 from vidsr.networks import model_file
-from vidsr.restore.restorer import DTYPES, pick_device
+from vidsr.restore.restorer import pick_device, pick_dtype
 from vidsr.training.checkpoint import State, architecture, fresh
 from vidsr.training.losses import RIVALRIES, charbonnier, temporal
-from vidsr.training.training_log import Journal, Progress, grid
+from vidsr.training.training_log import Progress, TrainingLog, grid
 
-SHOWN = 4  # faces in the journal's picture
+SHOWN = 4  # faces in the log's picture
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where this process works: its device, the numbers it computes with, its number, and how many there are."""
+class Replica:
+    """Of those that train together, this process: its device, the numbers it computes with, its number of how many."""
 
     device: torch.device
     dtype: torch.dtype
@@ -55,24 +56,21 @@ class Place:
         return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
 
 
-def find_place(settings: Train) -> Place:
+def join(settings: Train) -> Replica:
     """The device that is asked for; under torchrun this process's own, and the others are joined."""
     if settings.precision == "fp16":  # gradients vanish without a scaler; bf16 has fp32's range
         raise VidsrError("training knows fp32 and bf16; give --precision bf16")
     device = pick_device(settings.device)
+    dtype = pick_dtype(settings.precision, device)
+    dtype = torch.float32 if dtype == torch.float16 else dtype
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
-        return Place(device, _dtype(settings, device))
+        return Replica(device, dtype)
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Place(device, _dtype(settings, device), dist.get_rank(), dist.get_world_size())
-
-
-def _dtype(settings: Train, device: torch.device) -> torch.dtype:
-    name = {"cuda": "bf16"}.get(device.type, "fp32") if settings.precision == "auto" else settings.precision
-    return DTYPES[name]
+    return Replica(device, dtype, dist.get_rank(), dist.get_world_size())
 
 
 def rate_factor(step: int, settings: Train) -> float:
@@ -92,90 +90,80 @@ def commit() -> str:
     return found.stdout.strip()
 
 
-def batches(settings: Train, start: int, place: Place) -> Iterator[Batch]:
+def batches(settings: Train, start: int, replica: Replica) -> Iterator[Batch]:
     """This process's part of batch number `start` and of those after it; VidsrError where it cannot be shared."""
-    if settings.batch % place.ranks:
-        raise VidsrError(f"--batch {settings.batch} is no multiple of the {place.ranks} processes that share it")
-    mix = Mix(
-        settings.batch,
-        settings.film,
-        settings.moving,
-        settings.patch,
-        settings.window,
-        settings.reels,
-        occluded=settings.occluded,
-        workers=settings.workers,
-    )
+    if settings.batch % replica.ranks:
+        raise VidsrError(f"--batch {settings.batch} is no multiple of the {replica.ranks} processes that share it")
     cache = Path(settings.output).parent / "faces"
     material = open_all(settings.data, settings.films, cache, settings.held_mib, settings.seed)
-    for source in material.sources if place.rank == 0 else ():
+    for source in material.sources if replica.rank == 0 else ():
         log.info("%s", source)
-    return Clips(material.stills, material.films, mix, settings.seed, place.rank, place.ranks).batches(start)
+    return Clips(material.stills, material.films, settings, replica.rank, replica.ranks).batches(start)
 
 
 class Trainer:
     """One network and its opponents at work: a step is one call of `update`."""
 
-    def __init__(self, settings: Train, place: Place) -> None:
+    def __init__(self, settings: Train, replica: Replica) -> None:
         self.settings = settings
-        self.place = place
-        self.state = fresh(settings, place.device)
-        self.network = place.wrapped(self.state.network)
-        self.critic = place.wrapped(self.state.rival.critic) if self.state.rival is not None else None
-        self._rivalry = RIVALRIES[settings.adversarial]
+        self.replica = replica
+        self.state = fresh(settings, replica.device)
+        self.network = replica.wrapped(self.state.network)
+        self.critic = replica.wrapped(self.state.gan.critic) if self.state.gan is not None else None
+        self._adversary = RIVALRIES[settings.adversarial]
 
     def update(self, batch: Batch) -> float:
-        """One step on one batch; gives the loss, and leaves the weights alone where it is not finite."""
-        device = self.place.device
+        """One step on one batch; gives the loss, and leaves all weights alone where a loss is not finite."""
+        device, state = self.replica.device, self.state
         truth = batch.truth.to(device).to(memory_format=torch.channels_last)
         with self._mixed():
             restored = self.network(batch.clip.to(device)).float().to(memory_format=torch.channels_last)
         loss = self._loss(restored, truth, batch.pairs)
-        state = self.state
-        if not self._descend(loss, state.network, state.optimiser):
+        learning = [self._gradient(loss, state.network, state.optimiser)]
+        if state.gan is not None:
+            learning.append(self._gradient(self._critics_loss(restored.detach(), truth), *state.gan.learner))
+        if not all(finite for finite, _ in learning):
             return math.nan
-        if state.rival is not None and not self._criticise(restored.detach(), truth):
-            return math.nan
+        for _, optimiser in learning:
+            for group in optimiser.param_groups:
+                group["lr"] = self.settings.rate * rate_factor(state.step, self.settings)
+            optimiser.step()
         state.follow(self.settings.average)
         state.step += 1
         return loss.item()
 
     def _mixed(self) -> torch.autocast | nullcontext[None]:
-        dtype = self.place.dtype
-        return nullcontext() if dtype == torch.float32 else torch.autocast(self.place.device.type, dtype)
+        dtype = self.replica.dtype
+        return nullcontext() if dtype == torch.float32 else torch.autocast(self.replica.device.type, dtype)
 
     def _loss(self, restored: Tensor, truth: Tensor, pairs: int) -> Tensor:
-        settings, rival = self.settings, self.state.rival
+        settings, gan = self.settings, self.state.gan
         loss = charbonnier(restored, truth)
         if pairs and settings.temporal_weight:
             loss = loss + settings.temporal_weight * temporal(restored[-2 * pairs :], truth[-2 * pairs :])
-        if rival is not None:
-            rival.critic.requires_grad_(False)
+        if gan is not None:
+            gan.critic.requires_grad_(False)
             with torch.no_grad():
-                real = rival.critic(truth)
-            fooling = self._rivalry.network(real, rival.critic(restored))
-            loss = loss + settings.perceptual_weight * rival.perceptual(restored, truth)
+                real = gan.critic(truth)
+            fooling = self._adversary.network(real, gan.critic(restored))
+            loss = loss + settings.perceptual_weight * gan.perceptual(restored, truth)
             loss = loss + settings.adversarial_weight * fooling
         return loss
 
-    def _criticise(self, restored: Tensor, truth: Tensor) -> bool:
-        rival = self.state.rival
-        assert rival is not None and self.critic is not None
-        rival.critic.requires_grad_(True)
+    def _critics_loss(self, restored: Tensor, truth: Tensor) -> Tensor:
+        assert self.state.gan is not None and self.critic is not None
+        self.state.gan.critic.requires_grad_(True)
         real, fake = self.critic(torch.cat([truth, restored])).chunk(2)
-        return self._descend(self._rivalry.critic(real, fake), rival.critic, rival.optimiser)
+        return self._adversary.critic(real, fake)
 
-    def _descend(self, loss: Tensor, network: nn.Module, optimiser: torch.optim.Optimizer) -> bool:
-        """One step of Adam; False, and nothing changed, where the loss or its gradient is not finite."""
+    def _gradient(
+        self, loss: Tensor, network: nn.Module, optimiser: torch.optim.Optimizer
+    ) -> tuple[bool, torch.optim.Optimizer]:
+        """The clipped gradient, for a step of Adam; with False where the loss or its gradient is not finite."""
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(network.parameters(), self.settings.clip_norm)
-        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
-            return False
-        for group in optimiser.param_groups:
-            group["lr"] = self.settings.rate * rate_factor(self.state.step, self.settings)
-        optimiser.step()
-        return True
+        return math.isfinite(loss.item()) and math.isfinite(norm.item()), optimiser
 
 
 @dataclass(frozen=True)
@@ -187,10 +175,10 @@ class Check:
     faces: Images | None
 
 
-def _validate(state: State, faces: Images | None, place: Place) -> Check:
+def _validate(state: State, faces: Images | None, device: torch.device) -> Check:
     if faces is None:
         return Check(None, None, None)
-    restore = stills.still_restorer(state.average, place.device)
+    restore = stills.still_restorer(state.average, device)
     ours, plain = (stills.score("", f, list(faces), stills.Metrics()).psnr_y for f in (restore, stills.bicubic))
     small = [stills.reduced(face) for face in faces[:SHOWN]]
     return Check(ours, plain, grid([small, [restore(s) for s in small], list(faces[:SHOWN])]))
@@ -199,24 +187,25 @@ def _validate(state: State, faces: Images | None, place: Place) -> Check:
 def train(settings: Train, report: Callable[[Progress], None]) -> Path:
     """Train a model and save it as `settings.output`; gives that path.
 
-    Beside the output lie `.checkpoint`, from which the same command goes on, and the journal. A loss that is not finite
+    Beside the output lie `.checkpoint`, from which the same command goes on, and the log. A loss that is not finite
     stops with a VidsrError and leaves the last good checkpoint.
     """
     output = Path(settings.output)
+    check_writable(output, overwrite=True)
     checkpoint = output.with_suffix(".checkpoint")
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    place = find_place(settings)
-    first = place.rank == 0
-    trainer = Trainer(settings, place)
+    replica = join(settings)
+    first = replica.rank == 0
+    trainer = Trainer(settings, replica)
     state = trainer.state
     state.resume(checkpoint)
     validation = load_stills(Path(settings.validation))[0] if settings.validation and first else None
     started = saved = time.monotonic()
     losses: list[float] = []
     check = Check(None, None, None)
-    with Journal(output) if first else nullcontext() as journal:
-        for batch in batches(settings, state.step, place):
+    with TrainingLog(output) if first else nullcontext() as written:
+        for batch in batches(settings, state.step, replica):
             if state.step >= settings.steps:
                 break
             losses.append(trainer.update(batch))
@@ -225,15 +214,15 @@ def train(settings: Train, report: Callable[[Progress], None]) -> Path:
                     f"the loss is not finite at step {state.step}; {checkpoint} holds the last good state: "
                     "go on from it with a lower rate"
                 )
-            if journal is None:
+            if written is None:
                 continue
             if state.step % settings.check_every == 0 or state.step == settings.steps:
-                check = _validate(state, validation, place)
+                check = _validate(state, validation, replica.device)
                 rate = settings.rate * rate_factor(state.step, settings)
                 seconds, loss = time.monotonic() - started, float(np.mean(losses))
                 progress = Progress(state.step, seconds, rate, loss, check.psnr_y, check.bicubic_psnr_y)
                 losses.clear()
-                journal.write(progress, check.faces)
+                written.write(progress, check.faces)
                 report(progress)
             if time.monotonic() - saved > settings.save_s:
                 state.save(checkpoint)

@@ -1,10 +1,12 @@
-"""A training's journal: a CSV, a plot of its curves, a picture of what the network makes now, and TensorBoard."""
+"""A training's log: a CSV, a plot of its curves, a picture of what the network makes now, and TensorBoard."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,29 +44,23 @@ def grid(rows: Sequence[Sequence[Images]]) -> Images:
     return np.vstack([np.hstack(row) for row in same]).astype(np.uint8)
 
 
-class Journal:
+class TrainingLog:
     """Written beside a model: `MODEL.csv`, `MODEL.curve.png`, `MODEL.faces.png`, and TensorBoard's `MODEL.runs/`.
 
     The plot needs matplotlib and the last needs tensorboard (both in the extra `train`); without them they are left
-    out, and `missing` says so. A context manager.
+    out. A context manager.
     """
 
     def __init__(self, model: Path) -> None:
         self._model = model
-        self.missing: list[str] = []
+        self._plots = find_spec("matplotlib") is not None
         self._board: SummaryWriter | None = None
-        try:
+        with suppress(ImportError):
             from torch.utils.tensorboard import SummaryWriter
 
             self._board = SummaryWriter(str(model.with_suffix(".runs")))
-        except ImportError:
-            self.missing.append("tensorboard")
-        try:
-            import matplotlib  # noqa: F401
-        except ImportError:
-            self.missing.append("matplotlib")
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> TrainingLog:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,7 +79,7 @@ class Journal:
                     self._board.add_scalar(name, value, progress.step)
             if faces is not None:
                 self._board.add_image("faces", faces, progress.step, dataformats="HWC")
-        if "matplotlib" not in self.missing:
+        if self._plots:
             plot(self._model.with_suffix(".csv"), self._model.with_suffix(".curve.png"))
 
     def _append(self, progress: Progress) -> None:
@@ -98,7 +94,7 @@ class Journal:
 
 
 def plot(log: Path, picture: Path) -> None:
-    """Draw the curves of a journal's CSV: the loss, and PSNR-Y beside bicubic's where it was measured."""
+    """Draw the curves of a log's CSV: the loss, and PSNR-Y beside bicubic's where it was measured."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
