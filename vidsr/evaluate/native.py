@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidsr.color import Color, rgb_of, yuv_difference
+from vidsr.color import Color, yuv_difference
 from vidsr.evaluate.reference_clip import Picture, Poor, Scene
 from vidsr.frame import Floats, Frame
 from vidsr.networks.generator import SCALE, added, enlarge
@@ -23,8 +22,6 @@ from vidsr.restore.crop import Place, Planes, cut, window
 
 MULTIPLE, AROUND = 16, 8
 """Pixels: of the window's side, and at least around the face."""
-TO_CHROMA = np.array([[0.5, 0, 0], [0, 0.5, -0.25]])
-"""From luma's pixels to samples of 4:2:0 that lie left of the middle, centres at whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -39,27 +36,22 @@ class Grid:
 
 
 def grid(at: Scene, film: Poor) -> Grid:
-    """The frames of a scene's poor film, which is in 4:2:0."""
-    color = Color(film.film.matrix, film.film.full_range, film.film.pixels.depth)
-    samples = [_samples(frame) for frame in film.frames[slice(*at.span)]]
-    luma = torch.from_numpy(np.stack([one[None, ..., 0] for one in samples]))
-    large = torch.from_numpy(np.stack([rgb_of(one, color).transpose(2, 0, 1) for one in samples]))
+    """The frames of a scene's poor film."""
+    planes = Planes(film.film.pixels, Color(film.film.matrix, film.film.full_range, film.film.pixels.depth), True)
+    measured = film.frames[slice(*at.span)]
+    luma = torch.from_numpy(np.stack([frame.luma[None].astype(np.float32) for frame in measured]))
+    large = torch.from_numpy(np.stack([_rgb(frame, planes) for frame in measured]))
     if at.scale != 1:
         luma, large = enlarge(luma), enlarge(large)
-    return Grid(film.frames, luma[:, 0], large, Planes(film.film.pixels, color, True))
+    return Grid(film.frames, luma[:, 0], large, planes)
 
 
-def _samples(frame: Frame) -> Floats:
-    """Y, U and V `(h, w, 3)` on luma's grid."""
+def _rgb(frame: Frame, planes: Planes) -> Floats:
+    """A whole frame `(3, h, w)`, made RGB as crops are."""
     height, width = frame.luma.shape
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    chroma = [
-        cv2.warpAffine(
-            plane.astype(np.float32), TO_CHROMA, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
-        )
-        for plane in frame.chroma
-    ]
-    return np.dstack([frame.luma, *chroma]).astype(np.float32)
+    side = max(height, width) + max(height, width) % 2
+    whole = cut(frame, 0, Place(0, 0, side, 1, 0, np.eye(2, 3, dtype=np.float32)), planes)
+    return np.ascontiguousarray(whole.rgb[:height, :width].transpose(2, 0, 1))
 
 
 def plain(there: Grid) -> list[Picture]:

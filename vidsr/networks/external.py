@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,10 +20,10 @@ from vidsr.networks.generator import SCALE, enlarge
 FACE = 512
 """Side of the aligned faces that face restorers take and give.
 
-They are trained on FFHQ's squares, which are our window (`template.py`): facexlib's 512-pixel template, to which these
-projects align films and photographs, is where landmarks lie in such squares. Measured on 300 FFHQ faces with YuNet's
-landmarks, the way from our window to theirs is 1.006 in size, -0.3 degrees, and 2 pixels of 512 in place (medians; one
-face deviates by 0.06, 3 degrees and 6 pixels), so the map between the two is the enlargement to 512 alone.
+They are trained on FFHQ's squares, which are our window (`analysis/alignment.py`): facexlib's 512-pixel template, to
+which these projects align films and photographs, is where landmarks lie in such squares. Measured on 300 FFHQ faces
+with YuNet's landmarks, the way from our window to theirs is 1.006 in size, -0.3 degrees, and 2 pixels of 512 in place
+(medians; one face deviates by 0.06, 3 degrees and 6 pixels), so the map is the enlargement to 512 alone.
 """
 EXTRA = "spandrel_extra_arches"
 CODEFORMER = ("position_emb", "idx_pred_layer.1.weight", "quantize.embedding.weight")
@@ -165,31 +165,21 @@ def _looked_up(source: Tensor, there: Tensor, side: int, outside: str) -> Tensor
     return found.to(source.dtype)
 
 
-def _gfpgan(model: nn.Module, face: Tensor) -> Tensor:
-    # Its own program draws new noise for every picture; the noise in the file gives the same face twice.
-    made: Tensor = model(face, return_rgb=False, randomize_noise=False)[0]
-    return made
+def _face(name: str, architecture: str, network: Descriptor, fidelity: float | None) -> tuple[nn.Module, str]:
+    options: dict[str, dict[str, object]] = {
+        # Its own program draws new noise for every picture; the noise in the file gives the same face twice.
+        "GFPGAN": {"return_rgb": False, "randomize_noise": False},
+        "RestoreFormer": {},
+        "CodeFormer": {"weight": BALANCE if fidelity is None else fidelity},
+    }
+    if architecture not in options:
+        raise ModelError(f"{name} restores faces by {architecture}, which this version cannot align")
 
-
-def _restoreformer(model: nn.Module, face: Tensor) -> Tensor:
-    made: Tensor = model(face)[0]
-    return made
-
-
-def _codeformer(weight: float) -> Callable[[nn.Module, Tensor], Tensor]:
     def call(model: nn.Module, face: Tensor) -> Tensor:
-        made: Tensor = model(face, weight=weight)[0]
+        made: Tensor = model(face, **options[architecture])[0]
         return made
 
-    return call
-
-
-def _face(name: str, architecture: str, network: Descriptor, fidelity: float | None) -> tuple[nn.Module, str]:
-    weight = BALANCE if fidelity is None else fidelity
-    calls = {"GFPGAN": _gfpgan, "RestoreFormer": _restoreformer, "CodeFormer": _codeformer(weight)}
-    if architecture not in calls:
-        raise ModelError(f"{name} restores faces by {architecture}, which this version cannot align")
-    return FaceRestorer(name, network.model, calls[architecture]), f"face restoration at {FACE} pixels"
+    return FaceRestorer(name, network.model, call), f"face restoration at {FACE} pixels"
 
 
 def _image(name: str, network: Descriptor) -> tuple[nn.Module, str]:
@@ -205,17 +195,17 @@ def _image(name: str, network: Descriptor) -> tuple[nn.Module, str]:
 
 def _recognised(path: Path, weights: Named) -> tuple[str, Descriptor]:
     """The name of the architecture and the network with its weights."""
-    from spandrel import MAIN_REGISTRY, canonicalize_state_dict
+    from spandrel import MAIN_REGISTRY, UnsupportedModelError, canonicalize_state_dict
 
     registry, extra = MAIN_REGISTRY.copy(), _extra()
     if extra is not None:
         registry.add(*extra, ignore_duplicates=True)
     found = canonicalize_state_dict(dict(weights))
     _check(path, found)
-    for support in registry.architectures("detection"):
-        with blamed(f"{path} looks like {support.architecture.name}, but its weights do not fit; fetch it again"):
-            if support.detect(found):
-                return support.architecture.name, support.architecture.load(found)
+    misfit = f"the weights in {path} do not fit the network that they look like; fetch it again"
+    with blamed(misfit), suppress(UnsupportedModelError):
+        network = registry.load(found)
+        return network.architecture.name, network
     if extra is None and all(name in found for name in CODEFORMER):
         raise ModelError(
             f"{path} is a CodeFormer; its architecture comes with {EXTRA}, for non-commercial use: pip install {EXTRA}"
