@@ -142,7 +142,7 @@ def test_a_network_that_adds_nothing_gains_nothing_on_the_films_own_pixels(pan: 
 
 def test_what_the_network_adds_lies_on_the_films_pixels_times_four(pan: Path, tmp_path: Path) -> None:
     at = reference_clip.scene(pan, tmp_path, Ruler(frames=3))
-    film = reference_clip.poor(at, Coding("x264", crf=18), tmp_path)
+    film = reference_clip.degraded(at, Coding("x264", crf=18), tmp_path)
     found = native.alone(at, native.grid(at, film), replace(silent(), network=Nearest()))
     side, corners = native.windows(at)
     (x, y), decoded = corners[0], film.frames[at.span[0]].luma
@@ -168,7 +168,7 @@ def test_each_codec_is_measured_once_and_x264_once_for_each_crf(pan: Path, tmp_p
     assert [coding.name for coding in codings] == ["crf 18", "crf 33", "mpeg2 3000k", "mpeg4 800k"]
     assert videos.codings(Ruler(codec=("mpeg2",), bitrate=1500)) == [Coding("mpeg2", kbits=1500)]
     at = reference_clip.scene(pan, tmp_path, Ruler(frames=3))
-    found = [native.plain(native.grid(at, reference_clip.poor(at, coding, tmp_path))) for coding in codings]
+    found = [native.plain(native.grid(at, reference_clip.degraded(at, coding, tmp_path))) for coding in codings]
     fine, *others = (metrics.psnr(one[0].luma, at.truths[0].luma, at.masks[0]) for one in found)
     assert fine > max(others)
 

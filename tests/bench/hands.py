@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsr.config import Encode, Enhance, Render
-from vidsr.evaluate.degraded_copy import poor_copy
+from vidsr.evaluate.degraded_copy import Coding, coded_copy, cut_copy, reduced_copy
 from vidsr.frame import Floats, Frame, Track
 from vidsr.jobs import film_job
 from vidsr.jobs.plan import Plan, plan
@@ -141,8 +141,11 @@ def _sharp(track: Track, index: int) -> Floats:
 def measured(case: Case, folder: Path, name: str, crf: int, pictures: Path | None) -> Errors:
     """Make a clip poor, enhance it, and add up its errors."""
     with tempfile.TemporaryDirectory() as scratch:
-        sharp, poor = Path(scratch, "sharp.mkv"), Path(scratch, "poor.mp4")
-        poor_copy(probe(folder / case.clip), sharp, poor, case.stop, crf)
+        beginning, sharp, small, poor = (Path(scratch, name) for name in ("a.mkv", "sharp.mkv", "b.mkv", "poor.mp4"))
+        cut_copy(probe(folder / case.clip), beginning, 0, case.stop)
+        reduced_copy(probe(beginning), sharp, 1.0)
+        reduced_copy(probe(sharp), small, 1 / SCALE, 2)
+        coded_copy(probe(small), poor, Coding("x264", crf=crf))
         settings = Enhance(render=Render(scale=str(SCALE), model=name), encode=Encode(codec="ffv1"), overwrite=True)
         work = plan(poor, Path(scratch, "made.mkv"), settings, open_model(name, None))
         analysis, _ = film_job.analyze_film(work.film, settings, Silent())

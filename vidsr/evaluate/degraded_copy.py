@@ -1,4 +1,4 @@
-"""A sharp film as poor copies of itself, for measuring what a model gives back."""
+"""A sharp film as degraded copies of itself, for measuring what a model gives back."""
 
 from __future__ import annotations
 
@@ -87,24 +87,19 @@ def coded_copy(film: Film, output: Path, coding: Coding) -> None:
         _done([*words, "-pix_fmt", "yuv420p", local(output)])
 
 
-def poor_copy(film: Film, sharp: Path, poor: Path, frames: int, crf: int) -> None:
-    """Write the first `frames` of a film without loss (FFV1) to `sharp`, and reduced by 4 (bicubic) in H.264 to `poor`.
+def still_copy(film: Film, sharp: Path, degraded: Path, frames: int, crf: int, noise: int) -> None:
+    """Write a film's first frame, standing still for `frames`, without loss (FFV1) to `sharp`, and reduced by 4
+    (bicubic) in H.264 to `degraded`, with fresh sensor noise in each frame.
 
-    The sharp copy loses up to 7 pixels of its right and lower edges. Raises ToolError.
+    `noise` is the strength of ffmpeg's filter `noise`, in gray levels. The sharp copy loses up to 7 pixels of its right
+    and lower edges. Raises ToolError.
     """
-    _sharp_copy(film, sharp, [_trim(film.width, film.height)], frames)
-    _small_copy(sharp, poor, [], crf)
-
-
-def still_copy(film: Film, frame: int, sharp: Path, poor: Path, frames: int, crf: int, noise: int, seed: int) -> None:
-    """As `poor_copy`, of one frame that stands still for `frames`, with fresh sensor noise in each before H.264.
-
-    `noise` is the strength of ffmpeg's filter `noise`, in grey levels.
-    """
-    trim = _trim(film.width, film.height)
-    still = [f"select=eq(n\\,{frame})", trim, f"loop={frames - 1}:1:0", f"setpts=N/{STILL_RATE}/TB"]
-    _sharp_copy(film, sharp, still, frames, "-r", str(STILL_RATE))
-    _small_copy(sharp, poor, [f"noise=alls={noise}:allf=t+u:all_seed={seed}"], crf)
+    still = ["select=eq(n\\,0)", _trim(film.width, film.height), f"loop={frames - 1}:1:0", f"setpts=N/{STILL_RATE}/TB"]
+    source = ["-i", local(film.path), "-map", f"0:{film.index}", "-frames:v", str(frames), "-vf", ",".join(still)]
+    _done([*source, "-r", str(STILL_RATE), "-an", "-c:v", "ffv1", local(sharp)])
+    small = f"scale=iw/4:ih/4:flags=bicubic,noise=alls={noise}:allf=t+u:all_seed=1"
+    coded = ["-c:v", "libx264", "-crf", str(crf), "-pix_fmt", "yuv420p", local(degraded)]
+    _done(["-i", local(sharp), "-vf", small, *coded])
 
 
 def _whole(film: Film) -> list[str]:
@@ -115,19 +110,8 @@ def _trim(width: int, height: int, multiple: int = MULTIPLE) -> str:
     return f"crop={width // multiple * multiple}:{height // multiple * multiple}:0:0"
 
 
-def _sharp_copy(film: Film, sharp: Path, filters: list[str], frames: int, *rate: str) -> None:
-    source = ["-i", local(film.path), "-map", f"0:{film.index}", "-frames:v", str(frames), "-vf", ",".join(filters)]
-    _done([*source, *rate, "-an", "-c:v", "ffv1", local(sharp)])
-
-
-def _small_copy(sharp: Path, poor: Path, filters: list[str], crf: int) -> None:
-    small = ",".join(["scale=iw/4:ih/4:flags=bicubic", *filters])
-    coded = ["-c:v", "libx264", "-crf", str(crf), "-pix_fmt", "yuv420p", local(poor)]
-    _done(["-i", local(sharp), "-vf", small, *coded])
-
-
 def _done(words: list[str]) -> None:
     safe = [word for key, value in SAFE.items() for word in (f"-{key}", value)]
     code, _, complaints = run(["ffmpeg", *GLOBAL, "-loglevel", "error", *safe, *words])
     if code:
-        raise ToolError("ffmpeg could not make a poor copy of a film", complaints)
+        raise ToolError("ffmpeg could not make a degraded copy of a film", complaints)

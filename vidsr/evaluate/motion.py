@@ -15,11 +15,11 @@ from vidsr.data.faces import Images
 from vidsr.evaluate import metrics
 from vidsr.frame import Floats
 
-LOST = 12.0  # grey levels: where the truth itself differs by more after warping, something was hidden or uncovered
+LOST = 12.0  # gray levels: where the truth itself differs by more after warping, something was hidden or uncovered
 
 
 def flicker(aligned: Sequence[NDArray[np.float64]]) -> float:
-    """The mean absolute difference of successive aligned faces, grey levels."""
+    """The mean absolute difference of successive aligned faces, gray levels."""
     return float(np.mean([np.abs(b - a).mean() for a, b in pairwise(aligned)]))
 
 
@@ -42,7 +42,7 @@ def jitter(points: Floats) -> float:
 
 def warping(made: Sequence[Images], truth: Sequence[Images]) -> float:
     """The mean absolute difference of a picture's luma to the last one's, carried along by the truth's optical flow
-    (Lai 2018, section 4.2, here in grey levels)."""
+    (Lai 2018, section 4.2, here in gray levels)."""
     flow_of = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     height, width = truth[0].shape[:2]
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vidsr.color import Color, yuv_difference
-from vidsr.evaluate.reference_clip import Picture, Poor, Scene
+from vidsr.evaluate.reference_clip import Degraded, Picture, Scene
 from vidsr.frame import Floats, Frame
 from vidsr.networks.generator import SCALE, added, enlarge
 from vidsr.networks.model_file import Model
@@ -26,7 +26,7 @@ MULTIPLE, AROUND = 16, 8
 
 @dataclass(frozen=True)
 class Grid:
-    """A poor film's frames, and the plain enlargement of the measured ones: `luma (m, H, W)` in samples, `large
+    """A degraded film's frames, and the plain enlargement of the measured ones: `luma (m, H, W)` in samples, `large
     (m, 3, H, W)` in 0..1; at scale 1 these are the frames as decoded."""
 
     frames: list[Frame]
@@ -35,8 +35,8 @@ class Grid:
     planes: Planes
 
 
-def grid(at: Scene, film: Poor) -> Grid:
-    """The frames of a scene's poor film."""
+def grid(at: Scene, film: Degraded) -> Grid:
+    """The frames of a scene's degraded film."""
     planes = Planes(film.film.pixels, Color(film.film.matrix, film.film.full_range, film.film.pixels.depth), True)
     measured = film.frames[slice(*at.span)]
     luma = torch.from_numpy(np.stack([frame.luma[None].astype(np.float32) for frame in measured]))
@@ -76,7 +76,7 @@ def alone(at: Scene, there: Grid, model: Model) -> list[Picture]:
 
 
 def windows(at: Scene) -> tuple[int, list[tuple[int, int]]]:
-    """The side of the face's window, and its even corner x y in each measured frame, pixels of the poor film."""
+    """The side of the face's window, and its even corner x y in each measured frame, pixels of the degraded film."""
     boxes = at.face.boxes[at.places].astype(np.float64) / at.scale
     longest = float((boxes[:, 2:] - boxes[:, :2]).max())
     side = int(np.ceil((longest + 2 * AROUND) / MULTIPLE)) * MULTIPLE

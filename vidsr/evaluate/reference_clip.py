@@ -1,4 +1,4 @@
-"""A sharp clip as a ruler: the truth, the film that a quarter of it makes, and that film's poor copies.
+"""A sharp clip as a ruler: the truth, the film that a quarter of it makes, and that film's degraded copies.
 
 Frames come from the clip's middle, behind a lead-in that is coded with them: the first frames of a coded film, which
 begin with an I frame, are better than the others. The truth is first reduced until the face is FACE pixels high, as a
@@ -31,7 +31,7 @@ from vidsr.video import Film, Reader, probe
 FACE = 256  # pixels: height of the truth's face; a smaller one stays as it is
 LEAD, TAIL = 24, 12
 """Frames before and after the measured ones: codec, network and averaging over time look at them."""
-STILL_NOISE = 8  # grey levels of sensor noise in a still scene
+STILL_NOISE = 8  # gray levels of sensor noise in a still scene
 MARGIN = 0.25  # of the face's union box, around the region in which landmarks and flow are found
 
 
@@ -45,7 +45,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Scene:
-    """A clip to be compared on: the truth's measured frames, and the lossless `film` of which poor copies are made.
+    """A clip to be compared on: the truth's measured frames, and the lossless `film` of which degraded copies are made.
 
     `face` lies in the truth's pixels; its frames are numbered as those of `film`, of which those in `span` are
     measured. The truth is `scale` times as large as `film`.
@@ -153,7 +153,7 @@ def _resized(face: Track, factor: float) -> Track:
 
 
 @dataclass(frozen=True)
-class Poor:
+class Degraded:
     """A scene's film after its codec: all its decoded frames, and what the analysis finds in it."""
 
     coding: str
@@ -162,21 +162,21 @@ class Poor:
     analysis: Analysis
 
 
-def poor(at: Scene, coding: Coding, folder: Path) -> Poor:
+def degraded(at: Scene, coding: Coding, folder: Path) -> Degraded:
     """Code a scene's film, decode it, and analyze it."""
     path = folder / f"{coding.name.replace(' ', '-')}.mkv"
     coded_copy(at.film, path, coding)
     film = replace(probe(path), matrix=at.film.matrix)
     with Reader(film) as frames:
         decoded = list(frames)
-    return Poor(coding.name, film, decoded, film_job.analyze_film(film, Enhance(), Silent())[0])
+    return Degraded(coding.name, film, decoded, film_job.analyze_film(film, Enhance(), Silent())[0])
 
 
-def still(path: Path, folder: Path, coding: Coding, frames: int) -> tuple[Scene, Poor]:
+def still(path: Path, folder: Path, coding: Coding, frames: int) -> tuple[Scene, Degraded]:
     """A clip's first frame, standing still under fresh noise and H.264; the scene holds no truth."""
-    sharp, noisy = folder / "sharp.mkv", folder / "poor.mp4"
-    still_copy(probe(path), 0, sharp, noisy, frames, coding.crf, STILL_NOISE, seed=1)
+    sharp, noisy = folder / "sharp.mkv", folder / "noisy.mp4"
+    still_copy(probe(path), sharp, noisy, frames, coding.crf, STILL_NOISE)
     face = _largest(path.name, film_job.analyze_film(probe(sharp), Enhance(), Silent())[0], (0, frames))
     at = Scene(path.name, probe(sharp), [], face, (face.first, face.stop), SCALE)
     film = probe(noisy)
-    return at, Poor(coding.name, film, [], film_job.analyze_film(film, Enhance(), Silent())[0])
+    return at, Degraded(coding.name, film, [], film_job.analyze_film(film, Enhance(), Silent())[0])

@@ -41,7 +41,7 @@ AT_EDGE = 1.5
 
 @dataclass(frozen=True)
 class Seam:
-    """Grey levels a pixel by which steps across rings differ from the plain enlargement's, means over faces and frames.
+    """Gray levels a pixel by which steps across rings differ from the plain enlargement's, means over faces and frames.
 
     `edge` is the mean absolute difference on the mask's edge; `rim` that of the worst ring between the mask's inside
     and beyond its edge, after averaging along the ring: a seam is what many neighbouring places have in common, while
@@ -78,7 +78,7 @@ def _at(luma: Grays, points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def seam(plain: Grays, restored: Grays, matrix: Floats, scale: int) -> tuple[float, float]:
-    """`edge` and `rim` of one face in one frame, whose lumas `(h, w)` in grey levels are given."""
+    """`edge` and `rim` of one face in one frame, whose lumas `(h, w)` in gray levels are given."""
     points, far = rings(matrix, scale)
     differs = np.diff(_at(restored - plain, points), axis=0)
     known = np.isfinite(differs)

@@ -1,4 +1,4 @@
-"""Models on real film: made poor, enhanced, and compared with the sharp film inside the faces.
+"""Models on real film: degraded, enhanced, and compared with the sharp film inside the faces.
 
 A sharp clip's middle is reduced by 4 (bicubic) and coded, once for each coding. Its largest face is shown in several
 ways, measured at the same places: enlarged by bicubic (`plain`); by the whole pipeline, as its frames reach the encoder
@@ -22,7 +22,7 @@ from vidsr.config import Encode, Enhance, Render, Ruler
 from vidsr.data.faces import Images
 from vidsr.evaluate import metrics, motion, native
 from vidsr.evaluate.degraded_copy import USUAL, Coding
-from vidsr.evaluate.reference_clip import Picture, Poor, Scene, pictures, poor, scene, still
+from vidsr.evaluate.reference_clip import Degraded, Picture, Scene, degraded, pictures, scene, still
 from vidsr.evaluate.stills import Metrics
 from vidsr.frame import Floats
 from vidsr.jobs import film_job
@@ -85,7 +85,7 @@ def films(path: Path, models: Sequence[Model], judges: Metrics, ruler: Ruler) ->
         at = scene(path, folder, ruler)
         judge = Judge(at, judges, ruler.motion)
         for coding in codings(ruler):
-            film = poor(at, coding, folder)
+            film = degraded(at, coding, folder)
             there = native.grid(at, film)
             yield judge(film.coding, "bicubic", PLAIN, native.plain(there))
             for model in models:
@@ -98,7 +98,7 @@ def films(path: Path, models: Sequence[Model], judges: Metrics, ruler: Ruler) ->
                     yield judge(film.coding, model.name, SINGLY, frame_by_frame(at, film, model, folder))
 
 
-def pipeline(at: Scene, film: Poor, model: Model, folder: Path, keep_grain: bool = False) -> list[Picture]:
+def pipeline(at: Scene, film: Degraded, model: Model, folder: Path, keep_grain: bool = False) -> list[Picture]:
     """The measured frames as the whole pipeline hands them to its encoder."""
     render = Render(scale=str(at.scale), keep_grain=keep_grain)
     settings = Enhance(render=render, encode=Encode(codec="ffv1"), overwrite=True)
@@ -108,7 +108,7 @@ def pipeline(at: Scene, film: Poor, model: Model, folder: Path, keep_grain: bool
     return pictures(film.film, made)
 
 
-def frame_by_frame(at: Scene, film: Poor, model: Model, folder: Path) -> list[Picture]:
+def frame_by_frame(at: Scene, film: Degraded, model: Model, folder: Path) -> list[Picture]:
     """The same without what steadies: every frame detected and aligned for itself, and seen alone by the network."""
     every = Enhance(analyze=replace(Enhance().analyze, detect_every=1))
     found = film_job.analyze_film(film.film, every, Silent())[0]
@@ -135,10 +135,10 @@ class Judge:
     def __call__(self, coding: str, model: str, way: str, made: Sequence[Picture]) -> Row:
         at = self._at
         decibels = [metrics.psnr(a.luma, b.luma, mask) for a, b, mask in zip(made, at.truths, at.masks, strict=True)]
-        found = {"psnr_y": float(np.mean(decibels)), **self._likeness(made)}
+        found = {"psnr_y": float(np.mean(decibels)), **self._by_weights(made)}
         return _row((at.name, coding, model, way), found | (self._movement(made) if self._motion else {}))
 
-    def _likeness(self, made: Sequence[Picture]) -> dict[str, float]:
+    def _by_weights(self, made: Sequence[Picture]) -> dict[str, float]:
         """By the measures that need weights, over the frames that are looked at."""
         judges, found = self._judges, dict[str, list[float]]()
         for n, (identity, distance) in self._persons.items():

@@ -15,7 +15,7 @@ from vidsr.networks.generator import enlarge, silence
 class Vdsr(nn.Module):
     """VDSR (Kim 2016, section 3.1): `blocks` 3x3 layers on the luma of the bicubic enlargement, plus that enlargement.
 
-    `(B, T, 3, h, w) -> (B, 3, 4h, 4w)`, RGB in 0..1, of the window's middle frame. As in the paper colour is bicubic:
+    `(B, T, 3, h, w) -> (B, 3, 4h, 4w)`, RGB in 0..1, of the window's middle frame. As in the paper color is bicubic:
     the luma's residual is added to red, green and blue alike, which moves luma by as much and leaves chroma.
     """
 

@@ -47,7 +47,7 @@ class Descriptor(Protocol):
 
 
 @dataclass(frozen=True)
-class Foreign:
+class External:
     """A network of another project behind our contract: its architecture's name, what is done with it, its numbers."""
 
     network: nn.Module
@@ -100,7 +100,7 @@ class _OneByOne(nn.Module):
 class Enlarger(_OneByOne):
     """An image network of any scale at x4: x2 is applied twice; else the result is enlarged or reduced by bicubic.
 
-    A network of one channel restores the luma, and colour is the plain enlargement's, as in VDSR.
+    A network of one channel restores the luma, and color is the plain enlargement's, as in VDSR.
     """
 
     def __init__(self, name: str, network: Descriptor) -> None:
@@ -188,9 +188,9 @@ def _image(name: str, network: Descriptor) -> tuple[nn.Module, str]:
         raise ModelError(f"{name} takes {channels[0]} channels and gives {channels[1]}, not a picture for a picture")
     how = {1: ", then enlarged by bicubic", 2: ", applied twice", SCALE: ""}
     usual = f", {'reduced' if network.scale > SCALE else 'enlarged'} to x{SCALE} by bicubic"
-    grey = " of the luma" if channels[0] == 1 else ""
+    gray = " of the luma" if channels[0] == 1 else ""
     task = "restoration" if network.scale == 1 else "super-resolution"
-    return Enlarger(name, network), f"{task} x{network.scale}{grey}{how.get(network.scale, usual)}"
+    return Enlarger(name, network), f"{task} x{network.scale}{gray}{how.get(network.scale, usual)}"
 
 
 def _recognised(path: Path, weights: Named) -> tuple[str, Descriptor]:
@@ -233,7 +233,7 @@ def _check(path: Path, found: Mapping[object, object]) -> None:
         raise ModelError(f"{path} holds numbers that are not finite; fetch it again")
 
 
-def adopt(path: Path, weights: Named, fidelity: float | None) -> Foreign:
+def adopt(path: Path, weights: Named, fidelity: float | None) -> External:
     """Recognise the weights of a file and bring their network to our contract; raises ModelError.
 
     `fidelity`, from sharpest to truest, is CodeFormer's own weight; no other network has such a knob.
@@ -249,4 +249,4 @@ def adopt(path: Path, weights: Named, fidelity: float | None) -> Foreign:
         raise ModelError(f"{path} is for {network.purpose.lower()} ({architecture}), not for restoring pictures")
     supported = {torch.bfloat16: network.supports_bfloat16, torch.float16: network.supports_half}
     dtypes = (torch.float32, *(dtype for dtype, works in supported.items() if works))
-    return Foreign(made.float().eval().requires_grad_(False), architecture, deed, dtypes)
+    return External(made.float().eval().requires_grad_(False), architecture, deed, dtypes)

@@ -25,7 +25,7 @@ from vidsr.networks.generator import SCALE, Plain, Vidsr
 
 FORMAT = "vidsr-1"
 MAX_FILE_MIB = 512
-MAX_FOREIGN_MIB = 4096
+MAX_EXTERNAL_MIB = 4096
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -223,7 +223,7 @@ def load(name: str, fidelity: float | None = None) -> Model:
     if _promised(path) not in (None, digest):
         cure = "install vidsr again" if path.parent == store.models_folder() else "remove it and add it again"
         raise ModelError(f"the checksum of {path} is not the promised one: the file is damaged; {cure}")
-    return _own(path, digest) if is_ours(path) else _foreign(path, digest, fidelity)
+    return _own(path, digest) if is_ours(path) else _external(path, digest, fidelity)
 
 
 def load_own(name: str) -> Model:
@@ -245,12 +245,12 @@ def _own(path: Path, digest: str) -> Model:
     return Model(path.stem, network.eval().requires_grad_(False), card, digest)
 
 
-def _foreign(path: Path, digest: str, fidelity: float | None) -> Model:
+def _external(path: Path, digest: str, fidelity: float | None) -> Model:
     """A file of another project. Its network keeps the common layout: theirs may count on it."""
     from vidsr.networks.external import adopt  # opens the 40 architectures that spandrel knows: over a second
 
-    if path.stat().st_size > MAX_FOREIGN_MIB << 20:
-        raise ModelError(f"{path} is larger than {MAX_FOREIGN_MIB} MiB: no model that this program can run")
+    if path.stat().st_size > MAX_EXTERNAL_MIB << 20:
+        raise ModelError(f"{path} is larger than {MAX_EXTERNAL_MIB} MiB: no model that this program can run")
     try:
         found = load_file(path) if path.suffix.lower() == ".safetensors" else tensors(path)
     except (SafetensorError, OSError) as error:

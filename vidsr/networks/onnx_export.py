@@ -17,7 +17,7 @@ from vidsr.networks.generator import SCALE
 from vidsr.networks.model_file import Model
 
 TOLERANCE = 1e-4
-"""Largest difference from torch, of values in 0..1: a fortieth of a grey level."""
+"""Largest difference from torch, of values in 0..1: a fortieth of a gray level."""
 SIZES = ((1, 32, 32), (3, 24, 40), (2, 17, 17))
 """Batches, heights and widths at which the file is compared with torch."""
 CLIP, RESTORED = "clip", "restored"

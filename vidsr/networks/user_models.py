@@ -36,7 +36,7 @@ def tried(model: Model) -> Model:
 
 
 def add(path: Path, name: str | None) -> tuple[str, Model]:
-    """Check a model file by opening and trying it, and put a copy on the user's shelf under a name."""
+    """Check a model file by opening and trying it, and put a copy among the added models."""
     name = path.stem if name is None else name
     store.check_name(name, {"plain", *store.shipped(), *families()})
     check_readable(path)
