@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,14 +77,14 @@ def evaluate_stills(
     output: Path | None,
 ) -> None:
     """Reduce the sharp, aligned 256-pixel faces in FOLDER by 4, restore them, and compare with bicubic."""
-    from vidsr.evaluate.stills import plain_rows, stills
+    from vidsr.evaluate.stills import stills
 
     scores = stills(folder, _models(names), _judges(lpips, identity))
     click.echo(f"{'model':24} {'task':10} {'PSNR-Y':>7} {'SSIM-Y':>7} {'LPIPS':>7} {'IDS':>7}")
     for one in scores:
         task = f"{one.side // 4} -> {one.side}"
         click.echo(f"{one.model:24} {task:10} {one.psnr_y:7.2f} {one.ssim_y:7.3f} {one.lpips:7.3f} {one.identity:7.3f}")
-    _write_scores(output, plain_rows(scores))
+    _write_scores(output, [asdict(one) for one in scores])
 
 
 @evaluate.command("video")
@@ -205,8 +205,6 @@ def evaluate_occluded(folder: Path, names: tuple[str, ...], output: Path | None)
 
     Gains in PSNR-Y over the plain enlargement; `shown` is what is blended into a film, where the input must agree.
     """
-    from dataclasses import asdict
-
     from vidsr.data.faces import load_stills
     from vidsr.evaluate.occlusion import score
 
@@ -235,11 +233,11 @@ def evaluate_seam(clips: tuple[Path, ...], names: tuple[str, ...], frames: int, 
 
     In grey levels a pixel; `edge` at the edge itself, `rim` what runs along the worst ring near it.
     """
-    from vidsr.evaluate.seams import plain_rows, seams
+    from vidsr.evaluate.seams import seams
 
     rows = []
     click.echo(f"{'clip':24} {'model':40} {'faces':>6} {'edge':>7} {'rim':>7}")
     for row in seams(clips, _models(names), frames, config.Enhance()):
         rows.append(row)
         click.echo(f"{row.clip:24} {row.model:40} {row.faces:6} {row.edge:7.3f} {row.rim:7.3f}")
-    _write_scores(output, plain_rows(rows))
+    _write_scores(output, [asdict(one) for one in rows])

@@ -1,7 +1,7 @@
 """Faces in tar files (WebDataset's shards): for sets that are larger than memory, or than one disk.
 
 A sample is what lies side by side in a shard under one key: `000012.00.png`, `000012.01.png` ... are the frames of one
-clip, in order. Reading goes straight to a sample's place in its shard; memory holds where that is, 16 bytes, and no
+clip, in order. Reading goes straight to a sample's place in its shard; memory holds where that is, 24 bytes, and no
 more.
 
 With several processes (torchrun) or loader workers each has every n-th shard for its own, so it needs no other on its
@@ -14,10 +14,8 @@ from __future__ import annotations
 import io
 import shutil
 import tarfile
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from itertools import accumulate
 from pathlib import Path
 
 import cv2
@@ -56,8 +54,8 @@ def _scan(path: Path) -> Spans:
 
     spans: list[list[int]] = []
     last = None
-    with tarfile.open(path, "r:") as tar:
-        for member in _members(tar):
+    with tarfile.open(path, "r:") as tar, suppress(tarfile.ReadError):
+        for member in tar:
             key, suffix = base_plus_ext(member.name)
             stop = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
             if not member.isfile() or key is None:
@@ -68,12 +66,6 @@ def _scan(path: Path) -> Spans:
                 spans.append([member.offset, stop])
                 last = key
     return np.array(spans, np.int64).reshape(-1, 2)
-
-
-def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    with suppress(tarfile.ReadError):
-        while (member := tar.next()) is not None:
-            yield member
 
 
 def _index_of(path: Path) -> Path:
@@ -115,23 +107,21 @@ def find_shards(paths: Sequence[Path]) -> Lazy[int]:
     if not own:
         raise InputError(f"{len(paths)} shards are too few: every process needs at least one of its own")
     skipped: list[Skipped] = []
-    whole: list[tuple[Path, Spans]] = []
-    for path in own:
+    spans = [np.empty((0, 3), np.int64)]
+    for number, path in enumerate(own):
         try:
-            whole.append((path, _spans(path)))
+            spans.append(np.insert(_spans(path), 0, number, axis=1))
         except InputError as error:
             skipped.append(Skipped(path, str(error)))
-    stops = list(accumulate(len(spans) for _, spans in whole))
-    if not stops or not stops[-1]:
+    places = np.concatenate(spans)
+    if not len(places):
         raise InputError(f"none of {len(own)} shards ({own[0]} ...) holds a face")
 
-    def place(index: int) -> tuple[Path, int, int]:
-        which = bisect_right(stops, index)
-        path, spans = whole[which]
-        begin, stop = spans[index - stops[which] + len(spans)]
-        return path, int(begin), int(stop)
+    def load(index: int) -> Images:
+        number, begin, stop = places[index].tolist()
+        return _sample(own[number], begin, stop)
 
-    return Lazy(range(stops[-1]), lambda index: _sample(*place(index)), skipped, lambda index: place(index)[0])
+    return Lazy(range(len(places)), load, skipped, lambda index: own[places[index, 0]])
 
 
 def _coded(image: Images) -> bytes:

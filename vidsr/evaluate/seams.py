@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -143,8 +143,3 @@ def _row(clip: str, work: Plan, job: Job, analysis: Analysis, frames: int) -> Se
     ]
     edge, rim = np.mean(found, axis=0) if found else (0.0, 0.0)
     return Seam(clip, work.model.name, len(found), float(edge), float(rim))
-
-
-def plain_rows(rows: Sequence[Seam]) -> list[dict[str, str | int | float]]:
-    """The rows as plain values, for JSON."""
-    return [asdict(row) for row in rows]

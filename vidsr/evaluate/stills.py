@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -99,8 +99,3 @@ def stills(folder: Path, models: Sequence[Model], judges: Metrics) -> list[Score
             score(model.name, still_restorer(model.network, torch.device("cpu")), truths, judges) for model in models
         ]
     return found
-
-
-def plain_rows(scores: Sequence[Score]) -> list[dict[str, str | int | float]]:
-    """The scores as plain values, for JSON."""
-    return [asdict(one) for one in scores]

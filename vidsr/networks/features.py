@@ -13,11 +13,7 @@ from vidsr.errors import ModelError
 from vidsr.networks.model_file import tensors
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
 VGG_LAYERS = (3, 8, 17, 26, 35)  # the last activation of each of VGG19's five stages
-
-
 SQUEEZE_LAYERS = (1, 4, 7, 9, 10, 11, 12)  # those that LPIPS looks at in SqueezeNet 1.1
 
 
@@ -38,20 +34,12 @@ def backbone(source: str) -> tuple[nn.Sequential, tuple[int, ...]]:
                 str(error),
             ) from error
         return network.features, VGG_LAYERS
-    network = models.squeezenet1_1(weights=None, num_classes=_classes(source))
-    network.load_state_dict(_state(Path(source)))
-    return network.features, SQUEEZE_LAYERS
-
-
-def _state(path: Path) -> dict[str, Tensor]:
-    state = tensors(path)
+    state = tensors(Path(source))
     if "features.0.weight" not in state or "classifier.1.weight" not in state:
-        raise ModelError(f"{path} does not hold the weights of torchvision's SqueezeNet 1.1")
-    return state
-
-
-def _classes(source: str) -> int:
-    return len(_state(Path(source))["classifier.1.weight"])
+        raise ModelError(f"{source} does not hold the weights of torchvision's SqueezeNet 1.1")
+    network = models.squeezenet1_1(weights=None, num_classes=len(state["classifier.1.weight"]))
+    network.load_state_dict(state)
+    return network.features, SQUEEZE_LAYERS
 
 
 class Features(nn.Module):
