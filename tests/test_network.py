@@ -18,6 +18,12 @@ def test_a_fresh_network_is_the_plain_enlargement(window: int, size: tuple[int, 
     assert torch.equal(Plain(window)(clip), out)
 
 
+def test_sizes_have_no_defaults_beside_those_of_the_settings() -> None:
+    for network in (Vidsr, Critic):
+        with pytest.raises(TypeError, match="features"):
+            network()  # type: ignore[call-arg]
+
+
 def test_the_shipped_size_has_fewer_parameters_than_srgan() -> None:
     srgan = 1_549_462  # Ledig 2017, figure 4: 16 blocks of 64 features, PReLU, two x2 pixel shuffles
     assert parameters(Vidsr(5, 48, 10)) == 442_992 < srgan / 3

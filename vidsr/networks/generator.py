@@ -90,7 +90,7 @@ class Vidsr(nn.Module):
     EARLY = 3
     """Blocks before the context."""
 
-    def __init__(self, window: int = 7, features: int = 48, blocks: int = 10, context: Sequence[int] = ()) -> None:
+    def __init__(self, window: int, features: int, blocks: int, context: Sequence[int] = ()) -> None:
         super().__init__()
         self.window = window
         self.head = nn.Conv2d(3 * window, features, 3, padding=1)
@@ -178,7 +178,7 @@ class Critic(nn.Module):
     normalisation (Miyato 2018) in the place of batch normalisation, so that one picture's score is its own.
     """
 
-    def __init__(self, features: int = 48) -> None:
+    def __init__(self, features: int) -> None:
         super().__init__()
         widths = [3, features, 2 * features, 4 * features, 8 * features]
         layers: list[nn.Module] = []
