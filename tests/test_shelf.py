@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from tests.networks import CARD, PUBLISHED, compact, network, saved, small_restoreformer
 from vidsr.cli.main import cli
 from vidsr.errors import ModelError, OutputError, VidsrError
-from vidsr.networks import model_file, store
+from vidsr.networks import lazy_model, model_file, store
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "tests/samples/portrait.mp4"
@@ -77,7 +77,7 @@ def test_models_of_our_own_are_added_as_a_family(tmp_path: Path) -> None:
 def test_a_family_that_is_called_plain_is_opened(tmp_path: Path) -> None:
     model_file.save(tmp_path / "plain_gan.safetensors", network(1), CARD)
     assert vidsr("models", "add", tmp_path / "plain_gan.safetensors").exit_code == 0
-    assert store.model_for("plain", None).name == model_file.open_model("plain", None).name == "plain_gan"
+    assert lazy_model.model_for("plain", None).name == model_file.open_model("plain", None).name == "plain_gan"
 
 
 def test_a_name_is_new_and_plain(tmp_path: Path, home: Path) -> None:

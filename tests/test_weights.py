@@ -17,7 +17,7 @@ from tests.networks import CARD, SIZE, network
 from vidsr.config import BALANCE
 from vidsr.errors import ModelError
 from vidsr.files import sha256
-from vidsr.networks import model_file, store
+from vidsr.networks import lazy_model, model_file, store
 from vidsr.networks.model_file import Card
 
 ROOT = Path(__file__).parents[1]
@@ -121,7 +121,7 @@ def test_every_shipped_model_has_a_checksum_and_a_card() -> None:
 
 @pytest.mark.parametrize("name, fidelity", [("vidsr_x4", None), ("vidsr_x4", 0.3), ("plain", None)])
 def test_a_shipped_model_is_known_before_it_is_opened(name: str, fidelity: float | None) -> None:
-    later, opened = store.lazy_model(name, fidelity), model_file.open_model(name, fidelity)
+    later, opened = lazy_model.lazy_model(name, fidelity), model_file.open_model(name, fidelity)
     assert later is not None and "opened" not in vars(later)
     assert (later.name, later.sha256) == (opened.name, opened.sha256)
     assert later.window == opened.window and "opened" in vars(later)
@@ -129,7 +129,9 @@ def test_a_shipped_model_is_known_before_it_is_opened(name: str, fidelity: float
 
 @pytest.mark.parametrize("name", ["vidsr_x4", "plain"])
 def test_a_model_is_known_without_torch(name: str) -> None:
-    code = f"import sys, vidsr.networks.store as of; print(of.model_for({name!r}, None).name, 'torch' in sys.modules)"
+    code = (
+        f"import sys, vidsr.networks.lazy_model as of; print(of.model_for({name!r}, None).name, 'torch' in sys.modules)"
+    )
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.startswith(name) and found.stdout.endswith(" False\n")
 
@@ -138,13 +140,13 @@ def test_a_model_is_known_without_torch(name: str) -> None:
     "name, fidelity", [("plain", 0.5), ("vidsr_x4", 1.0), ("vidsr_x4_gan", None), ("no such", 0.5)]
 )
 def test_other_models_are_opened_at_once(name: str, fidelity: float | None) -> None:
-    assert store.lazy_model(name, fidelity) is None
+    assert lazy_model.lazy_model(name, fidelity) is None
 
 
 def test_a_damaged_model_is_not_left_for_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in store.models_folder().iterdir():
         shutil.copy(path, tmp_path)
     ship_from(tmp_path, monkeypatch)
-    assert store.lazy_model("vidsr_x4", None) is not None
+    assert lazy_model.lazy_model("vidsr_x4", None) is not None
     (tmp_path / "vidsr_x4_gan.safetensors").write_bytes(b"damaged")
-    assert store.lazy_model("vidsr_x4", None) is None
+    assert lazy_model.lazy_model("vidsr_x4", None) is None

@@ -312,7 +312,7 @@ def _deliver(done: Report, wanted: _Wanted) -> None:
 
 
 def _model(settings: config.Enhance) -> Model:
-    from vidsr.networks.store import model_for
+    from vidsr.networks.lazy_model import model_for
 
     return model_for(settings.render.model, settings.render.fidelity)
 

@@ -37,7 +37,7 @@ from vidsr.jobs.passes import (
 from vidsr.jobs.plan import Plan, copies_picture, output_spec, reproduce_command
 from vidsr.jobs.tasks import Answer, Join, Joined, Order, Prepare, Progress, Ready, Rendered, Segment, Task
 from vidsr.jobs.work_folder import agree, check_unchanged, has_segments, locked, match, remove, whole, worth_keeping
-from vidsr.networks.store import model_for
+from vidsr.networks.lazy_model import model_for
 from vidsr.report.report import VERSION, Report, fates, outside
 from vidsr.report.report import spans as spans_of
 from vidsr.restore.quality_totals import Tally

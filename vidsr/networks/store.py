@@ -1,4 +1,4 @@
-"""Which models there are, shipped and added, and which one is meant; loads neither torch nor a network."""
+"""Which models there are, shipped and added; loads nothing heavy."""
 
 from __future__ import annotations
 
@@ -9,19 +9,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from platformdirs import user_data_path
 
-from vidsr.config import BALANCE
 from vidsr.errors import ModelError, OutputError
-from vidsr.files import fsync_rename, partial_of, sha256, storage_errors, write_atomic
+from vidsr.files import fsync_rename, partial_of, storage_errors, write_atomic
 from vidsr.system import is_portable
-
-if TYPE_CHECKING:
-    from vidsr.networks.model_file import Model
 
 KINDS = (".safetensors", ".pth", ".pt", ".ckpt")
 """How names of model files end."""
@@ -125,53 +119,3 @@ def remove_model(name: str) -> Path:
     except OSError as error:
         raise OutputError(f"{found.path} could not be removed: {error.strerror}") from error
     return found.path
-
-
-@dataclass(frozen=True)
-class LazyModel:
-    """A shipped model, or `plain`, before it is opened: its name and checksum are known, all else opens it.
-
-    A film without faces then needs neither the network nor torch.
-    """
-
-    name: str
-    sha256: str
-    family: str
-    fidelity: float | None
-    notes: tuple[str, ...] = ()
-
-    @cached_property
-    def opened(self) -> Model:
-        """The model itself."""
-        from vidsr.networks.model_file import open_model
-
-        return open_model(self.family, self.fidelity)
-
-    def __getattr__(self, name: str) -> object:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self.opened, name)
-
-
-def lazy_model(family: str, fidelity: float | None) -> LazyModel | None:
-    """What `open_model` would open, where it is `plain` or lies between two shipped and undamaged models; else None."""
-    names = f"{family}_gan", f"{family}_fidelity"
-    if family == "plain" and fidelity is None and not added_models().keys() & set(names):
-        return LazyModel("plain", "", "plain", None)
-    known, promised = shipped(), checksums()
-    wanted = BALANCE if fidelity is None else fidelity
-    if not all(name in known for name in names) or not 0 < wanted < 1:
-        return None
-    digests = sha256(known[names[0]]), sha256(known[names[1]])
-    if digests != tuple(promised.get(known[name].name) for name in names):
-        return None  # opening them will say what is wrong
-    return LazyModel(*mixed(names, digests, wanted), family, wanted)
-
-
-def model_for(name: str, fidelity: float | None) -> Model:
-    """What `--model` and `--fidelity` mean, opened when it is needed where that is known to end well."""
-    if (found := lazy_model(name, fidelity)) is not None:
-        return cast("Model", found)
-    from vidsr.networks.model_file import open_model
-
-    return open_model(name, fidelity)
