@@ -181,6 +181,10 @@ def test_a_torn_cache_of_clips_is_made_again(tmp_path: Path, monkeypatch: pytest
         with kept.open("r+b") as file:
             file.truncate(size)
         assert np.array_equal(find_films(tmp_path, tmp_path / "cache")[0], clip)
+    data = bytearray(kept.read_bytes())
+    data[data.index(b"PK\x01\x02") + 6] = 99  # the version that is needed: one that no reader has
+    kept.write_bytes(data)
+    assert np.array_equal(find_films(tmp_path, tmp_path / "cache")[0], clip)
 
 
 def test_those_that_train_together_cut_a_film_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -27,8 +26,6 @@ from vidsr.video import Film, Reader, is_film_name, probe, tools
 LENGTH = 24  # frames of a clip
 CLIPS = 12  # of one film at most, spread over it
 MARGIN = 1.5  # side of the window over the face's
-TORN = (OSError, ValueError, EOFError, KeyError, BadZipFile)
-"""What numpy raises for a file that is not there, or not whole."""
 
 
 class Window(NamedTuple):
@@ -119,7 +116,7 @@ def _kept(path: Path, cache: Path) -> list[Kept]:
     stat = path.stat()
     name = hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {LENGTH} {CLIPS}".encode()).hexdigest()
     place = cache / f"{name[:16]}.npz"
-    with suppress(*TORN):
+    with suppress(Exception):  # not there yet, or torn, and the ways in which a damaged archive fails have no end
         return _names(place)
     clips = face_clips(path)
     with storage_errors(place):
@@ -139,7 +136,7 @@ def _load(kept: Kept) -> Images:
     try:
         with np.load(kept.place, allow_pickle=False) as file:
             return np.asarray(file[kept.name], np.uint8)
-    except TORN as error:
+    except Exception as error:  # as above
         raise InputError("clips that cannot be read any more") from error
 
 
