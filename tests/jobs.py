@@ -15,6 +15,7 @@ from tests.program import SAMPLE
 from vidsr.config import Encode, Enhance, Render
 from vidsr.jobs import film_job
 from vidsr.jobs.batch import Batch, Source, side_by_side
+from vidsr.jobs.events import Meter
 from vidsr.jobs.plan import plan
 from vidsr.jobs.process_pool import Failed
 from vidsr.jobs.scheduler import Ended, Executor, Worker
@@ -25,19 +26,22 @@ from vidsr.report.report import Report
 LOSSLESS = Encode(codec="ffv1")
 
 
-class Silent:
-    """A watch that counts, and that can pull the plug."""
+class Silent(Meter):
+    """A meter that remembers, and that can pull the plug."""
 
     def __init__(self, stop_after: int | None = None) -> None:
+        super().__init__()
         self.stages: list[str] = []
         self.done = 0
         self._stop_after = stop_after
 
-    def stage(self, name: str, _: int | None) -> None:
+    def stage(self, name: str, frames: int | None) -> None:
+        super().stage(name, frames)
         self.stages.append(name)
         self.done = 0
 
-    def advance(self, frames: int, _: int) -> None:
+    def advance(self, frames: int, faces: int) -> None:
+        super().advance(frames, faces)
         self.done += frames
         if self.stages[-1] == "render" and self._stop_after is not None and self.done > self._stop_after:
             raise KeyboardInterrupt
@@ -69,7 +73,7 @@ def settings(**changes: object) -> Enhance:
     return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
 
 
-def run(film: Path, output: Path, what: Enhance, watch: film_job.Progress | None = None) -> Report:
+def run(film: Path, output: Path, what: Enhance, watch: Meter | None = None) -> Report:
     model = model_file.open_model(what.render.model, what.render.fidelity)
     return film_job.enhance(plan(film, output, what, model), watch or Silent())
 

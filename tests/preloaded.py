@@ -7,7 +7,7 @@ import torch  # noqa: F401
 
 from tests.program import SAMPLE
 from vidsr.analysis import analyze  # noqa: F401
-from vidsr.cli import main, progress, version  # noqa: F401
+from vidsr.cli import doctor, main, progress  # noqa: F401
 from vidsr.config import Enhance
 from vidsr.jobs import estimate, film_job  # noqa: F401
 from vidsr.jobs.plan import plan

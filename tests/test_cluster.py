@@ -142,10 +142,9 @@ def test_bad_clusters_get_clear_words(
     large = dataclasses.replace(who, ray_memory=9999.0)
     assert "no node of the cluster has room for a worker of 1 CPU and 9999 GiB" in refused(large, "auto", here)
     assert "cuda was asked for, but the cluster has no GPU" in refused(who, "cuda", here)
-    real = ray_cluster.Nature.here()
+    other = ray_cluster.versions() | {"ffmpeg": "9.9", "torch": "1.0"}
     with monkeypatch.context() as patch:
-        other = dataclasses.replace(real, ffmpeg="9.9", torch="1.0")
-        patch.setattr(ray_cluster.Nature, "here", classmethod(lambda _: other))
+        patch.setattr(ray_cluster, "versions", lambda: other)
         assert "torch is" in (told := refused(who, "cpu", here)) and "ffmpeg is" in told and "9.9 here" in told
     monkeypatch.setattr(ray_cluster.Token, "place", lambda _: None)  # a file that only this process sees
     ray.init(local.address, log_to_driver=False)
@@ -163,17 +162,17 @@ def test_a_node_that_never_answers_does_not_hold_up_those_that_do(monkeypatch: p
         def _look(self) -> None:
             self._looked += 1
 
-        def _greeted(self, hand: ray_cluster._Hand) -> None:
-            hand.ready = True
+        def _greeted(self, actor: ray_cluster._Actor) -> None:
+            actor.ready = True
 
     monkeypatch.setattr(ray_cluster, "START_S", 0.5)
     there = Half(ray_cluster.Needs(1, 0, 0.5), 0, ray_cluster.Token(Path("/not/there/token"), "text", Path("film.mp4")))
-    quick, silent = ray_cluster._Hand(None, "quick"), ray_cluster._Hand(None, "silent")
-    quick.hello.set_result(ray_cluster.Hello(ray_cluster.Nature.here(), "quick", ""))
-    there._hands = [quick, silent]
+    quick, silent = ray_cluster._Actor(None, "quick"), ray_cluster._Actor(None, "silent")
+    quick.hello.set_result("")
+    there._actors = [quick, silent]
     there.begin()
     assert there.workers() == [quick]
-    there._hands = [silent]
+    there._actors = [silent]
     there._seen -= 1
     with pytest.raises(WorkerError, match="no worker was up for"):
         there.begin()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import shutil
@@ -56,16 +55,10 @@ def test_every_command_explains_itself(command: list[str]) -> None:
 
 
 def test_options_are_named_and_preset_as_the_settings() -> None:
-    groups = (
-        (config.Render, config.RENDER_FIELDS),
-        (config.Analyze, config.ANALYZE_FIELDS),
-        (config.Encode, config.ENCODE_FIELDS),
-    )
     given = {option.name: option for option in main.cli.commands["enhance"].params}
-    for kind, wanted in groups:
-        fields = {field.name: field.default for field in dataclasses.fields(kind)}
-        for name in wanted:
-            assert given[name].default == fields[name]
+    for kind in (config.Render, config.Analyze, config.Encode, config.Enhance):
+        for name, (field, _) in config.options_of(kind).items():
+            assert given[name].default == field.default
             assert f"--{name.replace('_', '-')}" in given[name].opts
 
 

@@ -12,8 +12,8 @@ import pytest
 from tests.faces import portrait
 from vidsr.analysis.detail import energies, measured, reduction
 from vidsr.config import Enhance
+from vidsr.jobs.events import Meter
 from vidsr.jobs.passes import analyze_film, restorable
-from vidsr.jobs.tasks import Silent
 from vidsr.video import probe
 
 
@@ -38,14 +38,14 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 
 @pytest.mark.parametrize("factor", [1, 2, 4])
 def test_enlarged_film_is_restored_at_the_size_of_its_detail(films: dict[int, Path], factor: int) -> None:
-    analysis, _ = analyze_film(probe(films[factor]), Enhance(), Silent())
+    analysis, _ = analyze_film(probe(films[factor]), Enhance(), Meter())
     (track,) = analysis.tracks
     assert track.factor == factor
     assert restorable((track,), "all") == ((track,), {})
 
 
 def test_a_large_sharp_face_is_passed_through_and_a_soft_one_is_not(films: dict[int, Path]) -> None:
-    analysis, _ = analyze_film(probe(films[1]), Enhance(), Silent())
+    analysis, _ = analyze_film(probe(films[1]), Enhance(), Meter())
     wide = dataclasses.replace(analysis.tracks[0], matrices=analysis.tracks[0].matrices / 3)
     assert "sharp at its own size" in restorable((wide,), "all")[1][wide.id]
     assert restorable((dataclasses.replace(wide, factor=2),), "all")[1] == {}
@@ -53,7 +53,7 @@ def test_a_large_sharp_face_is_passed_through_and_a_soft_one_is_not(films: dict[
 
 def test_a_film_that_is_gone_says_nothing(films: dict[int, Path], tmp_path: Path) -> None:
     film = probe(films[2])
-    analysis, _ = analyze_film(film, Enhance(), Silent())
+    analysis, _ = analyze_film(film, Enhance(), Meter())
     missing = dataclasses.replace(film, path=tmp_path / "gone.mp4")
     assert [track.factor for track in measured(analysis, missing).tracks] == [1]
 

@@ -15,8 +15,7 @@ from tests.program import FAST, ROOT, vidsr
 from vidsr import enhance
 from vidsr.cli.signals import Terminated
 from vidsr.errors import Cancelled
-from vidsr.jobs.events import EVERY_S, Lines, Progress, Told, code_of
-from vidsr.jobs.tasks import Silent
+from vidsr.jobs.events import EVERY_S, Lines, Meter, Progress, code_of
 
 SCHEMA = json.loads((ROOT / "vidsr/jobs/events.schema.json").read_text())
 
@@ -69,7 +68,7 @@ def test_the_follower_in_the_documents_follows(film: Path) -> None:
 def test_progress_is_told_now_and_then_and_at_both_ends() -> None:
     heard: list[Progress] = []
     now = [0.0]
-    watch = Told(Silent(), heard.append, "a.mp4", lambda: now[0])
+    watch = Meter("a.mp4", heard.append, clock=lambda: now[0])
     watch.stage("render", 100)
     for _ in range(100):
         now[0] += EVERY_S / 8
@@ -92,8 +91,7 @@ def test_a_callback_ends_the_work_and_the_same_call_goes_on(film: Path) -> None:
 
 
 def test_nothing_is_written_where_no_lines_are_wanted() -> None:
-    watch = Silent()
-    assert Lines(None).watch(watch, Path("a")) is watch
+    Lines(None).progress(Progress("render", 1, 2, 1.0, 1.0, 0, "a"))
     to = io.StringIO()
     Lines(to).failed(Path("a\nb"), ValueError("x\ny"))
     assert told(to.getvalue()) == [{"version": 1, "event": "error", "file": "a\nb", "message": "x\ny"}]

@@ -21,7 +21,7 @@ from vidsr.errors import InputError, OutputError
 from vidsr.files import beside, check_writable, fitting, partial_of, write_atomic
 from vidsr.jobs import disk_space, film_job
 from vidsr.jobs.plan import plan
-from vidsr.jobs.work_folder import opened
+from vidsr.jobs.work_folder import locked
 from vidsr.networks import model_file
 from vidsr.report import contact_sheet
 
@@ -273,7 +273,7 @@ def test_what_gets_its_name_is_on_the_disk_before(
 
 def test_a_lock_that_its_holder_removed_is_not_taken_for_ours(film: Path, tmp_path: Path) -> None:
     work = plan(film, tmp_path / "out.mp4", settings(), model_file.load("plain"))
-    with opened(work) as folder:
+    with locked(work) as folder:
         assert (folder / "lock").read_text() == str(os.getpid())
-        with pytest.raises(OutputError, match=f"process {os.getpid()} is working"), opened(work):
+        with pytest.raises(OutputError, match=f"process {os.getpid()} is working"), locked(work):
             pass

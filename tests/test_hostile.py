@@ -26,9 +26,8 @@ from tests.clips import X264, ffmpeg, picture
 from tests.program import ROOT, SAMPLE, forked, refused, vidsr
 from vidsr.analysis import tracks_file
 from vidsr.errors import InputError, ModelError, OutputError
-from vidsr.jobs.completion_marker import delivered
 from vidsr.jobs.plan import Plan, plan
-from vidsr.jobs.work_folder import manifest, opened
+from vidsr.jobs.work_folder import delivered, locked, manifest, match
 from vidsr.networks import model_file
 from vidsr.video import probe
 
@@ -131,7 +130,8 @@ def goes_on(work: Plan, content: bytes) -> None:
     path.write_bytes(content)
     segment.touch()
     try:
-        with opened(work):
+        with locked(work):
+            match(work)
             found = json.loads(path.read_text())
             assert {key: found[key] for key in manifest(work)} == manifest(work)
             assert path.read_bytes() == content or not segment.exists()
@@ -157,7 +157,8 @@ def test_a_manifest_that_says_nothing_is_made_anew(work: Plan, text: str) -> Non
     path, segment = work.folder / "manifest.json", work.folder / "00000000-00000013.nut"
     path.write_text(text)
     segment.touch()
-    with opened(work):
+    with locked(work):
+        match(work)
         assert manifest(work).items() <= json.loads(path.read_text()).items()
         assert not segment.exists()
 

@@ -13,7 +13,7 @@ from tests.clips import X264, ffmpeg
 from tests.odd import made, odd, planned
 from vidsr.config import Encode
 from vidsr.frame import Frame
-from vidsr.jobs import film_job
+from vidsr.jobs import film_job, passes
 from vidsr.video import Film, Reader, looked_at, probe
 
 FRAMES = 30
@@ -94,7 +94,7 @@ def test_interlaced_film_stays_so_where_it_is_asked_and_faces_are_passed(tmp_pat
     assert found.about["streams"][0]["field_order"] in ("bb", "bt")
     from tests.faces import track_of
 
-    chosen, reasons = film_job.chosen(found.work, (track_of(5, (50.0, 50.0), 60.0, ident=1),))
+    chosen, reasons = passes.chosen(found.work, (track_of(5, (50.0, 50.0), 60.0, ident=1),))
     assert (chosen, reasons) == ((), {1: film_job.COMBED})
 
 

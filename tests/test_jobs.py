@@ -27,8 +27,9 @@ from vidsr.errors import OutputError
 from vidsr.files import read_json
 from vidsr.frame import Frame
 from vidsr.jobs import film_job, log, passes
+from vidsr.jobs.events import Meter
 from vidsr.jobs.plan import auto_scale, plan
-from vidsr.jobs.work_folder import forget, opened
+from vidsr.jobs.work_folder import forget, locked, match
 from vidsr.networks import model_file
 from vidsr.report.report import OUTSIDE, Report, summary
 from vidsr.restore import pipeline
@@ -259,7 +260,8 @@ def test_a_folder_that_only_has_the_name_is_left_alone(film: Path, tmp_path: Pat
 
 def test_two_runs_do_not_share_a_work_folder(film: Path, tmp_path: Path) -> None:
     work = plan(film, tmp_path / "out.mp4", settings(), model_file.load("plain"))
-    with opened(work) as folder:
+    with locked(work) as folder:
+        match(work)
         with pytest.raises(OutputError, match="working on"):
             film_job.enhance(work, Silent())
         with pytest.raises(OutputError, match="working on"):
@@ -285,7 +287,7 @@ def test_pieces_without_a_face_are_joined_on_a_grid_of_their_own(film: Path) -> 
     plain = probe(film)  # 25 frames a second
 
     def cut(first: int, stop: int, faces: range) -> list[tuple[int, int]]:
-        return film_job.segments(first, stop, plain, settings(segment_s=1.0), lambda s: not set(range(*s)) & set(faces))
+        return passes.segments(first, stop, plain, settings(segment_s=1.0), lambda s: not set(range(*s)) & set(faces))
 
     assert cut(0, 340, range(210, 220)) == [(0, 150), (150, 200), (200, 225), (225, 300), (300, 340)]
     assert cut(30, 340, range(210, 220)) == [(30, 150), (150, 200), (200, 225), (225, 300), (300, 340)]
@@ -294,7 +296,7 @@ def test_pieces_without_a_face_are_joined_on_a_grid_of_their_own(film: Path) -> 
 
 def test_a_thousand_frames_a_second_are_cut_into_more_segments(film: Path) -> None:
     fast = dataclasses.replace(plan(film, None, settings(), model_file.load("plain")).film, rate=Fraction(1000))
-    spans = film_job.segments(0, 4500, fast, settings(segment_s=10.0))
+    spans = passes.segments(0, 4500, fast, settings(segment_s=10.0))
     assert spans == [(0, 2000), (2000, 4000), (4000, 4500)]
 
 
@@ -365,7 +367,7 @@ def test_scale_auto_stays_within_its_short_side() -> None:
 
 def test_the_report_on_a_part_of_a_film_knows_which_faces_are_not_in_it(film: Path, tmp_path: Path) -> None:
     whole, tracks = tmp_path / "whole.json", tmp_path / "tracks.json"
-    analysis, _ = film_job.analyze(film, whole, settings(), Silent())
+    analysis, _ = passes.analyze(film, whole, settings(), Silent())
     early = track_of(8, (50.0, 50.0), 40.0, ident=2)
     save(dataclasses.replace(analysis, tracks=(*analysis.tracks, early)), tracks)
     report = run(film, tmp_path / "out.mp4", settings(tracks=str(tracks), start=0.6))
@@ -379,7 +381,7 @@ def test_the_report_on_a_part_of_a_film_knows_which_faces_are_not_in_it(film: Pa
 def test_a_face_that_is_never_seen_from_the_front_is_passed_with_its_reason() -> None:
     seen = track_of(5, (50.0, 50.0), 60.0, ident=1)
     profile = dataclasses.replace(track_of(5, (90.0, 50.0), 60.0, ident=2), weight=np.zeros(5, np.float32))
-    chosen, reasons = film_job.restorable((seen, profile), "all")
+    chosen, reasons = passes.restorable((seen, profile), "all")
     assert [track.id for track in chosen] == [1]
     assert "profile" in reasons[2]
 
@@ -442,7 +444,7 @@ def test_films_that_are_under_way_together_have_logs_of_their_own(film: Path, tm
     for work in works:
         work.folder.mkdir()
     before = log.log.level
-    watch, another = log.Stages(Silent()), log.Stages(Silent())
+    watch, another = Meter(), Meter()
     one, other = log.logged(works[0], watch), log.logged(works[1], another)
     one.__enter__()
     other.__enter__()

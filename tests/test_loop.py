@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from tests.faces import track_of
-from vidsr.previews.loop import FRAMES, GAP, Loop
 from vidsr.report import contact_sheet
+from vidsr.report.contact_sheet import FRAMES, GAP, Loop
 
 
 def test_a_loop_shows_before_and_after_of_each_frame_and_begins_again(tmp_path: Path) -> None:

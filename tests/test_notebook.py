@@ -21,6 +21,7 @@ from vidsr.cli.progress import Bars
 from vidsr.color import Color
 from vidsr.errors import InputError, VidsrError
 from vidsr.frame import Frame, PixelFormat
+from vidsr.jobs.events import Meter
 from vidsr.report.report import Report
 from vidsr.restore.crop import Cut, Place, Planes
 from vidsr.restore.enlarge import enlarged
@@ -157,9 +158,11 @@ def test_a_crop_shows_its_face() -> None:
 
 def test_a_stage_whose_frames_are_not_counted_shows_no_frames(capfd: pytest.CaptureFixture[str]) -> None:
     with Bars("film.mp4") as bars:
-        bars.stage("publish", None)
-        bars.stage("analyze", None)
-        bars.advance(7, 1)
+        meter = Meter("", bars)
+        meter.stage("publish", None)
+        meter.stage("analyze", None)
+        meter.advance(7, 1)
+        meter.flush()
     said = capfd.readouterr().err
     assert "film.mp4: publish [00:00]" in said and "?" not in said and " 0 frames" not in said
     assert "film.mp4: analyze: 7 frames" in said
@@ -180,8 +183,10 @@ def test_in_a_notebook_the_bar_is_a_notebooks(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
     monkeypatch.setattr("tqdm.auto.tqdm", Bar)
     with Bars("film.mp4") as bars:
-        bars.stage("analyze", 9)
-        bars.advance(2, 0)
+        meter = Meter("", bars)
+        meter.stage("analyze", 9)
+        meter.advance(2, 0)
+        meter.flush()
     assert made[0]["desc"] == "film.mp4: analyze"
     assert made[0]["total"] == 9
     assert "file" not in made[0]

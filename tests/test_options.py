@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from tests.program import ROOT
 from tests.test_report import report
 from vidsr import __version__
-from vidsr.cli import options, version
+from vidsr.cli import doctor, options
 from vidsr.cli.main import cli
 from vidsr.report.report import MOST_TOLD, OUTSIDE, summary
 
@@ -23,12 +23,18 @@ from vidsr.report.report import MOST_TOLD, OUTSIDE, summary
 def test_the_help_of_enhance_has_headings_and_no_option_twice_or_without_one() -> None:
     text = CliRunner().invoke(cli, ["enhance", "--help"]).output
     lines = text.splitlines()
-    places = [lines.index(f"{heading}:") for heading in options.GROUPS]
+    places = [lines.index(f"{heading}:") for heading in options.HEADINGS]
     assert places == sorted(places) and "Other:" not in lines
     assert lines[places[0] + 1].startswith("  --scale")
     given = [line.split()[0].rstrip(",") for line in lines if line.startswith("  -")]
     assert len(given) == len(set(given)) > 30
     assert "Exit codes" in text and "\n    3  of several films, some failed" in text
+
+
+def test_options_of_one_name_have_the_help_of_their_own_command() -> None:
+    said = {name: CliRunner().invoke(cli, [name, "--help"]).output for name in ("enhance", "train")}
+    assert "Processes that share the work." in said["enhance"]
+    assert "Processes that make batches ahead;" in said["train"]
 
 
 @pytest.mark.parametrize(
@@ -76,14 +82,14 @@ def test_the_commit_is_read_from_every_kind_of_checkout(tmp_path: Path) -> None:
         return subprocess.run(command, env=os.environ | who, capture_output=True, text=True, check=True).stdout.strip()
 
     git("init", "-q", ".")
-    assert version.commit(tmp_path) is None
+    assert doctor.commit(tmp_path) is None
     git("commit", "-q", "--allow-empty", "-m", "first")
     head = git("rev-parse", "HEAD")
-    assert version.commit(tmp_path) == head
+    assert doctor.commit(tmp_path) == head
     beside = tmp_path / "beside"
     git("worktree", "add", "-q", "-b", "other", str(beside))
-    assert version.commit(beside) == head
+    assert doctor.commit(beside) == head
     git("pack-refs", "--all")
-    assert version.commit(tmp_path) == version.commit(beside) == head
+    assert doctor.commit(tmp_path) == doctor.commit(beside) == head
     git("checkout", "-q", "--detach")
-    assert version.commit(tmp_path) == head
+    assert doctor.commit(tmp_path) == head

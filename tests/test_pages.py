@@ -20,11 +20,11 @@ from tests.browser import SIZES, Browser
 from tests.test_report import report
 from vidsr.config import Enhance, Preview, Render
 from vidsr.frame import Frame
-from vidsr.jobs.tasks import Silent
+from vidsr.jobs.events import Meter
 from vidsr.networks.model_file import load
 from vidsr.previews import page as preview_page
 from vidsr.previews import preview as module
-from vidsr.previews.preview import Way, preview
+from vidsr.previews.preview import Variant, preview
 from vidsr.report.report_page import save_page
 
 pytestmark = pytest.mark.skipif(browser.missing() is not None, reason=f"no browser: {browser.missing()}")
@@ -73,10 +73,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = folder / NAME
     film(source)
     settings = Enhance(render=Render(scale="1", model="plain"))
-    ways = [Way("one way", load("plain")), Way("another way", load("plain"))]
+    ways = [Variant("one way", load("plain")), Variant("another way", load("plain"))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "enlarged", reddened)
-        preview(source, folder / "look", Preview((8, 38)), settings, ways, Silent())
+        preview(source, folder / "look", Preview((8, 38)), settings, ways, Meter())
     alone = folder / "alone.html"
     (folder / "look/index.html").rename(alone)
     return alone
@@ -380,7 +380,7 @@ def test_a_large_film_is_played_from_beside_the_page(window: Browser, page: Path
     settings = Enhance(render=Render(scale="1", model="plain"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(preview_page, "HELD_MIB", 0)
-        preview(page.with_name(NAME), tmp_path, Preview((8, 14)), settings, [Way("one", load("plain"))], Silent())
+        preview(page.with_name(NAME), tmp_path, Preview((8, 14)), settings, [Variant("one", load("plain"))], Meter())
     large = tmp_path / "index.html"
     shown(window, large)
     step(window, ".", 9)

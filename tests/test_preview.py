@@ -22,13 +22,14 @@ from vidsr.analysis.tracks_file import Analysis, select
 from vidsr.config import Analyze, Enhance, Preview, Render
 from vidsr.errors import InputError, OutputError
 from vidsr.frame import Frame, PixelFormat
-from vidsr.jobs.film_job import analyze_film, render_range
+from vidsr.jobs.events import Meter, Progress
+from vidsr.jobs.passes import analyze_film, render_range
 from vidsr.jobs.plan import plan
 from vidsr.networks.model_file import load
 from vidsr.previews import excerpt
 from vidsr.previews.excerpt import MOST_FRAMES, Scene
 from vidsr.previews.excerpt import scene as settle
-from vidsr.previews.preview import Way, preview
+from vidsr.previews.preview import Variant, preview
 from vidsr.report import contact_sheet, report_page
 from vidsr.report.html import filled, policy
 from vidsr.report.report import VERSION, Report, Span
@@ -42,19 +43,16 @@ CUT, GONE, COUNT = 110, 160, 200
 """Frames of the film: where a face comes, where it goes, how many there are."""
 
 
-class Heard:
+class Heard(Meter):
     """Counts the frames of each stage."""
 
     def __init__(self) -> None:
+        super().__init__("", self._heard)
         self.stages: dict[str, int] = {}
-        self._now = ""
 
-    def stage(self, name: str, frames: int | None) -> None:  # noqa: ARG002
-        self._now = name
-        self.stages[name] = 0
-
-    def advance(self, frames: int, faces: int) -> None:  # noqa: ARG002
-        self.stages[self._now] = self.stages.get(self._now, 0) + frames
+    def _heard(self, now: Progress) -> None:
+        if now.phase:
+            self.stages[now.phase] = now.frame
 
 
 def made(path: Path, draw: Callable[[int], Picture], count: int, *words: str) -> Path:
@@ -111,8 +109,20 @@ def whole(long: Path) -> Analysis:
 
 
 def test_of_a_film_with_tracks_they_tell(long: Path, whole: Analysis) -> None:
-    first, stop = excerpt.telling_of(whole, probe(long), 2.0, 320.0)
+    first, stop = excerpt.telling_of(whole, probe(long), 2.0)
     assert first < CUT < stop and stop - first == 50 and min(stop, GONE) - CUT >= 35
+
+
+def test_a_large_soft_face_counts_as_it_is_restored_when_reduced(long: Path, whole: Analysis) -> None:
+    track = whole.tracks[0]
+    large = dataclasses.replace(track, matrices=track.matrices / 4, boxes=track.boxes * 4, factor=4)
+    assert large.window > 320 >= large.window / large.factor
+    sharp, soft = (dataclasses.replace(large, factor=factor) for factor in (1, 4))
+    spans = [
+        excerpt.telling_of(dataclasses.replace(whole, tracks=(one,), shots=whole.shots[:1]), probe(long), 1.0)
+        for one in (sharp, soft)
+    ]
+    assert spans[0] == (0, 25) and CUT <= spans[1][0] < GONE
 
 
 def test_a_range_and_its_margins_are_analyzed_and_give_the_films_own_faces(long: Path, whole: Analysis) -> None:
@@ -139,7 +149,7 @@ def test_what_a_page_cannot_hold_is_refused(long: Path) -> None:
     film = dataclasses.replace(probe(long))
     assert excerpt.frames_of(1e9, film, MOST_FRAMES + 5) == MOST_FRAMES + 5
     with pytest.raises(OutputError, match="compare fewer"):
-        ways = [Way(str(n), load("plain")) for n in range(8)]
+        ways = [Variant(str(n), load("plain")) for n in range(8)]
         large = dataclasses.replace(settings, render=Render(scale="4", model="plain"))
         wide = long.with_name("wide.mp4")
         ffmpeg("-f", "lavfi", "-i", "testsrc2=s=2000x64:r=25:d=0.2", wide)
@@ -160,7 +170,7 @@ def test_a_sound_that_mp4_cannot_hold_does_not_stand_in_the_way(tmp_path: Path) 
     film = tmp_path / "film.mkv"
     made(tmp_path / "film.mp4", face, 10)
     ffmpeg("-i", tmp_path / "film.mp4", *TONE, "-c:v", "copy", "-c:a", "pcm_f64le", "-shortest", film)
-    files = preview(film, tmp_path / "look", Preview((2, 8)), SETTINGS, [Way("restored", load("plain"))], Heard())
+    files = preview(film, tmp_path / "look", Preview((2, 8)), SETTINGS, [Variant("restored", load("plain"))], Heard())
     assert [path.name for path in files] == ["preview.mp4", "index.html", "contact.png", "face.webp"]
     streams = ffprobe(tmp_path / "look/preview.mp4", "-show_streams", "-count_frames")["streams"]
     assert [(one["codec_type"], one["pix_fmt"], one["nb_read_frames"]) for one in streams] == [
@@ -183,14 +193,14 @@ def test_the_first_face_is_on_disk_before_the_film_is_rendered(tmp_path: Path) -
                 assert cv2.imread(str(folder / "contact.png")).shape[1] == 6 * contact_sheet.TILE
             super().stage(name, frames)
 
-    preview(film, folder, Preview((2, 8)), SETTINGS, [Way("restored", load("plain"))], Waits())
+    preview(film, folder, Preview((2, 8)), SETTINGS, [Variant("restored", load("plain"))], Waits())
 
 
 def test_a_page_that_is_there_is_not_replaced_unasked(tmp_path: Path) -> None:
     film = made(tmp_path / "film.mp4", face, 4)
     (tmp_path / "index.html").write_text("somebody's own")
     with pytest.raises(OutputError, match="html exists"):
-        preview(film, tmp_path, Preview((0, 2)), SETTINGS, [Way("restored", load("plain"))], Heard())
+        preview(film, tmp_path, Preview((0, 2)), SETTINGS, [Variant("restored", load("plain"))], Heard())
     assert (tmp_path / "index.html").read_text() == "somebody's own"
 
 
@@ -207,7 +217,7 @@ def test_frames_with_irregular_times_keep_them_on_the_page(tmp_path: Path) -> No
     film = probe(tmp_path / "film.mp4")
     with Reader(film) as frames:
         pts = [frame.pts for frame in frames]
-    preview(tmp_path / "film.mp4", tmp_path, Preview((2, 9)), SETTINGS, [Way("x", load("plain"))], Heard())
+    preview(tmp_path / "film.mp4", tmp_path, Preview((2, 9)), SETTINGS, [Variant("x", load("plain"))], Heard())
     expected = [float((one - pts[2]) * film.time_base) for one in pts[2:9]]
     assert page_data(tmp_path)["times"] == pytest.approx(expected, abs=1e-5)
     shown = ffprobe(tmp_path / "preview.mp4", "-show_entries", "frame=pts_time", "-select_streams", "v")["frames"]
@@ -273,7 +283,7 @@ def test_a_face_is_named_by_a_frame_and_a_place() -> None:
 
 def test_the_name_that_the_page_copies_finds_the_face_in_the_whole_film(long: Path, whole: Analysis) -> None:
     folder = long.with_name("look")
-    preview(long, folder, Preview((130, 140)), SETTINGS, [Way("restored", load("plain"))], Heard())
+    preview(long, folder, Preview((130, 140)), SETTINGS, [Variant("restored", load("plain"))], Heard())
     faces = page_data(folder)["faces"]
     assert isinstance(faces, list) and "@" in faces[0]["option"]
     assert len(select(whole.tracks, faces[0]["option"])) == 1
@@ -334,10 +344,10 @@ def test_the_preview_is_what_enhance_renders(tmp_path: Path) -> None:
     film = made(tmp_path / "film.mp4", face, 12)
     settings = dataclasses.replace(SETTINGS, render=Render(scale="1"))
     model = load("vidsr_x4_fidelity")
-    preview(film, tmp_path, Preview((4, 7)), settings, [Way("restored", model)], Heard())
+    preview(film, tmp_path, Preview((4, 7)), settings, [Variant("restored", model)], Heard())
     work = plan(film, tmp_path / "o.mp4", settings, model)
     analysis, _ = analyze_film(work.film, settings, Heard())
-    from vidsr.jobs.film_job import make_job
+    from vidsr.jobs.passes import make_job
 
     job = make_job(work, analysis.tracks)
     want = list(render_range(work, job, analysis.timeline, (4, 7), Heard()))

@@ -16,7 +16,18 @@ from vidsr.analysis.tracks_file import load
 from vidsr.cli.main import cli
 from vidsr.errors import InputError
 from vidsr.files import read_json
-from vidsr.report.report import HIDDEN, NO_FACE, OUTSIDE, VERSION, Report, Span, TrackReport, fates, outside, spans
+from vidsr.report.report import (
+    HIDDEN,
+    NO_FACE,
+    OUTSIDE,
+    VERSION,
+    Report,
+    Span,
+    TrackReport,
+    outside,
+    spans_of,
+    track_reports,
+)
 from vidsr.restore.quality_totals import Tally, Verdict
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "vidsr/report/report.schema.json").read_text())
@@ -36,7 +47,7 @@ def report() -> Report:
     passed = {2: "too large"}
     heard = Tally()
     heard.hear(1, 5, Verdict(0.75, 4.0, 6.5))
-    frames, faces = spans(0, 30, (seen, lost), passed), fates((seen, lost), passed, heard)
+    frames, faces = spans_of(0, 30, (seen, lost), passed), track_reports((seen, lost), passed, heard)
     notes, command = ("Chapters could not be kept.",), ("vidsr", "enhance", "in.mp4")
     shots = ((0, 12), (12, 30))
     return Report(VERSION, "in.mp4", "out.mp4", "plain", 2, 0, 30, frames, faces, notes, 25.0, shots, command)
@@ -109,7 +120,7 @@ def test_frames_are_restored_or_passed_with_a_reason() -> None:
     weight[4:6] = 0
     seen = dataclasses.replace(seen, weight=weight)
     passed = track_of(8, (50.0, 50.0), 600.0, first=12, ident=2)
-    assert spans(0, 30, (seen, passed), {2: "too large"}) == (
+    assert spans_of(0, 30, (seen, passed), {2: "too large"}) == (
         Span(0, 5, "passed", NO_FACE),
         Span(5, 9, "restored", ""),
         Span(9, 11, "passed", HIDDEN),
@@ -121,16 +132,16 @@ def test_frames_are_restored_or_passed_with_a_reason() -> None:
 
 def test_a_range_counts_the_films_frames() -> None:
     track = track_of(10, (50.0, 50.0), 60.0, first=5)
-    assert spans(8, 12, (track,), {}) == (Span(8, 12, "restored", ""),)
-    assert spans(20, 21, (), {}) == (Span(20, 21, "passed", NO_FACE),)
+    assert spans_of(8, 12, (track,), {}) == (Span(8, 12, "restored", ""),)
+    assert spans_of(20, 21, (), {}) == (Span(20, 21, "passed", NO_FACE),)
 
 
 def test_small_faces_carry_a_warning() -> None:
     small, large = track_of(5, (50.0, 50.0), 30.0, ident=1), track_of(5, (50.0, 50.0), 90.0, ident=2)
-    found = fates((small, large), {}, Tally())
+    found = track_reports((small, large), {}, Tally())
     assert "20 pixels" in found[0].warning and "identify" in found[0].warning
     assert found[1].warning == ""
-    assert fates((small,), {1: "not chosen"}, Tally())[0].warning == ""
+    assert track_reports((small,), {1: "not chosen"}, Tally())[0].warning == ""
 
 
 def test_a_covered_face_is_said_in_words() -> None:
@@ -138,7 +149,7 @@ def test_a_covered_face_is_said_in_words() -> None:
     heard = Tally()
     heard.hear(1, 5, Verdict(0.98, 4.0, 6.5))
     heard.hear(2, 5, Verdict(0.60, 4.0, 4.1))
-    clear, covered = fates((seen, hidden), {}, heard)
+    clear, covered = track_reports((seen, hidden), {}, heard)
     assert (clear.warning, clear.agreement, clear.sharpness_before, clear.sharpness_after) == ("", 0.98, 4.0, 6.5)
     assert "contradicts 40%" in covered.warning
 
@@ -147,15 +158,15 @@ def test_a_face_that_the_range_does_not_show_is_not_called_restored() -> None:
     tracks = [track_of(10, (50.0, 50.0), 60.0, first=first, ident=first) for first in (5, 6, 15, 24, 25)]
     reasons = outside(tracks, 15, 25)
     assert reasons == {5: OUTSIDE, 25: OUTSIDE}
-    found = {fate.id: (fate.state, fate.reason) for fate in fates(tracks, reasons, Tally())}
+    found = {fate.id: (fate.state, fate.reason) for fate in track_reports(tracks, reasons, Tally())}
     assert found[5] == found[25] == ("passed", OUTSIDE)
     assert [found[number][0] for number in (6, 15, 24)] == ["restored"] * 3
 
 
 def test_a_face_is_shown_where_the_output_has_it() -> None:
     long = track_of(100, (50.0, 50.0), 40.0)
-    (whole,), (part,) = fates((long,), {}, Tally()), fates((long,), {}, Tally(), (70, 80))
+    (whole,), (part,) = track_reports((long,), {}, Tally()), track_reports((long,), {}, Tally(), (70, 80))
     assert 0 <= whole.place[0][0] < 100
     assert 70 <= part.place[0][0] < 80
-    (beyond,) = fates((long,), {}, Tally(), (200, 300))
+    (beyond,) = track_reports((long,), {}, Tally(), (200, 300))
     assert beyond.place == whole.place

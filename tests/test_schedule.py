@@ -15,29 +15,34 @@ from tests import scene
 from vidsr.config import Enhance
 from vidsr.errors import InputError, WorkerError
 from vidsr.jobs import scheduler
+from vidsr.jobs.events import Meter, Progress
 from vidsr.jobs.film_job import Steps
+from vidsr.jobs.plan import Plan
 from vidsr.jobs.process_pool import Failed
 from vidsr.jobs.scheduler import AHEAD, MOST_LOSSES, Ended, Schedule, longest_first
-from vidsr.jobs.tasks import Answer, Join, Joined, Order, Prepare, Ready, Rendered, Segment, Task, Told
+from vidsr.jobs.tasks import Answer, Join, Joined, Prepare, Ready, Rendered, Segment, Task
+from vidsr.networks.lazy_model import model_for
 from vidsr.report.report import VERSION, Report
 
 REPORT = Report(VERSION, "", "", "plain", 1, 0, 1, (), (), ())
 
 
-def order_of(name: str) -> Order:
+def plan_of(name: str) -> Plan:
     film = dataclasses.replace(scene.film(), path=Path(name), rate=Fraction(25))
-    return Order(film, Path(name + ".out"), Enhance(), 1, "")
+    return Plan(film, Path(name + ".out"), Enhance(), 1, model_for("plain", None))
 
 
-class Watched:
-    """A watch that adds up."""
+def told(frames: int) -> Progress:
+    return Progress("", frames, None, 0.0, None, 1, "")
 
-    def __init__(self) -> None:
-        self.frames = 0
 
-    def stage(self, name: str, frames: int | None) -> None: ...
+class Watched(Meter):
+    """A meter that adds up."""
 
-    def advance(self, frames: int, _: int) -> None:
+    frames = 0
+
+    def advance(self, frames: int, faces: int) -> None:
+        super().advance(frames, faces)
         self.frames += frames
 
 
@@ -57,13 +62,13 @@ class Films:
         return self._steps(name), self.watches[name]
 
     def _steps(self, name: str) -> Steps:
-        order, count = order_of(name), int(name.split(":")[1])
+        work, count = plan_of(name), int(name.split(":")[1])
         try:
-            ready = (yield [Prepare(order)])[0]
+            ready = (yield [Prepare(work)])[0]
             assert isinstance(ready, Ready)
-            answers = yield [Segment(order, (5 * n, 5 * n + 5)) for n in range(count)]
+            answers = yield [Segment(work, (5 * n, 5 * n + 5)) for n in range(count)]
             assert len(answers) == count
-            yield [Join(order, ready)]
+            yield [Join(work, ready)]
             return REPORT
         finally:
             self.closed.append(name)
@@ -74,7 +79,7 @@ class Hand:
 
     def __init__(self, place: Hands) -> None:
         self.place = place
-        self.heard: list[Told] = []
+        self.heard: list[Progress] = []
 
     def submit(self, task: Task) -> Future[Answer | Failed]:
         future: Future[Answer | Failed] = Future()
@@ -82,7 +87,7 @@ class Hand:
         self.place.work[future] = self, task
         return future
 
-    def told(self) -> list[Told]:
+    def told(self) -> list[Progress]:
         heard, self.heard = self.heard, []
         return heard
 
@@ -109,7 +114,7 @@ class Hands:
         if isinstance(task, Prepare):
             return Ready((0, 1), ((0, 1),))
         if isinstance(task, Segment):
-            hand.heard.append(Told(None, 5, 1))
+            hand.heard.append(told(5))
             return Rendered(True)
         return Joined(Path(), REPORT)
 
@@ -161,9 +166,9 @@ def test_every_film_ends_once_and_every_segment_is_done_once() -> None:
 def test_a_film_that_fails_takes_no_other_with_it_and_waits_for_those_at_work_on_it() -> None:
     class Wrong(Hands):
         def fate(self, hand: Hand, task: Task) -> Answer | Failed:
-            if isinstance(task, Segment) and "bad" in task.order.film.path.name and task.span[0] == 0:
+            if isinstance(task, Segment) and "bad" in task.work.film.path.name and task.span[0] == 0:
                 return Failed.of(ValueError("bug"))
-            if isinstance(task, Segment) and "bad" in task.order.film.path.name:
+            if isinstance(task, Segment) and "bad" in task.work.film.path.name:
                 assert "bad:9" not in films.closed  # nobody may be writing into a folder that is being removed
             return super().fate(hand, task)
 
@@ -185,7 +190,7 @@ def test_what_a_dead_worker_had_is_given_to_another_and_its_progress_taken_back(
         def fate(self, hand: Hand, task: Task) -> Answer | Failed:
             if isinstance(task, Segment) and self.deaths < MOST_LOSSES - 1:
                 self.deaths += 1
-                hand.heard.append(Told(None, 3, 1))
+                hand.heard.append(told(3))
                 raise Died
             return super().fate(hand, task)
 
@@ -199,7 +204,7 @@ def test_what_a_dead_worker_had_is_given_to_another_and_its_progress_taken_back(
 def test_a_task_that_every_worker_dies_of_fails_its_film_only() -> None:
     class Deadly(Hands):
         def fate(self, hand: Hand, task: Task) -> Answer | Failed:
-            if isinstance(task, Segment) and "deadly" in task.order.film.path.name:
+            if isinstance(task, Segment) and "deadly" in task.work.film.path.name:
                 raise Died
             return super().fate(hand, task)
 
@@ -209,7 +214,7 @@ def test_a_task_that_every_worker_dies_of_fails_its_film_only() -> None:
     told = str(ends["deadly:1"].error)
     assert "deadly" in told and "memory" in told and "the last was ended by signal 9" in told
     assert ends["film:2"].report == REPORT
-    assert sum("deadly" in task.order.film.path.name for task in place.given) == 1 + MOST_LOSSES
+    assert sum("deadly" in task.work.film.path.name for task in place.given) == 1 + MOST_LOSSES
 
 
 def test_the_list_of_films_is_read_no_faster_than_they_are_done() -> None:
@@ -230,7 +235,7 @@ def test_a_long_film_is_shared_and_the_films_after_it_are_analyzed_meanwhile() -
     ends, _ = run(["long:50", *(f"short{n}:1" for n in range(3))], place)
     assert len(ends) == 4
     at = [n for n, task in enumerate(place.given) if isinstance(task, Prepare)]
-    last = max(n for n, task in enumerate(place.given) if isinstance(task, Segment) and "long" in str(task.order))
+    last = max(n for n, task in enumerate(place.given) if isinstance(task, Segment) and "long" in str(task.work))
     assert all(n < last for n in at)
 
 

@@ -113,7 +113,9 @@ def test_a_file_that_came_with_the_films_sets_harmless_options_only(home: Path, 
 
 
 def test_every_harmless_option_is_one() -> None:
-    known = {name for command in ("enhance", "preview") for name in settings_file._options(cli.commands[command])}
+    known = {
+        name for command in ("enhance", "preview") for name in settings_file.options_by_name(cli.commands[command])
+    }
     assert known >= settings_file.HARMLESS
 
 

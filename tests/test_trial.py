@@ -16,7 +16,7 @@ from tests.jobs import LOSSLESS, Silent, settings
 from tests.program import SAMPLE, names, refused, vidsr
 from vidsr.analysis.tracks_file import save
 from vidsr.config import Encode, Enhance, Render
-from vidsr.jobs import estimate, film_job, sampled_analysis
+from vidsr.jobs import estimate, film_job, passes
 from vidsr.jobs.plan import Plan, plan
 from vidsr.networks import model_file
 from vidsr.report.report import OUTSIDE
@@ -105,7 +105,7 @@ def test_a_picture_that_may_be_copied_is_told(
     film: Path, tmp_path: Path, faceless: bool, encode: Encode, copied: bool
 ) -> None:
     tracks = tmp_path / "tracks.json"
-    analysis, _ = film_job.analyze(film, tracks, settings(), Silent())
+    analysis, _ = passes.analyze(film, tracks, settings(), Silent())
     save(dataclasses.replace(analysis, tracks=() if faceless else analysis.tracks), tracks)
     work = planned(film, tmp_path / "out.mp4", settings(tracks=str(tracks), encode=encode))
     assert ("its picture is copied" in "\n".join(estimate.lines(estimate.estimate(work, Silent())))) == copied
@@ -113,23 +113,23 @@ def test_a_picture_that_may_be_copied_is_told(
 
 def _with_an_early_face(film: Path, folder: Path) -> Path:
     whole, tracks = folder / "whole.json", folder / "tracks.json"
-    analysis, _ = film_job.analyze(film, whole, settings(), Silent())
+    analysis, _ = passes.analyze(film, whole, settings(), Silent())
     save(dataclasses.replace(analysis, tracks=(*analysis.tracks, track_of(8, (50.0, 50.0), 40.0, ident=2))), tracks)
     return tracks
 
 
 def test_a_long_film_is_sampled(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampled_analysis, "WHOLE_S", 0.5)
-    monkeypatch.setattr(sampled_analysis, "SAMPLES", 2)
-    monkeypatch.setattr(sampled_analysis, "SAMPLE_S", 0.32)
+    monkeypatch.setattr(estimate, "WHOLE_S", 0.5)
+    monkeypatch.setattr(estimate, "SAMPLES", 2)
+    monkeypatch.setattr(estimate, "SAMPLE_S", 0.32)
     work = planned(film, tmp_path / "out.mp4", settings(start=0.2))
     watch = Silent()
-    look = sampled_analysis.sampled_analysis(work, watch)
+    look = estimate.sampled_analysis(work, watch)
     assert watch.stages == ["samples"]
     assert watch.done == look.frames == 16
     assert look.seen == ((7, 15), (20, 28))
     assert [(track.id, track.first, track.stop) for track in look.analysis.tracks] == [(1, 7, 15), (2, 20, 28)]
-    exact = film_job.analyze_film(work.film, work.settings, Silent())[0]
+    exact = passes.analyze_film(work.film, work.settings, Silent())[0]
     assert (look.analysis.timeline == exact.timeline).all()
     where = exact.tracks[0].boxes[20 - exact.tracks[0].first]
     assert np.abs(look.analysis.tracks[1].boxes[0] - where).max() < 6
@@ -141,12 +141,12 @@ def test_a_long_film_is_sampled(film: Path, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_film_whose_packets_lie_is_read_whole(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampled_analysis, "WHOLE_S", 0.5)
-    monkeypatch.setattr(sampled_analysis, "SAMPLES", 2)
-    monkeypatch.setattr(sampled_analysis, "SAMPLE_S", 0.2)
-    promised = sampled_analysis.promised_timeline
-    monkeypatch.setattr(sampled_analysis, "promised_timeline", lambda film: np.delete(promised(film), 5))
-    look = sampled_analysis.sampled_analysis(planned(film, tmp_path / "out.mp4", settings()), Silent())
+    monkeypatch.setattr(estimate, "WHOLE_S", 0.5)
+    monkeypatch.setattr(estimate, "SAMPLES", 2)
+    monkeypatch.setattr(estimate, "SAMPLE_S", 0.2)
+    promised = estimate.promised_timeline
+    monkeypatch.setattr(estimate, "promised_timeline", lambda film: np.delete(promised(film), 5))
+    look = estimate.sampled_analysis(planned(film, tmp_path / "out.mp4", settings()), Silent())
     assert look.whole
     assert look.frames == 30
 

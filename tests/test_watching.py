@@ -7,13 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.program import FAST, ROOT, names, vidsr
+from vidsr.cli.main import cli
 from vidsr.config import Watching
-from vidsr.jobs.watch_folder import rounds
+from vidsr.jobs import batch
+from vidsr.jobs.batch import Source, rounds
+from vidsr.networks import lazy_model
 
 
 def test_a_film_is_given_once_it_has_rested(tmp_path: Path) -> None:
@@ -68,6 +72,23 @@ def test_a_watched_folder_is_enhanced_until_a_signal(film: Path, tmp_path: Path)
     assert run.returncode == 143, said
     assert names(out) == ["b.enhanced.mp4"]
     assert "a.mp4" in said and "Traceback" not in said
+
+
+def test_a_watched_folder_opens_its_model_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class EnoughError(Exception):
+        pass
+
+    def twice(*_: object) -> Iterator[list[Source]]:
+        yield [Source(tmp_path / "a.mp4")]
+        yield [Source(tmp_path / "b.mp4")]
+        raise EnoughError
+
+    opened: list[object] = []
+    monkeypatch.setattr(batch, "rounds", twice)
+    monkeypatch.setattr(lazy_model, "model_for", lambda *name: opened.append(name))
+    with pytest.raises(EnoughError):
+        cli.main(["enhance", str(tmp_path), "-o", str(tmp_path), "--watch", "-q"], standalone_mode=False)
+    assert len(opened) == 1
 
 
 def test_only_folders_are_watched(film: Path) -> None:

@@ -19,7 +19,7 @@ from tests.jobs import film as film  # a fixture
 from tests.program import FAST, ROOT, names, refused, spawned
 from vidsr.config import Render, Workers
 from vidsr.errors import DeviceError, InputError, VidsrError
-from vidsr.jobs.batch import place
+from vidsr.jobs.batch import open_executor
 from vidsr.jobs.process_pool import Failed, Pool
 
 
@@ -110,13 +110,13 @@ import sys
 from pathlib import Path
 from vidsr.jobs.batch import Batch, Source, side_by_side
 from vidsr.config import Encode, Enhance, Render
-from vidsr.cli.progress import Bars
+from vidsr.jobs.events import Meter
 from vidsr.networks.model_file import load
 from vidsr.jobs.process_pool import Pool
 if __name__ == "__main__":
     settings = Enhance(render=Render(scale="1", model="plain"), encode=Encode(preset="ultrafast"), segment_s=0.4)
     batch = Batch(settings, load("plain"), Path(sys.argv[2]), many=False, fresh=False)
-    list(side_by_side(iter([Source(Path(sys.argv[1]))]), batch, Pool([None, None]), lambda _: Bars("film", quiet=True)))
+    list(side_by_side(iter([Source(Path(sys.argv[1]))]), batch, Pool([None, None]), lambda _: Meter()))
 """
 
 
@@ -217,5 +217,5 @@ def test_a_worker_says_what_one_process_would_have_said(film: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(("devices", "words"), [("cpu,cuda:7", "cuda:7 was asked for"), ("cpu,tpu", "tpu")])
 def test_devices_that_are_not_here_are_refused(film: Path, devices: str, words: str) -> None:
-    with pytest.raises(DeviceError, match=words), place(Workers(devices=devices), settings(), film, None):
+    with pytest.raises(DeviceError, match=words), open_executor(Workers(devices=devices), settings(), film, None):
         pass

@@ -7,8 +7,7 @@ import html
 import inspect
 import os
 import tempfile
-from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,8 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from vidsr import config
-from vidsr.cli.options import HELP, enhance_settings, kind_of
-from vidsr.config import ANALYZE_FIELDS, ENCODE_FIELDS, ENHANCE_FIELDS, RENDER_FIELDS
+from vidsr.cli.options import ENHANCED, enhance_settings, kind_of
 from vidsr.errors import InputError, VidsrError
 
 if TYPE_CHECKING:
@@ -28,41 +26,35 @@ if TYPE_CHECKING:
 StrPath = str | os.PathLike[str]
 Function = TypeVar("Function", bound=Callable[..., object])
 
-ENHANCED = (*RENDER_FIELDS, *ANALYZE_FIELDS, *ENCODE_FIELDS, *ENHANCE_FIELDS)
-PREVIEWED = (*RENDER_FIELDS, *ANALYZE_FIELDS, "tracks", "overwrite", "keep_going")
-
 HELD_MIB = 64
 """Films up to this size lie inside the notebook's page."""
 
 
-def _defaults(names: Iterable[str]) -> dict[str, object]:
-    """The defaults of these settings."""
-    kinds = (config.Render, config.Analyze, config.Encode, config.Enhance)
-    fields = {field.name: field.default for kind in kinds for field in dataclasses.fields(kind)}
-    return {name: fields[name] for name in names}
+def _known(function: str) -> dict[str, tuple[dataclasses.Field[object], config.Option]]:
+    """The options that a function takes, by their names."""
+    found = {name: one for kind in ENHANCED for name, one in config.options_of(kind).items()}
+    if function == "enhance":
+        return found
+    fewer = {*config.options_of(config.Render), *config.options_of(config.Analyze), "tracks", "overwrite", "keep_going"}
+    return {name: one for name, one in found.items() if name in fewer}
 
 
-def _with_options(*names: str) -> Callable[[Function], Function]:
-    """Write the options that a function takes into its signature and its help, from where the commands have them."""
-
-    def decorate(function: Function) -> Function:
-        defaults = _defaults(names)
-        own = inspect.signature(function)
-        fixed = [one for one in own.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
-        more = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value) for name, value in defaults.items()
-        ]
-        lines = [f"    {name}: {HELP[name].partition('  [default')[0]}" for name in names]
-        function.__doc__ = f"{inspect.getdoc(function)}\n\nOptions, as of `vidsr {function.__name__}`:\n" + "\n".join(
-            lines
-        )
-        function.__signature__ = own.replace(parameters=[*fixed, *more])  # type: ignore[attr-defined]
-        return function
-
-    return decorate
+def _with_options(function: Function) -> Function:
+    """Write the options that a function takes into its signature and its help."""
+    known, own = _known(function.__name__), inspect.signature(function)
+    fixed = [one for one in own.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=field.default)
+        for name, (field, _) in known.items()
+    ]
+    lines = [f"    {name}: {option.words.partition('  [default')[0]}" for name, (_, option) in known.items()]
+    title = f"Options, as of `vidsr {function.__name__}`:"
+    function.__doc__ = "\n".join([f"{inspect.getdoc(function)}\n", title, *lines])
+    function.__signature__ = own.replace(parameters=[*fixed, *more])  # type: ignore[attr-defined]
+    return function
 
 
-@_with_options(*ENHANCED)
+@_with_options
 def enhance(
     source: StrPath,
     output: StrPath | None = None,
@@ -80,16 +72,16 @@ def enhance(
     """
     from vidsr.cli.progress import Bars
     from vidsr.jobs import film_job
-    from vidsr.jobs.events import Told
+    from vidsr.jobs.events import Meter
     from vidsr.jobs.plan import plan
 
-    settings = _settings(options, ENHANCED)
+    settings = _settings(options, "enhance")
     work = plan(Path(source), None if output is None else Path(output), settings, _model(settings))
     with Bars(work.film.path.name, quiet) as bars:
-        return film_job.enhance(work, Told(bars, progress, str(source)) if progress else bars)
+        return film_job.enhance(work, Meter(str(source), bars, *([progress] if progress else [])))
 
 
-@_with_options(*PREVIEWED)
+@_with_options
 def preview(
     source: StrPath,
     output: StrPath | None = None,
@@ -108,15 +100,16 @@ def preview(
     drawn unless `quiet`. Raises VidsrError.
     """
     from vidsr.cli.progress import Bars
-    from vidsr.previews.preview import Way
+    from vidsr.jobs.events import Meter
+    from vidsr.previews.preview import Variant
     from vidsr.previews.preview import preview as make
 
-    settings = _settings(options, PREVIEWED)
+    settings = _settings(options, "preview")
     part = config.Preview(None if frames is None else _span(frames), start, duration)
     model = _model(settings)
     with tempfile.TemporaryDirectory(prefix="vidsr-") as scratch, Bars(Path(source).name, quiet) as bars:
         folder = Path(scratch if output is None else output)
-        made = make(Path(source), folder, part, settings, [Way("restored", model)], bars)
+        made = make(Path(source), folder, part, settings, [Variant("restored", model)], Meter("", bars))
         return Preview.of(Path(source).name, made, kept=output is not None)
 
 
@@ -144,6 +137,8 @@ class Preview:
 
     def _repr_html_(self) -> str:
         """For a notebook: both pictures inside the page, which needs no other file."""
+        from vidsr.report.html import data_uri
+
         name = html.escape(self.name)
         style = 'style="display: block; max-width: 100%"'
         if len(self.video) > HELD_MIB << 20:
@@ -151,16 +146,12 @@ class Preview:
             film = f"<p>The film is too large for a notebook: {where}</p>"
         else:
             title = f"{name}: enlarged plainly, left, and restored, right"
-            source = _data_uri("video/mp4", self.video)
+            source = data_uri("video/mp4", self.video)
             film = f'<video controls loop muted {style} aria-label="{title}" title="{title}" src="{source}"></video>'
         if self.sheet is None:
             return f"<div>{film}</div>"
         alt = f"Faces of {name}: input, enlarged plainly, and restored"
-        return f'<div>{film}<img {style} alt="{alt}" src="{_data_uri("image/png", self.sheet)}"></div>'
-
-
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{b64encode(data).decode()}"
+        return f'<div>{film}<img {style} alt="{alt}" src="{data_uri("image/png", self.sheet)}"></div>'
 
 
 def _model(settings: config.Enhance) -> Model:
@@ -176,27 +167,24 @@ def _span(frames: tuple[int, int]) -> tuple[int, int]:
     return first, stop
 
 
-def _settings(options: Mapping[str, object], names: Sequence[str]) -> config.Enhance:
+def _settings(options: Mapping[str, object], function: str) -> config.Enhance:
     """The settings that these options name; TypeError for one that is unknown, VidsrError for a value that is wrong."""
-    defaults = _defaults(names)
+    known = _known(function)
     for name in options:
-        if name not in defaults:
-            near = get_close_matches(name, names, 1)
+        if name not in known:
+            near = get_close_matches(name, known, 1)
             raise TypeError(f"there is no option {name!r}{f'; did you mean {near[0]!r}?' if near else ''}")
-    return enhance_settings({name: _checked(name, value, defaults[name]) for name, value in options.items()})
+    return enhance_settings({name: _checked(value, *known[name]) for name, value in options.items()})
 
 
-def _checked(name: str, value: object, default: object) -> object:
+def _checked(value: object, field: dataclasses.Field[object], option: config.Option) -> object:
     """A value as the command line would take it."""
-    if value is default:
+    flag = isinstance(field.default, bool)
+    if value is field.default or (flag and isinstance(value, bool)):
         return value
-    if isinstance(default, bool) or isinstance(value, bool):
-        if type(value) is not type(default):
-            raise InputError(
-                f"{name} is {value!r}: it must be {'True or False' if isinstance(default, bool) else 'a value'}"
-            )
-        return value
+    if flag or isinstance(value, bool):
+        raise InputError(f"{field.name} is {value!r}: it must be {'True or False' if flag else 'a value'}")
     try:
-        return kind_of(name).convert(str(value), None, None)
+        return kind_of(field, option).convert(str(value), None, None)
     except click.BadParameter as error:
-        raise VidsrError(f"{name} is {value!r}: {error.message}") from error
+        raise VidsrError(f"{field.name} is {value!r}: {error.message}") from error

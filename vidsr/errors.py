@@ -36,6 +36,10 @@ class ExistsError(OutputError):
         return type(self), (str(self), self.path)
 
 
+class AlreadyDone(ExistsError):
+    """The film's output is there, and newer than the film."""
+
+
 class ToolError(VidsrError):
     """ffmpeg or ffprobe is missing, too old, or failed."""
 

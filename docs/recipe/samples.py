@@ -22,8 +22,8 @@ from vidsr.analysis.alignment import CENTRE, to_square
 from vidsr.color import Color
 from vidsr.config import Enhance
 from vidsr.frame import Frame, PixelFormat, Track
+from vidsr.jobs.events import Meter
 from vidsr.jobs.passes import analyze_film
-from vidsr.jobs.tasks import Silent
 from vidsr.picture import small_rgb
 from vidsr.restore.crop import Place, Planes, crop_side, cut, window
 from vidsr.video import Film, Reader, probe
@@ -233,7 +233,7 @@ def main() -> None:
     films = {}
     for path in sorted(given.films.iterdir()):
         film = probe(path)
-        tracks = analyze_film(film, Enhance(), Silent())[0].tracks
+        tracks = analyze_film(film, Enhance(), Meter())[0].tracks
         large = (track for track in tracks if track.window >= SMALLEST_FACE and len(track) >= SHORTEST_TRACK)
         films[path] = film, tuple(large)
     stills = sorted(path for path in given.stills.iterdir() if path.suffix in (".jpg", ".png", ".webp"))

@@ -24,10 +24,13 @@ import numpy as np
 from tests.bench.tools import Trial
 from vidsr.config import Enhance
 from vidsr.jobs import scheduler
+from vidsr.jobs.events import Meter, Progress
 from vidsr.jobs.film_job import Steps
+from vidsr.jobs.plan import Plan
 from vidsr.jobs.process_pool import Failed
 from vidsr.jobs.scheduler import Schedule, longest_first
-from vidsr.jobs.tasks import Answer, Join, Joined, Order, Prepare, Ready, Rendered, Segment, Silent, Task, Told
+from vidsr.jobs.tasks import Answer, Join, Joined, Prepare, Ready, Rendered, Segment, Task
+from vidsr.networks.lazy_model import model_for
 from vidsr.report.report import VERSION, Report
 from vidsr.video import Film
 from vidsr.video.probe import Tags
@@ -81,7 +84,7 @@ class Node:
     def submit(self, task: Task) -> Future[Answer | Failed]:
         return self._clock.give(self, task)
 
-    def told(self) -> list[Told]:
+    def told(self) -> list[Progress]:
         return []
 
 
@@ -120,7 +123,7 @@ class Clock:
 
     def seconds(self, task: Task) -> float:
         """What a task takes at speed 1."""
-        frames, costs = self._frames[int(task.order.film.path.name)], self._costs
+        frames, costs = self._frames[int(task.work.film.path.name)], self._costs
         if isinstance(task, Segment):
             return costs.begin + costs.render * (task.span[1] - task.span[0])
         return costs.begin + (costs.analyze if isinstance(task, Prepare) else costs.join) * frames
@@ -150,7 +153,7 @@ class Clock:
         task = work.task
         answer: Answer = Ready((0, 1), ((0, 1),))
         if isinstance(task, Segment):
-            self.answers[task.order.film.path.name, task.span] += 1
+            self.answers[task.work.film.path.name, task.span] += 1
             answer = Rendered(True)
         elif isinstance(task, Join):
             answer = Joined(Path(), REPORT)
@@ -184,12 +187,13 @@ FILM = Film(
 
 def steps(number: int, frames: int, whole: bool) -> Steps:
     """A film's tasks, without its work."""
-    order = Order(replace(FILM, path=Path(str(number)), duration_s=frames / FPS), Path(), Enhance(), 1, "")
+    film = replace(FILM, path=Path(str(number)), duration_s=frames / FPS)
+    work = Plan(film, Path(), Enhance(), 1, model_for("plain", None))
     length = frames if whole else SEGMENT
     spans = tuple((first, min(first + length, frames)) for first in range(0, frames, length))
-    yield [Prepare(order)]
-    yield [Segment(order, span) for span in spans]
-    yield [Join(order, Ready((0, frames), spans))]
+    yield [Prepare(work)]
+    yield [Segment(work, span) for span in spans]
+    yield [Join(work, Ready((0, frames), spans))]
     return REPORT
 
 
@@ -216,7 +220,7 @@ def simulate(sizes: Nodes, costs: Costs = WORKER) -> Found:
     frames = lengths(sizes)
     clock = Clock(sizes, frames, costs)
     listed = longest_first(iter(range(sizes.films)), frames.__getitem__)
-    films = Schedule(listed, lambda n: (steps(n, frames[n], sizes.whole), Silent()), clock)
+    films = Schedule(listed, lambda n: (steps(n, frames[n], sizes.whole), Meter()), clock)
     with mock.patch.object(scheduler, "wait", clock.wait):
         ended = sum(end.report is REPORT for end in films.run())
     length = 1 << 60 if sizes.whole else SEGMENT

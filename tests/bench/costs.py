@@ -22,9 +22,9 @@ import torch
 from tests.bench.tools import SAMPLE, ffmpeg
 from vidsr.config import Enhance, Render
 from vidsr.frame import Frame
-from vidsr.jobs import film_job
+from vidsr.jobs import passes
+from vidsr.jobs.events import Meter
 from vidsr.jobs.plan import output_spec, plan
-from vidsr.jobs.tasks import Silent
 from vidsr.networks.model_file import open_model, sha256
 from vidsr.restore.pipeline import UNIT
 from vidsr.restore.restorer import Restorer
@@ -56,11 +56,11 @@ def stages(film: Path, folder: Path) -> None:
     with timed("decode", lambda: (len(frames), "frame")), Reader(work.film) as reader:
         frames += reader
     with timed("analyze, with decoding", lambda: (len(frames), "frame")):
-        analysis, _ = film_job.analyze_film(work.film, settings, Silent())
-    job = film_job.make_job(work, film_job.restorable(analysis.tracks, "all")[0])
+        analysis, _ = passes.analyze_film(work.film, settings, Meter())
+    job = passes.make_job(work, passes.restorable(analysis.tracks, "all")[0])
     faces = sum(len(track) for track in job.tracks)
     with timed("decode, crop and blend", lambda: (len(frames), f"frame with {faces / len(frames):.2f} faces")):
-        for _ in film_job.render_range(work, job, analysis.timeline, (0, len(frames)), Silent()):
+        for _ in passes.render_range(work, job, analysis.timeline, (0, len(frames)), Meter()):
             pass
     with (
         timed("encode", lambda: (len(frames), "frame")),

@@ -30,7 +30,7 @@ import torch
 
 from tests.bench.tools import SAMPLE, Outcome, Trial, ffmpeg, forked, orphans, packets, warm
 from vidsr.cli.main import main as main_of_the_program
-from vidsr.jobs import film_job, passes
+from vidsr.jobs import passes
 from vidsr.restore.restorer import Restorer
 from vidsr.video import process
 
@@ -125,8 +125,8 @@ def first_stage(folder: Path) -> Stage:
 
 
 def _short_segments() -> None:
-    before = film_job.segments
-    film_job.segments = lambda first, stop, film, settings, *quiet: before(
+    before = passes.segments
+    passes.segments = lambda first, stop, film, settings, *quiet: before(
         first, stop, film, dataclasses.replace(settings, segment_s=SEGMENT_S), *quiet
     )
 

@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from vidsr.config import Encode, Enhance, Render
 from vidsr.evaluate.degraded_copy import Coding, coded_copy, cut_copy, reduced_copy
 from vidsr.frame import Floats, Frame, Track
-from vidsr.jobs import film_job
+from vidsr.jobs import passes
+from vidsr.jobs.events import Meter
 from vidsr.jobs.plan import Plan, plan
-from vidsr.jobs.tasks import Silent
 from vidsr.networks.model_file import open_model
 from vidsr.picture import small_rgb
 from vidsr.restore.blend import CENTRE, RADII, SOFT, enlarged
@@ -127,7 +127,7 @@ class Errors:
 def _frames(work: Plan, job: Job, case: Case, timeline: NDArray[np.int64]) -> Iterator[tuple[Frame, Frame]]:
     span = (case.first, case.stop)
     with Reader(work.film, first=case.first, stop=case.stop, timeline=timeline) as sources:
-        for source, restored in zip(sources, film_job.render_range(work, job, timeline, span, Silent()), strict=True):
+        for source, restored in zip(sources, passes.render_range(work, job, timeline, span, Meter()), strict=True):
             yield enlarged(source, work.planes), restored
 
 
@@ -148,10 +148,10 @@ def measured(case: Case, folder: Path, name: str, crf: int, pictures: Path | Non
         coded_copy(probe(small), poor, Coding("x264", crf=crf))
         settings = Enhance(render=Render(scale=str(SCALE), model=name), encode=Encode(codec="ffv1"), overwrite=True)
         work = plan(poor, Path(scratch, "made.mkv"), settings, open_model(name, None))
-        analysis, _ = film_job.analyze_film(work.film, settings, Silent())
+        analysis, _ = passes.analyze_film(work.film, settings, Meter())
         there = [track for track in analysis.tracks if track.first < case.stop and case.first < track.stop]
         face = max(there, key=lambda track: len(track) * track.height)
-        job, found, rows = film_job.make_job(work, (face,)), Errors(), []
+        job, found, rows = passes.make_job(work, (face,)), Errors(), []
         with Reader(probe(sharp)) as truths:
             wanted = (truth for truth in truths if truth.index >= case.first)
             for truth, (plain, restored) in zip(wanted, _frames(work, job, case, analysis.timeline), strict=False):

@@ -24,8 +24,8 @@ from tests.bench.tools import CLIPS, SAMPLE, Trial, ffmpeg, orphans, packets
 from vidsr.config import Encode, Enhance, Render
 from vidsr.errors import VidsrError
 from vidsr.jobs import film_job
+from vidsr.jobs.events import Meter
 from vidsr.jobs.plan import plan
-from vidsr.jobs.tasks import Silent
 from vidsr.networks.model_file import open_model
 
 STAGES = ("analysis", "render", "join", "publish")
@@ -92,7 +92,7 @@ def _work(film: Path, output: Path) -> None:
     """The rest of the child's life."""
     try:
         model = open_model(SETTINGS.render.model, None)
-        film_job.enhance(plan(film, output, SETTINGS, model), Silent())
+        film_job.enhance(plan(film, output, SETTINGS, model), Meter())
         os._exit(0)
     except VidsrError:
         os._exit(1)

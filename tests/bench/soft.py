@@ -27,8 +27,8 @@ from vidsr.evaluate import metrics
 from vidsr.evaluate.reference_clip import Picture, Poor, Scene, pictures, scene
 from vidsr.evaluate.videos import pipeline
 from vidsr.frame import Track
-from vidsr.jobs import film_job
-from vidsr.jobs.tasks import Silent
+from vidsr.jobs import passes
+from vidsr.jobs.events import Meter
 from vidsr.networks.generator import SCALE
 from vidsr.networks.model_file import open_model
 from vidsr.video import Reader, probe
@@ -63,7 +63,7 @@ def measured(clip: Path, ruler: Ruler, crf: int, fidelity: float | None) -> Foun
         at = replace(scene(clip, folder, ruler), scale=1)  # the truth has the film's size
         enlarged(folder / "truth.mkv", folder / "soft.mkv", crf)
         film = replace(probe(folder / "soft.mkv"), matrix=at.film.matrix)
-        analysis = film_job.analyze_film(film, Enhance(), Silent())[0]
+        analysis = passes.analyze_film(film, Enhance(), Meter())[0]
         with Reader(film, first=at.span[0], stop=at.span[1]) as frames:
             before = pictures(film, frames)
         poor = Poor("soft", film, [], analysis)
@@ -94,8 +94,8 @@ def main() -> int:
         failed |= gain < 0
         strips.append(found.strip)
     for clip in words.sharp:
-        for face in film_job.analyze_film(probe(clip), Enhance(), Silent())[0].tracks:
-            reason = film_job.restorable((face,), "all")[1].get(face.id, "restored at its own size")
+        for face in passes.analyze_film(probe(clip), Enhance(), Meter())[0].tracks:
+            reason = passes.restorable((face,), "all")[1].get(face.id, "restored at its own size")
             print(f"{clip.stem:20} {face.window:.0f} pixels wide, reduced by {face.factor}: {reason}", flush=True)
             failed |= face.factor > 1
     if words.sheet is not None and strips:

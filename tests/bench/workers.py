@@ -22,8 +22,8 @@ from pathlib import Path
 from tests.bench.tools import SAMPLE, Trial, ffmpeg, packets
 from vidsr.config import Encode, Enhance, Render
 from vidsr.jobs.batch import Batch, Source, side_by_side
+from vidsr.jobs.events import Meter
 from vidsr.jobs.process_pool import Pool
-from vidsr.jobs.tasks import Silent
 from vidsr.networks.model_file import open_model
 
 WANTED, MOST_COST = 1.6, 0.02
@@ -54,7 +54,7 @@ def run(films: list[Path], output: Path, count: int, free: bool) -> Run:
             os.sched_setaffinity(worker.pid, {core})
         worker.up.result()
     began, cpu = time.monotonic(), cpu_s()
-    ends = list(side_by_side(map(Source, films), batch, pool, lambda _: Silent()))
+    ends = list(side_by_side(map(Source, films), batch, pool, lambda _: Meter()))
     seconds = time.monotonic() - began
     frames = sum(ended.report.stop for ended in ends if ended.report)
     if any(ended.error for ended in ends):

@@ -9,9 +9,12 @@ from collections.abc import Callable
 import click
 
 from vidsr.cli.settings_file import used
+from vidsr.errors import RefusedError, VidsrError
 from vidsr.files import shown
 
 log = logging.getLogger("vidsr")
+
+FAILED, REFUSED, SOME_FAILED = 1, 2, 3
 
 Command = Callable[..., None]
 
@@ -58,3 +61,20 @@ def verbosity(command: Command) -> Command:
     )
     quiet = click.option("-q", "--quiet", is_flag=True, callback=_be_quiet, help="Print errors only.")
     return verbose(quiet(command))
+
+
+def say(line: object, err: bool = False) -> None:
+    """Print a line that cannot command the terminal."""
+    click.echo(shown(str(line)), err=err)
+
+
+def complain(error: VidsrError) -> None:
+    """Print an error that a user can act upon."""
+    say(f"error: {error}", err=True)
+    for line in error.details.strip().splitlines()[-5:]:
+        say(f"  | {line}", err=True)
+
+
+def code_of(error: Exception) -> int:
+    """The exit code of an error: what could be known before the work is wrong usage."""
+    return REFUSED if isinstance(error, RefusedError) else FAILED

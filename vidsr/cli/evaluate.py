@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from vidsr import config
+from vidsr.cli.options import SOURCE
 from vidsr.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from vidsr.evaluate.videos import Row
     from vidsr.networks.model_file import Model
 
-SOURCE = click.Path(path_type=Path)
 RULER = config.Ruler()
 CODECS = ("x264", "mpeg2", "mpeg4")
 BITRATE = "kbit/s at 25 frames/s of mpeg2 at 720x576, mpeg4 at 640x480; clips get these bits a pixel.  [3000, 800]"
@@ -127,31 +127,17 @@ def evaluate_video(
     rows: list[Row] = []
     for path in _clips(clips):
         plain: Row | None = None
-        made = _still_rows(path, models, ruler) if still else videos.films(path, models, judges, ruler)
-        with _told_and_left(path):
-            for row in made:
+        scenes = (videos.still_scenes(path, models, coding, ruler.frames) for coding in videos.codings(ruler))
+        try:
+            for row in chain.from_iterable(scenes) if still else videos.films(path, models, judges, ruler):
                 plain = row if row.way == videos.PLAIN else plain
                 rows.append(row)
                 click.echo(table.line(row, plain or row))
+        except InputError as error:  # a clip that cannot be measured does not stop the others
+            click.echo(f"{path.name} is left out: {error}", err=True)
     for line in table.summary(rows):
         click.echo(line)
     _write_scores(output, table.plain_rows(rows))
-
-
-def _still_rows(path: Path, models: Sequence[Model], ruler: config.Ruler) -> Iterator[Row]:
-    from vidsr.evaluate import videos
-
-    for coding in videos.codings(ruler):
-        yield from videos.still_scenes(path, models, coding, ruler.frames)
-
-
-@contextmanager
-def _told_and_left(path: Path) -> Iterator[None]:
-    """A clip that cannot be measured does not stop the others."""
-    try:
-        yield
-    except InputError as error:
-        click.echo(f"{path.name} is left out: {error}", err=True)
 
 
 def _clips(paths: Sequence[Path]) -> list[Path]:

@@ -1,16 +1,16 @@
-"""`vidsr models` and `vidsr export`: their options and lines. Importing this loads click and nothing heavy."""
+"""`vidsr models`, `export`, `train` and `shard`: their options and lines. Loads click and nothing heavy."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import click
 
 from vidsr import config
-from vidsr.cli.options import options
+from vidsr.cli.console import log, print_log, verbosity
+from vidsr.cli.options import SOURCE, options
 from vidsr.errors import VidsrError
-
-SOURCE = click.Path(path_type=Path)
 
 
 @click.group(invoke_without_command=True)
@@ -74,3 +74,44 @@ def export(model: str, path: Path, fidelity: float | None, overwrite: bool) -> N
     if made.difference is not None:
         told = f"differs from torch by at most {made.difference:.1g}, of values in 0..1"
     click.echo(f"{made.path}: {told}")
+
+
+@click.command()
+@options(config.Train)
+@click.option("-o", "--output", type=SOURCE, required=True, help="The model file, .safetensors.")
+@verbosity
+def train(output: Path, quiet: bool, **values: object) -> None:
+    """Train a model on a folder of sharp, aligned faces; the same command goes on where it stopped.
+
+    Several processes train together under `torchrun --nproc-per-node N -m vidsr train ...`.
+    """
+    from vidsr.training.train import train as run
+
+    if not quiet:
+        print_log(min(logging.INFO, log.level or logging.INFO))
+    run(config.Train(output=str(output), **values), lambda what: _say(what, quiet))  # type: ignore[arg-type]
+    _say(output, quiet)
+
+
+def _say(what: object, quiet: bool) -> None:
+    if not quiet:
+        click.echo(str(what))
+
+
+@click.command()
+@click.argument("data", metavar="DATA")
+@click.option("-o", "--output", type=SOURCE, required=True, help="A new folder for the shards.")
+@click.option("--cache", type=SOURCE, help="Where faces cut out of films are kept.  [default: faces beside OUTPUT]")
+@options(config.Train, "seed")
+@verbosity
+def shard(data: str, output: Path, cache: Path | None, seed: int, quiet: bool) -> None:
+    """Write the faces that `train --data DATA` would find as tar shards, in a drawn order."""
+    import numpy as np
+
+    from vidsr.data.shards import write_shards
+    from vidsr.data.sources import open_faces
+
+    source = open_faces(data, cache or output.parent / "faces", seed)
+    _say(source, quiet)
+    written = write_shards(source.faces, output, np.random.default_rng(seed))
+    _say(f"{output}: {len(written)} shards", quiet)

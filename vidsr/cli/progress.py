@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from vidsr.jobs.events import Progress
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Self
+
+    from vidsr.jobs.batch import Source
+    from vidsr.jobs.scheduler import Ended
 
 EVERY_S = 5.0
 UNCOUNTED = "{desc} [{elapsed}]"
@@ -36,14 +43,13 @@ def _bar(what: str, frames: int | None) -> tqdm[None]:
 
 
 class Bars:
-    """Draws a stage's progress on stderr: frames, frames a second, time left, faces. A context manager."""
+    """Draws what a Meter tells on stderr: frames, frames a second, time left, faces. A context manager."""
 
     def __init__(self, name: str, quiet: bool = False) -> None:
         self._name = name
         self._quiet = quiet
         self._bar: tqdm[None] | None = None
-        self._faces = 0
-        self._words = ""
+        self._phase, self._frame = "", 0
 
     def __enter__(self) -> Self:
         return self
@@ -53,25 +59,25 @@ class Bars:
             self._bar.close()
         self._bar = None
 
-    def stage(self, name: str, frames: int | None) -> None:
-        """Begin a stage of so many frames."""
-        self._begin(f"{self._name}: {name}", frames)
+    def __call__(self, now: Progress) -> None:
+        """One state of a film's work."""
+        if now.phase != self._phase or now.frame < self._frame:
+            self._begin(f"{self._name}: {now.phase}", now.of)
+            self._phase, self._frame = now.phase, 0
+        self._show(now.frame - self._frame, f"{now.faces} faces" if now.faces else "")
+        self._frame = now.frame
 
     def _begin(self, what: str, frames: int | None) -> None:
         self.__exit__()
-        self._faces = 0
         if not self._quiet:
             self._bar = _bar(what, frames)
 
-    def advance(self, frames: int, faces: int) -> None:
-        """So many frames more are done."""
-        if self._bar is None:
-            return
-        self._faces += faces
-        if self._faces or self._words:
-            self._bar.set_postfix_str(f"{self._words}{self._faces} faces", refresh=False)
-        self._bar.bar_format = None
-        self._bar.update(frames)
+    def _show(self, frames: int, words: str) -> None:
+        if self._bar is not None and frames:
+            if words:
+                self._bar.set_postfix_str(words, refresh=False)
+            self._bar.bar_format = None
+            self._bar.update(frames)
 
 
 class Board(Bars):
@@ -80,42 +86,35 @@ class Board(Bars):
     def __init__(self, quiet: bool = False) -> None:
         super().__init__("films", quiet)
         self._begin("films", 0)
-        self._done = self._failed = 0
+        self._done = self._failed = self._faces = 0
 
-    def film(self) -> Share:
-        """A watch for one more film."""
-        return Share(self)
+    def film(self) -> Callable[[Progress], None]:
+        """What hears of one film more."""
+        before = Progress("", 0, None, 0.0, None, 0, "")
 
-    def ended(self, failed: bool) -> None:
+        def heard(now: Progress) -> None:
+            nonlocal before
+            if now.phase == "render":
+                if before.phase != "render" and self._bar is not None:
+                    self._bar.total = (self._bar.total or 0) + (now.of or 0)
+                    before = Progress("render", 0, None, 0.0, None, 0, "")
+                self._faces += now.faces - before.faces
+                self._show(now.frame - before.frame, self._words())
+            before = now
+
+        return heard
+
+    def ended(self, end: Ended[Source]) -> None:
         """One film more is done, or failed."""
-        self._done += not failed
-        self._failed += failed
-        self._words = f"{self._done} films done, " + (f"{self._failed} failed, " if self._failed else "")
-        self.advance(0, 0)
-
-    def expect(self, frames: int) -> None:
-        """So many frames more are to be rendered."""
+        self._done += end.error is None
+        self._failed += end.error is not None and not end.kept
         if self._bar is not None:
-            self._bar.total = (self._bar.total or 0) + frames
+            self._bar.set_postfix_str(self._words(), refresh=False)
+            self._bar.update(0)
 
-
-class Share:
-    """One film's part of a board: only rendered frames are counted."""
-
-    def __init__(self, board: Board) -> None:
-        self._board = board
-        self._renders = False
-
-    def stage(self, name: str, frames: int | None) -> None:
-        """A stage begins."""
-        self._renders = name == "render"
-        if self._renders:
-            self._board.expect(frames or 0)
-
-    def advance(self, frames: int, faces: int) -> None:
-        """So many frames more are done."""
-        if self._renders:
-            self._board.advance(frames, faces)
+    def _words(self) -> str:
+        done = f"{self._done} films done, " if self._done or self._failed else ""
+        return done + (f"{self._failed} failed, " if self._failed else "") + f"{self._faces} faces"
 
 
 class _Lines:

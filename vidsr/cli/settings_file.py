@@ -11,24 +11,18 @@ from pathlib import Path
 
 import click
 
+from vidsr.cli.options import ENHANCED
+from vidsr.config import options_of
 from vidsr.errors import InputError
 
 NAME = "vidsr.toml"
 LARGEST = 1 << 20  # bytes of a settings file
-
 NEVER = frozenset({"output", "report", "tracks", "json", "config", "help"})
 """Options that name what one run reads or writes: in no file."""
-
-HARMLESS = frozenset(
-    [
-        *("detect_every", "min_face", "scale", "model", "fidelity", "faces", "device", "precision", "batch"),
-        *("codec", "crf", "preset", "deinterlace", "keep_going", "keep_grain", "keep_work", "quiet", "verbose"),
-    ]
-)
-"""What a file in the working folder may set, which may have come with somebody else's films: nothing that names a
-file, replaces or drops one, or fetches something. An option is not among them before somebody has thought about it."""
-
-Table = Mapping[str, object]
+HARMLESS = {"quiet", "verbose"} | {
+    name for kind in ENHANCED for name, (_, option) in options_of(kind).items() if option.harmless
+}
+"""What a file in the working folder may set; see `vidsr.config.Option`."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +45,10 @@ def configurable(group: click.Group) -> None:
         if isinstance(command, click.Group):
             configurable(command)
         else:
+            kind = click.Path(path_type=Path, dir_okay=False, readable=False)
+            words = f"Settings file.  [default: {NAME} in this folder, and in ~/.config/vidsr]"
             command.params.append(
-                click.Option(
-                    ["--config"],
-                    type=click.Path(path_type=Path, dir_okay=False, readable=False),
-                    is_eager=True,
-                    expose_value=False,
-                    callback=_use,
-                    help=f"Settings file.  [default: {NAME} in this folder, and in ~/.config/vidsr]",
-                )
+                click.Option(["--config"], type=kind, is_eager=True, expose_value=False, callback=_use, help=words)
             )
 
 
@@ -71,27 +60,18 @@ def used(ctx: click.Context) -> list[Path]:
 
 def _use(ctx: click.Context, _: click.Parameter, given: Path | None) -> None:
     """Let what the settings files say of this command stand for the options that are not given."""
-    names, root = _place(ctx)
+    root = ctx.find_root()
+    names = ctx.command_path.removeprefix(root.command_path).split()
     if ctx.resilient_parsing or not names:
         return
     merged: dict[str, object] = {}
     for source in [Source(given, own=True)] if given else list(_found()):
-        section: Table = _checked(_read(source.path), root, source, ())
+        section: object = _checked(_read(source.path), root.command, source, ())
         for name in names:
-            inner = section.get(name, {})
-            section = inner if isinstance(inner, dict) else {}
-        merged |= section
+            section = section.get(name) if isinstance(section, dict) else None
+        merged |= section if isinstance(section, dict) else {}
         ctx.meta.setdefault(__name__, []).append(source.path)
     ctx.default_map = merged
-
-
-def _place(ctx: click.Context) -> tuple[list[str], click.Command]:
-    """The names of the command below the root, and the root."""
-    names: list[str] = []
-    while ctx.parent is not None:
-        names.insert(0, str(ctx.info_name))
-        ctx = ctx.parent
-    return names, ctx.command
 
 
 def _found() -> Iterator[Source]:
@@ -108,7 +88,7 @@ def _config_folder() -> Path:
     return told if told.is_absolute() else Path(os.path.expanduser("~/.config"))  # noqa: PTH111  (no home: no error)
 
 
-def _read(path: Path) -> Table:
+def _read(path: Path) -> Mapping[str, object]:
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -120,7 +100,7 @@ def _read(path: Path) -> Table:
             text = file.read(LARGEST + 1)
         if len(text) > LARGEST:
             raise InputError(f"{path} is too large for a settings file")
-        table: Table = tomllib.loads(text.decode())
+        table: Mapping[str, object] = tomllib.loads(text.decode())
     except OSError as error:
         raise InputError(f"the settings file {path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -128,10 +108,10 @@ def _read(path: Path) -> Table:
     return table
 
 
-def _checked(table: Table, command: click.Command, source: Source, at: tuple[str, ...]) -> dict[str, object]:
+def _checked(table: Mapping[str, object], command: click.Command, source: Source, at: tuple[str, ...]) -> object:
     """A section, and the sections in it, as click's default map; InputError for a name or a value that does not fit."""
     commands = command.commands if isinstance(command, click.Group) else {}
-    known = _options(command)
+    known = options_by_name(command)
     found: dict[str, object] = {}
     for key, value in table.items():
         here, name = (*at, key), key.replace("-", "_")
@@ -147,20 +127,14 @@ def _checked(table: Table, command: click.Command, source: Source, at: tuple[str
     return found
 
 
-def _options(command: click.Command) -> dict[str, click.Option]:
+def options_by_name(command: click.Command) -> dict[str, click.Option]:
     """A command's options by their long names, with _ for -."""
-    return {
-        name[2:].replace("-", "_"): option
-        for option in command.params
-        if isinstance(option, click.Option)
-        for name in option.opts
-        if name.startswith("--")
-    }
+    found = [one for one in command.params if isinstance(one, click.Option)]
+    return {name[2:].replace("-", "_"): one for one in found for name in one.opts if name.startswith("--")}
 
 
 def _unknown(key: str, names: Sequence[str], in_section: bool) -> str:
-    near = get_close_matches(key.replace("-", "_"), names, 1)
-    if near:
+    if near := get_close_matches(key.replace("-", "_"), names, 1):
         return f"is unknown; did you mean {near[0]}?"
     kind = "there is no such option" if in_section else "each option stands in the section of its command"
     return f"is unknown; {kind}, among: {', '.join(sorted(names))}"
@@ -170,12 +144,10 @@ def _require_allowed(source: Source, at: Sequence[str], name: str, value: object
     if name in NEVER:
         raise source.wrong(at, "cannot stand in a settings file: what is read and written is said in the command")
     words = value if isinstance(value, list) else [value]
-    named = name == "model" and any("/" in str(word) or _is_file(str(word)) for word in words)
-    if not source.own and (name not in HARMLESS or named):
-        what = "as a file may" if named else "may"
-        raise source.wrong(
-            at, f"{what} not be set by a file in the working folder; put it into {_config_folder() / 'vidsr' / NAME}"
-        )
+    file = name == "model" and any("/" in str(word) or _is_file(str(word)) for word in words)
+    if not source.own and (file or name not in HARMLESS):
+        may, own = "as a file may" if file else "may", _config_folder() / "vidsr" / NAME
+        raise source.wrong(at, f"{may} not be set by a file in the working folder; put it into {own}")
 
 
 def _is_file(name: str | Path) -> bool:
@@ -187,27 +159,21 @@ def _is_file(name: str | Path) -> bool:
 
 def _value(option: click.Option, value: object, source: Source, at: Sequence[str]) -> object:
     """A value as the command line would take it."""
-    if option.is_flag:
-        if not isinstance(value, bool):
-            raise source.wrong(at, f"is {_shown(value)}: it must be true or false")
-        return value
     several = option.multiple or option.nargs != 1
     words = value if several and isinstance(value, list) else [value]
-    if not all(isinstance(word, str | int | float) and not isinstance(word, bool) for word in words):
-        raise source.wrong(
-            at, f"is {_shown(value)}: it must be {'a list of texts' if several else 'a text or a number'}"
-        )
-    texts = [os.path.expanduser(str(w)) if isinstance(option.type, click.Path) else str(w) for w in words]  # noqa: PTH111
-    fitting = texts if several else texts[0]
+    kinds = (bool,) if option.is_flag else (str, int, float)
     try:
+        if not all(isinstance(word, kinds) and (option.is_flag or not isinstance(word, bool)) for word in words):
+            what = "true or false" if option.is_flag else "a list of texts" if several else "a text or a number"
+            raise ValueError(f"it must be {what}")
+        if option.is_flag:
+            return value
+        texts = [os.path.expanduser(str(w)) if isinstance(option.type, click.Path) else str(w) for w in words]  # noqa: PTH111
+        fitting = texts if several else texts[0]
         option.type_cast_value(click.Context(click.Command(None)), fitting)
-    except click.BadParameter as error:
-        raise source.wrong(at, f"is {_shown(value)}: {error.message}") from error
-    except ValueError as error:  # a path that no file can have
-        raise source.wrong(at, f"is {_shown(value)}: {error}") from error
+    except (click.BadParameter, ValueError) as error:  # the latter also for a path that no file can have
+        what = error.message if isinstance(error, click.BadParameter) else str(error)
+        shown = str(value).lower() if isinstance(value, bool) else repr(value)
+        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        raise source.wrong(at, f"is {shown}: {what}") from error
     return fitting
-
-
-def _shown(value: object) -> str:
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -21,9 +21,9 @@ from vidsr.data.faces import Images
 from vidsr.errors import InputError
 from vidsr.evaluate.degraded_copy import Coding, coded_copy, cut_copy, reduced_copy, still_copy
 from vidsr.frame import Floats, Frame, Track
-from vidsr.jobs import film_job
+from vidsr.jobs import passes
+from vidsr.jobs.events import Meter
 from vidsr.jobs.passes import promised_frames
-from vidsr.jobs.tasks import Silent
 from vidsr.networks.generator import SCALE
 from vidsr.picture import small_rgb
 from vidsr.video import Film, Reader, probe
@@ -119,7 +119,7 @@ def scene(path: Path, folder: Path, ruler: Ruler) -> Scene:
     first = max(0, (there - ruler.frames) // 2 - lead)
     cut_copy(clip, folder / "cut.mkv", first, lead + ruler.frames + TAIL)
     cut = probe(folder / "cut.mkv")
-    analysis = film_job.analyze_film(cut, Enhance(), Silent())[0]
+    analysis = passes.analyze_film(cut, Enhance(), Meter())[0]
     span = lead, min(lead + ruler.frames, analysis.frames)
     face = _largest(path.name, analysis, span)
     factor = min(1.0, FACE / face.height)
@@ -169,14 +169,14 @@ def degraded(at: Scene, coding: Coding, folder: Path) -> Degraded:
     film = replace(probe(path), matrix=at.film.matrix)
     with Reader(film) as frames:
         decoded = list(frames)
-    return Degraded(coding.name, film, decoded, film_job.analyze_film(film, Enhance(), Silent())[0])
+    return Degraded(coding.name, film, decoded, passes.analyze_film(film, Enhance(), Meter())[0])
 
 
 def still(path: Path, folder: Path, coding: Coding, frames: int) -> tuple[Scene, Degraded]:
     """A clip's first frame, standing still under fresh noise and H.264; the scene holds no truth."""
     sharp, noisy = folder / "sharp.mkv", folder / "noisy.mp4"
     still_copy(probe(path), sharp, noisy, frames, coding.crf, STILL_NOISE)
-    face = _largest(path.name, film_job.analyze_film(probe(sharp), Enhance(), Silent())[0], (0, frames))
+    face = _largest(path.name, passes.analyze_film(probe(sharp), Enhance(), Meter())[0], (0, frames))
     at = Scene(path.name, probe(sharp), [], face, (face.first, face.stop), SCALE)
     film = probe(noisy)
-    return at, Degraded(coding.name, film, [], film_job.analyze_film(film, Enhance(), Silent())[0])
+    return at, Degraded(coding.name, film, [], passes.analyze_film(film, Enhance(), Meter())[0])

@@ -20,9 +20,9 @@ from vidsr.analysis.alignment import CENTRE, RADII
 from vidsr.analysis.tracks_file import Analysis
 from vidsr.config import Enhance
 from vidsr.frame import Floats, Frame, Track
-from vidsr.jobs import film_job
+from vidsr.jobs import passes
+from vidsr.jobs.events import Meter
 from vidsr.jobs.plan import Plan, plan
-from vidsr.jobs.tasks import Silent
 from vidsr.networks.model_file import Model
 from vidsr.restore.enlarge import enlarged
 from vidsr.restore.pipeline import Job
@@ -115,7 +115,7 @@ def _pairs(work: Plan, job: Job, analysis: Analysis, frames: int) -> Iterator[tu
     """Frames enlarged plainly and restored."""
     for index in _moments(analysis, job.tracks, frames):
         span = (index, index + 1)
-        (restored,) = film_job.render_range(work, job, analysis.timeline, span, Silent())
+        (restored,) = passes.render_range(work, job, analysis.timeline, span, Meter())
         with Reader(work.film, first=index, stop=index + 1, timeline=analysis.timeline) as sources:
             (source,) = sources
         yield enlarged(source, work.planes), restored
@@ -127,10 +127,10 @@ def seams(paths: Sequence[Path], models: Sequence[Model], frames: int, settings:
         for path in paths:
             output = Path(folder) / "seam.mkv"
             works = [plan(path, output, replace(settings, overwrite=True), model) for model in models]
-            analysis, _ = film_job.analyze_film(works[0].film, settings, Silent())
-            tracks, _ = film_job.restorable(analysis.tracks, settings.render.faces)
+            analysis, _ = passes.analyze_film(works[0].film, settings, Meter())
+            tracks, _ = passes.restorable(analysis.tracks, settings.render.faces)
             for work in works:
-                yield _row(path.name, work, film_job.make_job(work, tracks), analysis, frames)
+                yield _row(path.name, work, passes.make_job(work, tracks), analysis, frames)
 
 
 def _row(clip: str, work: Plan, job: Job, analysis: Analysis, frames: int) -> Seam:

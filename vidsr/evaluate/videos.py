@@ -25,9 +25,9 @@ from vidsr.evaluate.degraded_copy import USUAL, Coding
 from vidsr.evaluate.reference_clip import Degraded, Picture, Scene, degraded, pictures, scene, still
 from vidsr.evaluate.stills import Metrics
 from vidsr.frame import Floats
-from vidsr.jobs import film_job
+from vidsr.jobs import passes
+from vidsr.jobs.events import Meter
 from vidsr.jobs.plan import plan
-from vidsr.jobs.tasks import Silent
 from vidsr.networks.generator import Alone
 from vidsr.networks.model_file import Model
 
@@ -103,15 +103,15 @@ def pipeline(at: Scene, film: Degraded, model: Model, folder: Path, keep_grain: 
     render = Render(scale=str(at.scale), keep_grain=keep_grain)
     settings = Enhance(render=render, encode=Encode(codec="ffv1"), overwrite=True)
     work = plan(film.film.path, folder / "made.mkv", settings, model)
-    tracks, _ = film_job.restorable(film.analysis.tracks, render.faces)
-    made = film_job.render_range(work, film_job.make_job(work, tracks), film.analysis.timeline, at.span, Silent())
+    tracks, _ = passes.restorable(film.analysis.tracks, render.faces)
+    made = passes.render_range(work, passes.make_job(work, tracks), film.analysis.timeline, at.span, Meter())
     return pictures(film.film, made)
 
 
 def frame_by_frame(at: Scene, film: Degraded, model: Model, folder: Path) -> list[Picture]:
     """The same without what steadies: every frame detected and aligned for itself, and seen alone by the network."""
     every = Enhance(analyze=replace(Enhance().analyze, detect_every=1))
-    found = film_job.analyze_film(film.film, every, Silent())[0]
+    found = passes.analyze_film(film.film, every, Meter())[0]
     shaky = tuple(replace(track, matrices=similarity(track.landmarks)) for track in found.tracks)
     single = replace(model, name=f"{model.name}-alone", network=Alone(model.network, model.window))
     return pipeline(at, replace(film, analysis=replace(found, tracks=shaky)), single, folder, keep_grain=True)

@@ -1,30 +1,33 @@
-"""Many films in one command: found as they are needed, done one by one or side by side, one bad film never the end."""
+"""Many films in one command: named, or found in folders, or coming into them; one bad film is never the end."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidsr.config import Enhance, Workers
-from vidsr.errors import DeviceError, ExistsError, InputError, OutputError, VidsrError
+from vidsr.config import Enhance, Watching, Workers
+from vidsr.errors import AlreadyDone, DeviceError, ExistsError, InputError, OutputError
 from vidsr.files import is_folder, storage_errors
-from vidsr.jobs import film_job
-from vidsr.jobs.log import Stages
+from vidsr.jobs.events import Meter
+from vidsr.jobs.film_job import Steps, steps
 from vidsr.jobs.plan import FOLDER, Plan, check_report, plan
 from vidsr.jobs.process_pool import Pool
 from vidsr.jobs.scheduler import Ended, Executor, Schedule, longest_first
-from vidsr.jobs.tasks import Progress
-from vidsr.jobs.work_folder import forget, worth_keeping
+from vidsr.jobs.work_folder import forget
 from vidsr.report.report import Report
 from vidsr.system import allow_files
 from vidsr.video import is_film_name
 
 if TYPE_CHECKING:
     from vidsr.networks.model_file import Model
+
+
+MOST_NAMED = 100  # failed films in a summary
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,7 @@ def _walk(folder: Path, under: Path) -> Iterator[Source]:
 def _wanted(entry: os.DirEntry[str]) -> bool:
     if entry.is_dir(follow_symlinks=False):
         return not entry.name.startswith(".") and not entry.name.endswith(FOLDER)
-    return is_film(Path(entry.name))
-
-
-def is_film(path: Path) -> bool:
-    """Whether a file in a folder is taken for a film to enhance, by its name."""
-    return is_film_name(path) and ".enhanced." not in path.name
+    return is_film_name(Path(entry.name)) and ".enhanced." not in entry.name
 
 
 class Batch:
@@ -89,7 +87,7 @@ class Batch:
         self.many = many
         self._fresh = fresh
         self._report = report
-        self._taken: set[int] = set()  # hashes of the outputs: all that grows with the number of films
+        self._taken: dict[int, int] = {}  # hashes of outputs and their films: all that grows with the number of films
 
     def plan(self, source: Source) -> Plan:
         """Plan one film. AlreadyDone where an earlier run of the same command has made it."""
@@ -99,8 +97,9 @@ class Batch:
             work = plan(source.path, self._folder(source), self.settings, self._model)
         except ExistsError as error:
             self._take(source.path, error.path)
-            if self.many and _newer(error.path, source.path):
-                raise AlreadyDone(str(error), error.path) from error
+            with suppress(OSError):
+                if self.many and error.path.stat().st_mtime_ns >= source.path.stat().st_mtime_ns:
+                    raise AlreadyDone(str(error), error.path) from error
             raise
         if self._report is not None:
             check_report(work, self._report)
@@ -131,25 +130,12 @@ class Batch:
         return folder
 
     def _take(self, film: Path, output: Path) -> None:
-        mark = hash(output)
-        if mark in self._taken:
+        if self._taken.setdefault(hash(output), hash(film)) != hash(film):
             raise OutputError(f"{film} and a film before it would both become {output}; enhance them one by one")
-        self._taken.add(mark)
-
-
-class AlreadyDone(ExistsError):
-    """The film's output is there, and newer than the film."""
-
-
-def _newer(output: Path, film: Path) -> bool:
-    try:
-        return output.stat().st_mtime_ns >= film.stat().st_mtime_ns
-    except OSError:
-        return False
 
 
 @contextmanager
-def place(who: Workers, settings: Enhance, film: Path, output: Path | None) -> Iterator[Executor]:
+def open_executor(who: Workers, settings: Enhance, film: Path, output: Path | None) -> Iterator[Executor]:
     """The workers that are wanted: processes of this machine, or a Ray cluster, which must see film and output too."""
     if who.ray is not None:
         from vidsr.jobs.ray_cluster import cluster
@@ -174,32 +160,25 @@ def _devices(who: Workers) -> list[str | None]:
     return [names[number % len(names)] for number in range(who.workers or len(names))]
 
 
-def one_by_one(sources: Iterator[Source], batch: Batch, run: Callable[[Plan], Report]) -> Iterator[Ended[Source]]:
-    """Each film's end, done by `run` in this process."""
-    for source in sources:
-        try:
-            work = batch.plan(source)
-            try:
-                report = run(work)
-            except VidsrError as error:
-                raise _hopeful(error, work) from error
-        except Exception as error:
-            yield Ended(source, error=error)
-        else:
-            yield Ended(source, report=report)
+def one_by_one(source: Source, batch: Batch, run: Callable[[Plan], Report]) -> Ended[Source]:
+    """A film's end, done by `run` in this process."""
+    try:
+        return Ended(source, report=run(batch.plan(source)))
+    except Exception as error:
+        return Ended(source, error=error)
 
 
 def side_by_side(
-    sources: Iterator[Source], batch: Batch, place: Executor, watch: Callable[[Source], Progress]
+    sources: Iterator[Source], batch: Batch, executor: Executor, meter_of: Callable[[Source], Meter]
 ) -> Iterator[Ended[Source]]:
-    """Each film's end, as it comes, done by the workers of `place`."""
+    """Each film's end, as it comes, done by the workers of `executor`."""
 
-    def begin(source: Source) -> tuple[film_job.Steps, Progress]:
-        work, stages = batch.plan(source), Stages(watch(source))
-        return _told(work, stages), stages
+    def begin(source: Source) -> tuple[Steps, Meter]:
+        work, meter = batch.plan(source), meter_of(source)
+        return steps(work, meter), meter
 
     allow_files()  # each film under way holds a lock
-    return Schedule(longest_first(sources, _bytes), begin, place).run()
+    return Schedule(longest_first(sources, _bytes), begin, executor).run()
 
 
 def _bytes(source: Source) -> int:
@@ -207,20 +186,6 @@ def _bytes(source: Source) -> int:
         return source.path.stat().st_size
     except OSError:  # which will be told when its turn comes
         return 0
-
-
-def _told(work: Plan, stages: Stages) -> film_job.Steps:
-    try:
-        return (yield from film_job.steps(work, stages))
-    except VidsrError as error:
-        raise _hopeful(error, work) from error
-
-
-def _hopeful(error: VidsrError, work: Plan) -> VidsrError:
-    """The error, with a word on what is not lost."""
-    if worth_keeping(work.folder):
-        error.args = (f"{str(error).rstrip('.')}; the same command goes on where it stopped",)
-    return error
 
 
 @dataclass(frozen=True)
@@ -232,7 +197,7 @@ class Sum:
     failed: int = 0
     frames: int = 0
     restored: int = 0
-    first_failed: tuple[Path, ...] = ()
+    first_failed: tuple[Path, ...] = ()  # those that the summary names
 
     def with_end(self, ended: Ended[Source]) -> Sum:
         """The sum with one more film."""
@@ -240,7 +205,7 @@ class Sum:
             report = ended.report
             frames = self.frames + report.stop - report.first
             return replace(self, done=self.done + 1, frames=frames, restored=self.restored + report.restored)
-        if isinstance(ended.error, AlreadyDone):
+        if ended.kept:
             return replace(self, kept=self.kept + 1)
         failed = self.failed + 1
         return replace(self, failed=failed, first_failed=(*self.first_failed, ended.film.path)[:MOST_NAMED])
@@ -258,5 +223,49 @@ class Sum:
             yield f"  and {self.failed - len(self.first_failed)} more, named above"
 
 
-MOST_NAMED = 100
-"""Failed films that the summary names."""
+@dataclass(frozen=True)
+class _Seen:
+    """A film's size and time, and since when they are these."""
+
+    facts: tuple[int, int]
+    since_s: float
+    given: bool = False
+
+
+def rounds(
+    inputs: Sequence[Path],
+    how: Watching,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[list[Source]]:
+    """The films that are whole and were not given yet, round after round, without end.
+
+    A film is whole when its size and time have stayed as they are for `how.rest_s`: who copies it may pause, and may
+    set its time at the end. One that is changed later is given again.
+    """
+    seen: dict[Path, _Seen] = {}
+    while True:
+        now, ready = clock(), []
+        present = {source.path: source for source in walk(inputs)}
+        seen = {path: known for path, known in seen.items() if path in present}
+        for path, source in present.items():
+            known = _looked_at(path, seen.get(path), now)
+            if known is not None and not known.given and now - known.since_s >= how.rest_s:
+                ready.append(source)
+                known = _Seen(known.facts, known.since_s, given=True)
+            if known is not None:
+                seen[path] = known
+        if ready:
+            yield ready
+        else:
+            sleep(how.look_s)
+
+
+def _looked_at(path: Path, known: _Seen | None, now: float) -> _Seen | None:
+    """What is known of a film now; None where it is gone, or may not be looked at."""
+    try:
+        told = path.stat()
+    except OSError:
+        return None
+    facts = told.st_size, told.st_mtime_ns
+    return known if known is not None and known.facts == facts else _Seen(facts, now)

@@ -12,21 +12,47 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vidsr.analysis.tracks_file import Analysis
+from vidsr.errors import InputError
 from vidsr.frame import Track
-from vidsr.jobs import film_job
+from vidsr.jobs import passes
 from vidsr.jobs.disk_space import mib
+from vidsr.jobs.events import Meter
 from vidsr.jobs.plan import Plan, copies_picture, output_spec
-from vidsr.jobs.sampled_analysis import Look, Span, Stamps, sampled_analysis
 from vidsr.report.report import outside
 from vidsr.restore.crop import crop_side
 from vidsr.restore.pipeline import UNIT, Job
 from vidsr.stream import drained
 from vidsr.video import CRF, Film, Writer, passages, probe
-from vidsr.video.packets import packet_sizes
+from vidsr.video.packets import packet_sizes, promised_timeline
 from vidsr.video.verify import check_decodes
 
 TRIAL_S = 2.0
+WHOLE_S = 120.0
+"""Films up to this length are analyzed whole; of longer ones SAMPLES pieces of SAMPLE_S, spread evenly."""
+SAMPLES, SAMPLE_S = 12, 5.0
 MOST_LINES = 40  # faces that are listed
+
+Stamps = NDArray[np.int64]
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, repr=False)
+class Look:
+    """What is known of a film's faces: `seen` are the ranges that were analyzed, `seconds` what a frame of it took."""
+
+    analysis: Analysis
+    seen: tuple[Span, ...]
+    damage: str
+    seconds: float
+
+    @property
+    def frames(self) -> int:
+        return sum(stop - first for first, stop in self.seen)
+
+    @property
+    def whole(self) -> bool:
+        return self.frames == self.analysis.frames
 
 
 @dataclass(frozen=True)
@@ -60,18 +86,18 @@ class Estimate:
     copied_bytes: float
 
 
-def estimate(work: Plan, watch: film_job.Progress) -> Estimate:
+def estimate(work: Plan, meter: Meter) -> Estimate:
     """Analyze the film, or samples of it, do its most telling two seconds, and reckon the rest from that."""
-    look = sampled_analysis(work, watch)
-    span = film_job.frame_range(look.analysis.timeline, work.film, work.settings)
-    tracks, reasons = film_job.chosen(work, look.analysis.tracks)
+    look = sampled_analysis(work, meter)
+    span = passes.frame_range(look.analysis.timeline, work.film, work.settings)
+    tracks, reasons = passes.chosen(work, look.analysis.tracks)
     reasons |= outside(look.analysis.tracks, *span)
     units = _units(tracks, look.analysis.frames)
     inside = [(max(a, span[0]), min(b, span[1])) for a, b in look.seen if a < span[1] and span[0] < b]
     trial = _telling(units, inside or [span], max(2, round(TRIAL_S * float(work.film.rate))))
-    watch.stage("trial", 2 * (trial[1] - trial[0]))
-    cost, trial_s = _tried(work, film_job.make_job(work, tracks), look.analysis.timeline, trial, units, watch)
-    frames, pieces = span[1] - span[0], len(film_job.segments(*span, work.film, work.settings))
+    meter.stage("trial", 2 * (trial[1] - trial[0]))
+    cost, trial_s = _tried(work, passes.make_job(work, tracks), look.analysis.timeline, trial, units, meter)
+    frames, pieces = span[1] - span[0], len(passes.segments(*span, work.film, work.settings))
     seen = sum(b - a for a, b in inside) or 1
     faces = sum(float(units[a:b].sum()) for a, b in inside) / seen * frames
     seconds = frames * (cost.frame_s + cost.check_s) + faces * cost.face_s + pieces * cost.segment_s
@@ -86,6 +112,48 @@ def estimate(work: Plan, watch: film_job.Progress) -> Estimate:
         picture_bytes=(frames - pieces) * cost.frame_bytes + pieces * cost.first_bytes,
         copied_bytes=_copied(work) * frames / look.analysis.frames,
     )
+
+
+def sampled_analysis(work: Plan, meter: Meter) -> Look:
+    """Analyze a film, or samples of it where that would take long and no `--tracks` are given; writes nothing."""
+    film, settings = work.film, work.settings
+    long = (film.duration_s or 0.0) > WHOLE_S
+    timeline = promised_timeline(film) if long and settings.tracks is None else None
+    if timeline is not None:
+        try:
+            return _sampled(work, timeline, meter)
+        except InputError:
+            pass  # its frames do not keep what its packets promise, or it is damaged: the whole is read, and tells
+    began = time.monotonic()
+    analysis, damage = passes.analysis_of(work, meter)
+    seconds = 0.0 if settings.tracks is not None else (time.monotonic() - began) / analysis.frames
+    return Look(analysis, ((0, analysis.frames),), damage, seconds)
+
+
+def _sampled(work: Plan, timeline: Stamps, meter: Meter) -> Look:
+    """The analysis of a few pieces of the range, in the film's numbers; ids of faces are not the film's."""
+    film = work.film
+    # The whole is read where a piece is damaged, and told of.
+    settings = replace(work.settings, keep_going=False)
+    detector = passes.detector_of(settings)
+    pieces = _pieces(*passes.frame_range(timeline, film, settings), round(SAMPLE_S * float(film.rate)))
+    meter.stage("samples", sum(stop - first for first, stop in pieces))
+    began = time.monotonic()
+    parts = [passes.analyze_part(film, timeline, piece, settings, detector, meter) for piece in pieces]
+    seconds = (time.monotonic() - began) / sum(stop - first for first, stop in pieces)
+    starts = [0, *(start for part in parts for start, _ in part.shots[1:])]
+    shots = tuple(zip(starts, [*starts[1:], len(timeline)], strict=True))
+    tracks = tuple(replace(track, id=n) for n, track in enumerate((t for part in parts for t in part.tracks), 1))
+    return Look(replace(parts[0], shots=shots, tracks=tracks), tuple(pieces), "", seconds)
+
+
+def _pieces(first: int, stop: int, length: int) -> list[Span]:
+    """SAMPLES ranges of `length` frames, evenly spread; the whole where that is no more."""
+    if SAMPLES * length >= stop - first:
+        return [(first, stop)]
+    step = (stop - first) / SAMPLES
+    starts = [first + round(step * (n + 0.5) - length / 2) for n in range(SAMPLES)]
+    return [(start, start + length) for start in starts]
 
 
 def _units(tracks: Sequence[Track], frames: int) -> NDArray[np.float64]:
@@ -109,16 +177,16 @@ def _telling(units: NDArray[np.float64], ranges: Sequence[Span], length: int) ->
 
 
 def _tried(
-    work: Plan, job: Job, timeline: Stamps, span: Span, units: NDArray[np.float64], watch: film_job.Progress
+    work: Plan, job: Job, timeline: Stamps, span: Span, units: NDArray[np.float64], meter: Meter
 ) -> tuple[Cost, float]:
     """Render and code the span without faces, then with them: what a frame costs, and what a face adds."""
     frames, load = span[1] - span[0], float(units[span[0] : span[1]].sum())
     job.restorer.added(torch.zeros(1, job.restorer.window, 3, UNIT, UNIT))  # the first call of a device takes longer
     with tempfile.TemporaryDirectory(prefix="vidsr-") as folder:
         path = Path(folder) / "trial.nut"
-        bare, first = _timed(path, work, replace(job, tracks=()), timeline, span, watch)
+        bare, first = _timed(path, work, replace(job, tracks=()), timeline, span, meter)
         frame_s = (bare - first) / max(1, frames - 1)
-        full, _ = _timed(path, work, job, timeline, span, watch)
+        full, _ = _timed(path, work, job, timeline, span, meter)
         began = time.monotonic()
         check_decodes(probe(path), frames)
         check_s = (time.monotonic() - began) / frames
@@ -133,16 +201,14 @@ def _tried(
     ), full
 
 
-def _timed(
-    path: Path, work: Plan, job: Job, timeline: Stamps, span: Span, watch: film_job.Progress
-) -> tuple[float, float]:
+def _timed(path: Path, work: Plan, job: Job, timeline: Stamps, span: Span, meter: Meter) -> tuple[float, float]:
     """Seconds that one segment takes, and those until its first frame."""
     began, first = time.monotonic(), 0.0
     with (
         Writer(path, output_spec(work), timeline[slice(*span)]) as writer,
-        drained(writer.write, film_job.AHEAD) as sink,
+        drained(writer.write, passes.AHEAD) as sink,
     ):
-        for frame in film_job.render_range(work, job, timeline, span, watch):
+        for frame in passes.render_range(work, job, timeline, span, meter):
             first = first or time.monotonic() - began
             sink.put(frame)
     return time.monotonic() - began, first
@@ -159,7 +225,8 @@ def lines(found: Estimate) -> Iterator[str]:
     """The plan in words."""
     work, look, film = found.work, found.look, found.work.film
     count = found.span[1] - found.span[0]
-    yield f"{film.path}: {_film(film)}, {count} of {look.analysis.frames} frames"
+    length = "" if film.duration_s is None else f", {film.duration_s:.1f} s"
+    yield f"{film.path}: {film.codec} {film.width}x{film.height}{length}, {count} of {look.analysis.frames} frames"
     yield from _seen(look, film)
     yield from _faces(found)
     spec, encode = output_spec(work), work.settings.encode
@@ -172,18 +239,9 @@ def lines(found: Estimate) -> Iterator[str]:
     trial = f"frames {found.trial[0]} to {found.trial[1] - 1} took {found.trial_s:.1f} s"
     yield f"  trial: {trial}; by that, this machine needs some {_duration(found.seconds)} for the film"
     yield f"  size: some {mib(found.picture_bytes)} of picture, and {mib(found.copied_bytes)} of what is copied"
-    if found.span == (0, look.analysis.frames) and not _restored(found) and copies_picture(work):
+    restored = any(track.id not in found.reasons for track in look.analysis.tracks)
+    if found.span == (0, look.analysis.frames) and not restored and copies_picture(work):
         yield "  if no face is restored in the whole film, its picture is copied, which takes little but the analysis"
-
-
-def _film(film: Film) -> str:
-    length = "" if film.duration_s is None else f", {film.duration_s:.1f} s"
-    return f"{film.codec} {film.width}x{film.height}{length}"
-
-
-def _restored(found: Estimate) -> bool:
-    """Whether a face that was seen is to be restored."""
-    return any(track.id not in found.reasons for track in found.look.analysis.tracks)
 
 
 def _seen(look: Look, film: Film) -> Iterator[str]:

@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, TextIO
 from vidsr.errors import Cancelled, OutputError
 
 if TYPE_CHECKING:
-    from vidsr.jobs.tasks import Progress as Watch
     from vidsr.report.report import Report
 
 VERSION = 1
 """Of the lines, as `events.schema.json` describes them: what is there keeps its name and meaning."""
 EVERY_S = 0.25
 """How often, at most, progress is told within a phase."""
-KINDS = ("bar", "json")
 
 
 @dataclass(frozen=True)
@@ -44,42 +42,47 @@ class Progress:
 Tell = Callable[[Progress], object]
 
 
-class Told:
-    """A watch that tells a callback at most every EVERY_S, and where a phase begins, and hands all on to `watch`.
+class Meter:
+    """Counts the frames and faces of each phase of a film's work, and tells its listeners.
 
-    Where the callback gives False, the work ends with Cancelled; where it raises, with what it raises.
+    They hear of each phase's beginning and end, and at most every EVERY_S between. Where one gives False, the work ends
+    with Cancelled; where it raises, with what it raises. Without listeners it is silent.
     """
 
-    def __init__(self, watch: Watch, tell: Tell, file: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._watch, self._tell, self._file, self._clock = watch, tell, file, clock
+    def __init__(self, file: str = "", *listeners: Tell, clock: Callable[[], float] = time.monotonic) -> None:
+        self._file, self._clock = file, clock
+        self.listeners = list(listeners)
         self._phase, self._frame, self._faces = "", 0, 0
         self._of: int | None = None
-        self._began = self._last = 0.0
+        self._began = self._last = clock()
+        self._told = True
 
     def stage(self, name: str, frames: int | None) -> None:
-        """A phase begins."""
-        self._watch.stage(name, frames)
+        """A phase of so many frames begins; None where their number is not known yet."""
+        self.flush()
         self._phase, self._of, self._frame, self._faces = name, frames, 0, 0
         self._began = self._clock()
         self._say(self._began)
 
     def advance(self, frames: int, faces: int) -> None:
-        """So many frames more are done."""
-        self._watch.advance(frames, faces)
-        self._frame += frames
-        self._faces += faces
+        """So many frames more are done, with so many faces in them."""
+        self._frame, self._faces, self._told = self._frame + frames, self._faces + faces, False
         now = self._clock()
         if now - self._last >= EVERY_S or self._frame == self._of:
             self._say(now)
 
+    def flush(self) -> None:
+        """Tell what was not told yet."""
+        if not self._told:
+            self._say(self._clock())
+
     def _say(self, now: float) -> None:
-        self._last = now
+        self._last, self._told = now, True
         passed = now - self._began
         fps = self._frame / passed if passed > 0 else 0.0
-        left = None if self._of is None or not fps else max(0.0, (self._of - self._frame) / fps)
-        left = None if left is None else round(left, 1)
+        left = None if self._of is None or not fps else round(max(0.0, (self._of - self._frame) / fps), 1)
         told = Progress(self._phase, self._frame, self._of, round(fps, 2), left, self._faces, self._file)
-        if self._tell(told) is False:
+        if any(answer is False for answer in [listener(told) for listener in self.listeners]):
             raise Cancelled(f"the work on {self._file} was cancelled; the same call goes on where it stopped")
 
 
@@ -89,11 +92,9 @@ class Lines:
     def __init__(self, to: TextIO | None) -> None:
         self._to = to
 
-    def watch(self, watch: Watch, film: Path) -> Watch:
-        """A watch that also writes lines."""
-        if self._to is None:
-            return watch
-        return Told(watch, lambda told: self._write("progress", **asdict(told)), str(film))
+    def progress(self, now: Progress) -> None:
+        """How far a film has come; what a Meter tells."""
+        self._write("progress", **asdict(now))
 
     def done(self, report: Report) -> None:
         """A film is done."""

@@ -11,7 +11,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib.metadata import version
 from io import TextIOWrapper
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 from vidsr import __version__
 from vidsr.errors import VidsrError
 from vidsr.files import shown
+from vidsr.jobs.events import Meter, Progress
 from vidsr.jobs.plan import Plan
-from vidsr.jobs.tasks import Progress
 from vidsr.jobs.work_folder import LOG
 from vidsr.report.report import Report
 from vidsr.system import open_log
@@ -64,52 +64,51 @@ class _Lines(logging.Formatter):
         return super().formatMessage(record)
 
 
-class Stages:
-    """A watch that hands on what it is told, and logs how long each stage took: with `say`, which may be changed."""
+class _Stages:
+    """Logs when each stage begins and how long it took, from what a Meter tells."""
 
-    def __init__(self, watch: Progress, say: Say = log) -> None:
-        self.say = say
-        self._watch = watch
-        self._name = ""
-        self._began = 0.0
-        self._frames = 0
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._name, self._frames, self._began = "", 0, 0.0
 
-    def stage(self, name: str, frames: int | None) -> None:
-        """A stage begins."""
-        self.close()
-        self._name, self._began, self._frames = name, time.monotonic(), 0
-        self.say.info("%s begins", name)
-        self._watch.stage(name, frames)
-
-    def advance(self, frames: int, faces: int) -> None:
-        """So many frames more are done."""
-        self._frames += frames
-        self._watch.advance(frames, faces)
+    def __call__(self, now: Progress) -> None:
+        if now.phase != self._name:
+            self.close()
+            self._name, self._began = now.phase, time.monotonic()
+            self._say.info("%s begins", now.phase)
+        self._frames = now.frame
 
     def close(self) -> None:
         """The last stage has ended."""
         if self._name:
             count = f", {self._frames} frames" if self._frames else ""
-            self.say.info("%s: %.1f s%s", self._name, time.monotonic() - self._began, count)
-        self._name = ""
-
-
-def timed(watch: Progress) -> closing[Stages]:
-    """A context in which it is logged how long each stage takes that the watch is told of."""
-    return closing(Stages(watch))
+            self._say.info("%s: %.1f s%s", self._name, time.monotonic() - self._began, count)
 
 
 @contextmanager
-def logged(work: Plan, stages: Stages) -> Iterator[None]:
+def timed(meter: Meter, say: Say = log) -> Iterator[None]:
+    """Log how long each stage takes that begins in the block."""
+    stages = _Stages(say)
+    meter.listeners.append(stages)
+    try:
+        yield
+        meter.flush()
+    finally:
+        meter.listeners.remove(stages)
+        stages.close()
+
+
+@contextmanager
+def logged(work: Plan, meter: Meter) -> Iterator[None]:
     """Keep the log of what happens in the block, its stages too, in the work folder, which the caller holds.
 
     While it is kept, the package's logger lets everything through.
     """
-    say = stages.say = _about(work)
+    say = _about(work)
     with _kept(work.folder / LOG):
         _begin(work, say)
         try:
-            with closing(stages):
+            with timed(meter, say):
                 yield
         except VidsrError as error:
             say.error("%s", error)
@@ -169,15 +168,9 @@ def _begin(work: Plan, say: Say) -> None:
 @lru_cache(maxsize=1)
 def _versions() -> str:
     words = [f"vidsr {__version__}", f"Python {platform.python_version()}"]
-    words += [f"{name} {version(name)}" for name in ("torch", "numpy", "opencv-python") if _installed(name)]
+    for name in ("torch", "numpy", "opencv-python"):
+        with suppress(ModuleNotFoundError):
+            words.append(f"{name} {version(name)}")
     with suppress(VidsrError):
         words += [f"{name} {found}" for name, found in tools().items()]
     return ", ".join([*words, platform.platform()])
-
-
-def _installed(name: str) -> bool:
-    try:
-        version(name)
-    except ModuleNotFoundError:
-        return False
-    return True

@@ -20,9 +20,9 @@ from vidsr.config import MAX_WINDOW, Enhance
 from vidsr.errors import InputError
 from vidsr.files import fsync_rename, partial_of, sha256, storage_errors, write_atomic
 from vidsr.frame import Frame, Track
+from vidsr.jobs.events import Meter
 from vidsr.jobs.log import timed
 from vidsr.jobs.plan import Plan, checked_output, output_spec
-from vidsr.jobs.tasks import Progress
 from vidsr.jobs.work_folder import whole
 from vidsr.report.report import HIDDEN
 from vidsr.restore.quality_totals import Tally
@@ -40,14 +40,15 @@ BOTH_MIB = 2
 TALLY = ".tally.json"
 MOST_IN_SEGMENT = 2000
 """Frames: as many irregular time stamps as one segment's expression can hold."""
+COMBED = "its frames are interlaced, and --deinterlace is off"
 QUIET = 6
 """Pieces of the grid without a face that may be one segment."""
 
 
-def counted(frames: Iterable[Frame], watch: Progress) -> Iterator[Frame]:
-    """The same frames, each of them told to the watch."""
+def counted(frames: Iterable[Frame], meter: Meter) -> Iterator[Frame]:
+    """The same frames, each of them told to the meter."""
     for frame in frames:
-        watch.advance(1, 0)
+        meter.advance(1, 0)
         yield frame
 
 
@@ -60,21 +61,21 @@ def _measured(found: Analysis, film: Film) -> Analysis:
     return measured(found, film)
 
 
-def analyze_film(film: Film, settings: Enhance, watch: Progress) -> tuple[Analysis, str]:
+def analyze_film(film: Film, settings: Enhance, meter: Meter) -> tuple[Analysis, str]:
     """The first pass over a whole film; also what is damaged in it, '' if nothing is."""
     finder = detector_of(settings)
-    watch.stage("analyze", promised_frames(film) or None)
+    meter.stage("analyze", promised_frames(film) or None)
     with (
         Reader(film, keep_going=settings.keep_going, side=settings.analyze.detect_side) as reader,
         prefetch(reader, AHEAD) as frames,
     ):
-        analysis = find_tracks(counted(frames, watch), film, settings.analyze, finder)
+        analysis = find_tracks(counted(frames, meter), film, settings.analyze, finder)
         repaired = f"{reader.repaired} frames without a usable time stamp got one" if reader.repaired else ""
     return _measured(analysis, film), " ".join(filter(None, (reader.damage, repaired)))
 
 
 def analyze_part(
-    film: Film, timeline: NDArray[np.int64], span: tuple[int, int], settings: Enhance, finder: Detector, watch: Progress
+    film: Film, timeline: NDArray[np.int64], span: tuple[int, int], settings: Enhance, finder: Detector, meter: Meter
 ) -> Analysis:
     """The first pass over a range of a film whose timeline is known, in the film's numbers; ids are the range's own."""
     first, stop = span
@@ -82,7 +83,7 @@ def analyze_part(
         Reader(film, first=first, stop=stop, timeline=timeline, keep_going=settings.keep_going) as reader,
         prefetch(reader, AHEAD) as frames,
     ):
-        renumbered = (dataclasses.replace(frame, index=frame.index - first) for frame in counted(frames, watch))
+        renumbered = (dataclasses.replace(frame, index=frame.index - first) for frame in counted(frames, meter))
         found = find_tracks(renumbered, film, settings.analyze, finder)
     starts = [0, *(start + first for start, _ in found.shots[1:])]
     whole_film = dataclasses.replace(
@@ -113,12 +114,12 @@ def fitting(path: Path, film: Film) -> Analysis:
     return analysis
 
 
-def kept_analysis(work: Plan, folder: Path, watch: Progress) -> tuple[Analysis, str]:
+def kept_analysis(work: Plan, folder: Path, meter: Meter) -> tuple[Analysis, str]:
     """The analysis: left by an earlier run, or as the plan says."""
     path = folder / "tracks.json"
     if whole(path) and (folder / "damage").exists():
         return fitting(path, work.film), damage_of(folder)
-    analysis, found = analysis_of(work, watch)
+    analysis, found = analysis_of(work, meter)
     trim_heap()  # the detector is gone, and the network comes
     partial = partial_of(path)
     save(analysis, partial)
@@ -133,11 +134,11 @@ def damage_of(folder: Path) -> str:
     return (folder / "damage").read_text(encoding="utf-8", errors="surrogateescape")
 
 
-def analysis_of(work: Plan, watch: Progress) -> tuple[Analysis, str]:
+def analysis_of(work: Plan, meter: Meter) -> tuple[Analysis, str]:
     """The analysis that a plan asks for, without a work folder; also what is damaged in the film."""
     if work.settings.tracks is not None:
         return fitting(Path(work.settings.tracks), work.film), ""
-    return analyze_film(work.film, work.settings, watch)
+    return analyze_film(work.film, work.settings, meter)
 
 
 def frame_range(timeline: NDArray[np.int64], film: Film, settings: Enhance) -> tuple[int, int]:
@@ -185,8 +186,15 @@ def restorable(tracks: tuple[Track, ...], chosen: str) -> tuple[tuple[Track, ...
     return tuple(track for track in tracks if track.id not in reasons), reasons
 
 
+def chosen(work: Plan, tracks: tuple[Track, ...]) -> tuple[tuple[Track, ...], dict[int, str]]:
+    """As `restorable`; in an interlaced film that stays so, none: what is drawn over two fields would comb."""
+    if work.film.fields and not work.film.deinterlace:
+        return (), {track.id: COMBED for track in tracks}
+    return restorable(tracks, work.settings.render.faces)
+
+
 def render_range(
-    work: Plan, job: Job, timeline: NDArray[np.int64], span: tuple[int, int], watch: Progress, tell: Tell | None = None
+    work: Plan, job: Job, timeline: NDArray[np.int64], span: tuple[int, int], meter: Meter, tell: Tell | None = None
 ) -> Iterator[Frame]:
     """Frames of a range of the film, restored: the one path that films, resumed films and previews share."""
     from vidsr.restore.pipeline import render, unheard
@@ -204,10 +212,10 @@ def render_range(
         for frame in render(frames, first, stop, job, tell or unheard):
             active = sum(t.first <= frame.index < t.stop for t in job.tracks)
             yield frame
-            watch.advance(1, active)
+            meter.advance(1, active)
 
 
-def _pass(work: Plan, timeline: NDArray[np.int64], span: tuple[int, int], writer: Writer, watch: Progress) -> None:
+def _pass(work: Plan, timeline: NDArray[np.int64], span: tuple[int, int], writer: Writer, meter: Meter) -> None:
     """A range in which no face is restored: the decoder's own pictures, handed on as they are."""
     with Reader(
         work.film,
@@ -218,15 +226,18 @@ def _pass(work: Plan, timeline: NDArray[np.int64], span: tuple[int, int], writer
         writer=writer,
     ) as reader:
         for _ in reader:
-            watch.advance(1, 0)
+            meter.advance(1, 0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Faces:
-    """The tracks to restore, and the model on its device, which is opened for the first segment that has one."""
+class OpenFilm:
+    """A film that is analyzed: the tracks to restore, why the others are passed through, and what opens the model on
+    its device, which is done for the first segment with a face."""
 
     work: Plan
+    analysis: Analysis
     tracks: tuple[Track, ...]
+    reasons: dict[int, str]
     restorer: Callable[[Plan], Restorer]
 
     @cached_property
@@ -239,21 +250,19 @@ class Faces:
         return self.work.scale == 1 and not shown
 
 
-def render_segment(
-    path: Path, faces: Faces, timeline: NDArray[np.int64], span: tuple[int, int], watch: Progress, endings: Behind
-) -> None:
+def render_segment(path: Path, film: OpenFilm, span: tuple[int, int], meter: Meter, endings: Behind) -> None:
     """Render one segment to `path`, with its checksum beside it; nothing half-done keeps either name.
 
     Its end is left to `endings`, so that the next segment's beginning fills the gap while this one's encoder runs dry.
     """
-    partial, work, tally = partial_of(path), faces.work, Tally()
+    partial, work, timeline, tally = partial_of(path), film.work, film.analysis.timeline, Tally()
     with ExitStack() as stack:
         writer = stack.enter_context(Writer(partial, output_spec(work), timeline[span[0] : span[1]]))
-        if faces.none_in(span):
-            _pass(work, timeline, span, writer, watch)
+        if film.none_in(span):
+            _pass(work, timeline, span, writer, meter)
         else:
             sink = stack.enter_context(drained(writer.write, AHEAD))
-            for frame in render_range(work, faces.job, timeline, span, watch, tally.hear):
+            for frame in render_range(work, film.job, timeline, span, meter, tally.hear):
                 sink.put(frame)
         endings.wait()
         encoding = stack.pop_all()
@@ -292,12 +301,12 @@ def promised_frames(film: Film) -> int:
     return round(film.duration_s * film.rate) if film.duration_s else 0
 
 
-def analyze(source: Path, output: Path, settings: Enhance, watch: Progress) -> tuple[Analysis, str]:
+def analyze(source: Path, output: Path, settings: Enhance, meter: Meter) -> tuple[Analysis, str]:
     """Find the faces of a film and write them to `output`; also gives what is damaged in the film, '' if nothing is."""
     film = looked_at(probe(source), settings.deinterlace, settings.ignore_dolby_vision)
     output = checked_output(output, film, settings.overwrite)
-    with timed(watch) as heard:
-        analysis, damage = analyze_film(film, settings, heard)
+    with timed(meter):
+        analysis, damage = analyze_film(film, settings, meter)
     partial = partial_of(output)
     with storage_errors(output):
         try:

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from vidsr.config import Enhance
+from vidsr import video
+from vidsr.config import Enhance, options_of
 from vidsr.errors import OutputError, RefusedError
 from vidsr.files import check_readable, check_writable, fitting, is_folder
-from vidsr.jobs.completion_marker import delivered
-from vidsr.video import (
-    CODED,
-    Film,
-    Output,
-    check_codec,
-    chosen_codec,
-    container_of,
-    looked_at,
-    output_suffix,
-    probe,
-    rehearse,
-    require_encoder,
-)
+from vidsr.jobs.work_folder import delivered
+from vidsr.networks.lazy_model import LazyModel
+from vidsr.video import Film, Output
 
 if TYPE_CHECKING:  # they load torch, which a film without faces does not need
     from vidsr.networks.model_file import Model
     from vidsr.restore.crop import Planes
-import dataclasses
-from collections.abc import Iterator
-
-from vidsr.config import ANALYZE_FIELDS, ENCODE_FIELDS, ENHANCE_FIELDS, RENDER_FIELDS
 
 SHORT_SIDE = 1440  # of the output, at most, where `--scale auto` enlarges
 LONGEST_SIDE = 16384  # of the output: more, no encoder takes
@@ -60,6 +47,12 @@ class Plan:
         mark = hashlib.sha256(os.fsencode(self.output)).hexdigest()[:8]
         return _absolute(Path(home)) / fitting(f"{self.output.name}-{mark}", FOLDER)
 
+    def portable(self) -> Plan:
+        """The same plan for another process: absolute names, and a model that is opened there by its name."""
+        wanted, own = self.settings.render, self.model
+        model = LazyModel(own.name, own.sha256, wanted.model, wanted.fidelity, own.notes)
+        return replace(self, film=replace(self.film, path=self.film.path.absolute()), model=cast("Model", model))
+
     @property
     def planes(self) -> Planes:
         from vidsr.color import Color
@@ -73,11 +66,6 @@ class Plan:
 def auto_scale(width: int, height: int) -> int:
     """The largest of 1, 2, 4 that keeps the short side at or under SHORT_SIDE."""
     return max(scale for scale in (1, 2, 4) if scale == 1 or min(width, height) * scale <= SHORT_SIDE)
-
-
-def default_output(film: Film, codec: str) -> Path:
-    """NAME.enhanced.EXT beside the input."""
-    return film.path.with_name(fitting(film.path.stem, f".enhanced{output_suffix(film, codec)}"))
 
 
 def checked_output(output: Path, film: Film, overwrite: bool) -> Path:
@@ -117,9 +105,9 @@ def _checked(work: Plan) -> Plan:
             work.folder.rmdir()
     done = delivered(work.folder, work.output) is not None
     checked_output(work.output, work.film, work.settings.overwrite or done)
-    check_codec(codec, work.output.suffix)
-    require_encoder(codec)
-    rehearse(work.film, output_spec(work), work.output.suffix)
+    video.check_codec(codec, work.output.suffix)
+    video.require_encoder(codec)
+    video.rehearse(work.film, output_spec(work), work.output.suffix)
     return work
 
 
@@ -128,20 +116,21 @@ def plan(source: Path, output: Path | None, settings: Enhance, model: Model) -> 
 
     `output` is a file, a folder that gets the default name, or None for that name beside the input.
     """
-    return planned(probe(source), output, settings, model)
+    return planned(video.probe(source), output, settings, model)
 
 
 def planned(film: Film, output: Path | None, settings: Enhance, model: Model) -> Plan:
     """The plan for a film that was probed; see `plan`."""
-    film = looked_at(film, settings.deinterlace, settings.ignore_dolby_vision)
+    film = video.looked_at(film, settings.deinterlace, settings.ignore_dolby_vision)
     wanted = settings.render.scale
     scale = auto_scale(film.width, film.height) if wanted == "auto" else int(wanted)
     if settings.tracks is not None:
         check_readable(Path(settings.tracks))
-    usual = default_output(film, settings.encode.codec)
+    ending = f".enhanced{video.output_suffix(film, settings.encode.codec)}"
+    usual = film.path.with_name(fitting(film.path.stem, ending))
     named = _absolute((output / usual.name if output is not None and is_folder(output) else output) or usual)
     if settings.encode.codec == "auto":
-        encode = replace(settings.encode, codec=chosen_codec(film, named.suffix))
+        encode = replace(settings.encode, codec=video.chosen_codec(film, named.suffix))
         settings = replace(settings, encode=encode)
     return _checked(Plan(film, named, settings, scale, model))
 
@@ -155,33 +144,24 @@ def copies_picture(work: Plan) -> bool:
     """Whether the picture may be the input's own packets where no frame of it is changed: they are what was asked for,
     a codec at its default quality, in the kind of file in which they were found."""
     film, encode = work.film, work.settings.encode
-    as_usual = encode.crf is None and encode.preset is None and film.codec == CODED[encode.codec]
-    same_home = film.container == container_of(work.output.suffix).demuxer
+    as_usual = encode.crf is None and encode.preset is None and film.codec == video.CODED[encode.codec]
+    same_home = film.container == video.container_of(work.output.suffix).demuxer
     return work.scale == 1 and as_usual and same_home and not film.converted and not film.deinterlace
 
 
-ONCE = ("overwrite", "work_dir", "keep_work")
-"""What does not change the film."""
-
-
 def reproduce_command(work: Plan) -> tuple[str, ...]:
-    """The words of `vidsr enhance` for this film: its names, and every setting that is not the default."""
+    """The words of `vidsr enhance` for this film: its names, and every setting that changes the film."""
     settings = work.settings
     words = ["vidsr", "enhance", os.fspath(work.film.path), "-o", os.fspath(work.output)]
-    for part, names in (
-        (settings.render, RENDER_FIELDS),
-        (settings.analyze, ANALYZE_FIELDS),
-        (settings.encode, ENCODE_FIELDS),
-        (settings, ENHANCE_FIELDS),
-    ):
-        words += _changed(part, [name for name in names if name not in ONCE])
+    for part in (settings.render, settings.analyze, settings.encode, settings):
+        words += _changed(part)
     return tuple(words)
 
 
-def _changed(part: object, names: list[str]) -> Iterator[str]:
-    for field in dataclasses.fields(part):  # type: ignore[arg-type]
-        value = getattr(part, field.name)
-        if field.name in names and value != field.default:
-            yield f"--{field.name.replace('_', '-')}"
+def _changed(part: object) -> Iterator[str]:
+    for name, (field, option) in options_of(type(part)).items():
+        value = getattr(part, name)
+        if option.changes and value != field.default:
+            yield f"--{name.replace('_', '-')}"
             if value is not True:
                 yield str(value)

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
         from multiprocessing.connection import PipeConnection as Connection
     else:
         from multiprocessing.connection import Connection
+    from vidsr.jobs.events import Progress
     from vidsr.jobs.film_job import WorkerState
     from vidsr.jobs.scheduler import Worker
-    from vidsr.jobs.tasks import Answer, Task, Told
+    from vidsr.jobs.tasks import Answer, Task
 
 
 def use_threads(number: int) -> None:
@@ -67,30 +68,22 @@ class Failed:
         return self.error
 
 
-def attempt(task: Task, bench: WorkerState, tell: Callable[[Told], None]) -> Answer | Failed:
+def attempt(task: Task, state: WorkerState, tell: Callable[[Progress], None]) -> Answer | Failed:
     """Do a task in a worker; what it gives, or its error."""
+    from vidsr.jobs.events import Meter
     from vidsr.jobs.film_job import done
-    from vidsr.jobs.tasks import Relay
 
-    relay = Relay(tell)
+    meter = Meter("", tell)
     try:
-        return done([task], bench, relay)[0]
+        answer = done([task], state, meter)[0]
+        meter.flush()
     except Exception as error:
         return Failed.of(error)
-    finally:
-        relay.flush()
+    return answer
 
 
-@dataclass(frozen=True)
-class _Inside:
-    """What a worker keeps; the leash only to hold it."""
-
-    bench: WorkerState
-    tell: Callable[[Told], None]
-    leash: Connection
-
-
-_inside: _Inside
+_inside: tuple[WorkerState, Connection, Connection]
+"""What a worker keeps: its state, the pipe for its progress, and the leash, only to hold it."""
 
 
 def _begin(tell: Connection, leash: Connection, device: str | None, threads: int) -> None:
@@ -104,11 +97,12 @@ def _begin(tell: Connection, leash: Connection, device: str | None, threads: int
 
     use_unique_suffix()
     global _inside
-    _inside = _Inside(WorkerState(device), tell.send, leash)
+    _inside = WorkerState(device), tell, leash
 
 
 def _do(task: Task) -> Answer | Failed:
-    return attempt(task, _inside.bench, _inside.tell)
+    state, tell, _ = _inside
+    return attempt(task, state, tell.send)
 
 
 class Process:
@@ -141,7 +135,7 @@ class Process:
             gone.set_exception(error)
             return gone
 
-    def told(self) -> Sequence[Told]:
+    def told(self) -> Sequence[Progress]:
         found = []
         with suppress(EOFError, OSError):  # where it is dead
             while self._told.poll():

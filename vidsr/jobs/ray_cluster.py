@@ -13,17 +13,17 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from vidsr.config import Workers
 from vidsr.errors import DeviceError, WorkerError
-from vidsr.files import is_folder, use_unique_suffix
-from vidsr.files import storage_errors as told
+from vidsr.files import is_folder, storage_errors, use_unique_suffix
+from vidsr.jobs.events import Progress
 from vidsr.jobs.film_job import WorkerState
 from vidsr.jobs.process_pool import Failed, attempt, use_threads
 from vidsr.jobs.scheduler import TURN_S, Worker
-from vidsr.jobs.tasks import Answer, Task, Told
+from vidsr.jobs.tasks import Answer, Task
 
 try:
     import ray
@@ -42,52 +42,28 @@ MOST_STARTS = 4
 """Workers that may die in one place before any of them has answered."""
 
 
-@dataclass(frozen=True)
-class Nature:
-    """What must be equal on every node for equal packets."""
+def versions() -> dict[str, str]:
+    """What must be equal on every node for equal packets, and the numbers that the network computes in on the CPU.
 
-    vidsr: str
-    python: str
-    torch: str
-    ffmpeg: str
-    numbers: str
-    """That the network computes in on the processor."""
+    The package's version comes with a mark of its code and its models.
+    """
+    import torch
 
-    @classmethod
-    def here(cls) -> Nature:
-        """This process's."""
-        import torch
-
-        from vidsr.restore.restorer import pick_dtype
-        from vidsr.video import tools
-
-        numbers = str(pick_dtype("auto", torch.device("cpu")))
-        return cls(_fingerprint(), platform.python_version(), torch.__version__, tools()["ffmpeg"], numbers)
-
-    def differences(self, other: Nature) -> str:
-        """What is not equal, in words; '' where all is."""
-        pairs = ((one.name, getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
-        return ", ".join(f"{name} is {theirs} there and {ours} here" for name, ours, theirs in pairs if ours != theirs)
-
-
-def _fingerprint() -> str:
-    """This package's version, with a mark of its code and its models."""
     from vidsr import __version__
     from vidsr.networks.store import models_folder
+    from vidsr.restore.restorer import pick_dtype
+    from vidsr.video import tools
 
     total = hashlib.sha256()
     for path in [*sorted(Path(__file__).parents[1].rglob("*.py")), models_folder() / "SHA256SUMS"]:
         total.update(path.read_bytes())
-    return f"{__version__} ({total.hexdigest()[:8]})"
-
-
-@dataclass(frozen=True)
-class Hello:
-    """What a node says of itself: its nature, its name, and what is wrong with the path that it should share."""
-
-    nature: Nature
-    host: str
-    wrong: str
+    return {
+        "vidsr": f"{__version__} ({total.hexdigest()[:8]})",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "ffmpeg": tools()["ffmpeg"],
+        "numbers": str(pick_dtype("auto", torch.device("cpu"))),
+    }
 
 
 @dataclass(frozen=True)
@@ -100,7 +76,7 @@ class Token:
 
     def place(self) -> None:
         """Write the file, for those who are to say hello."""
-        with told(self.path.parent):
+        with storage_errors(self.path.parent):
             self.path.write_text(self.text)
 
     def remove(self) -> None:
@@ -122,48 +98,54 @@ class Token:
 
 
 class _Worker:
-    """What lives in an actor: the same bench as a worker process's."""
+    """What lives in an actor: the same state as a worker process's."""
 
     def __init__(self, device: str, threads: int) -> None:
         use_threads(threads)
         use_unique_suffix()
-        self._bench = WorkerState(device)
-        self._told: deque[Told] = deque()
+        self._state = WorkerState(device)
+        self._told: deque[Progress] = deque()
 
-    def hello(self, token: Token) -> Hello:
-        return Hello(Nature.here(), f"{socket.gethostname()} ({ray.util.get_node_ip_address()})", token.wrong())
+    def hello(self, wanted: dict[str, str], token: Token) -> str:
+        """What keeps this node from taking part, in words; '' where nothing does."""
+        node, here = f"node {socket.gethostname()} ({ray.util.get_node_ip_address()})", versions()
+        pairs = [(name, ours, here.get(name)) for name, ours in wanted.items()]
+        differs = ", ".join(
+            f"{name} is {theirs} there and {ours} here" for name, ours, theirs in pairs if ours != theirs
+        )
+        if differs:
+            return f"{node} has other versions: {differs}; make them equal"
+        if wrong := token.wrong():
+            return f"{node} sees {wrong}: put films, outputs and --work-dir on a path that all nodes share"
+        return ""
 
     def do(self, task: Task) -> Answer | Failed:
         self._told.clear()
-        return attempt(task, self._bench, self._told.append)
+        return attempt(task, self._state, self._told.append)
 
-    def told(self) -> list[Told]:
+    def told(self) -> list[Progress]:
         """What was told since the last time; asked from another thread than the one that works."""
         return [self._told.popleft() for _ in range(len(self._told))]
 
 
-class _Hand:
-    """An actor: on which node, and whether it has said hello, without which it gets nothing to do."""
+class _Actor:
+    """A worker: on which node, and whether it has said hello, without which it gets nothing to do."""
 
-    def __init__(self, actor: ray.actor.ActorHandle, node: str) -> None:
-        self.actor, self.node = actor, node
+    def __init__(self, handle: ray.actor.ActorHandle, node: str) -> None:
+        self.handle, self.node = handle, node
         self.ready = False
-        self.hello: Future[Hello] = Future()
-        self._asked: Future[list[Told]] | None = None
+        self.hello: Future[str] = Future()
+        self._asked: Future[list[Progress]] | None = None
         self._due = 0.0
-
-    def greet(self, token: Token) -> None:
-        """Ask it for a hello."""
-        self.ready, self.hello = False, self.actor.hello.remote(token).future()
 
     def submit(self, task: Task) -> Future[Answer | Failed]:
         self._asked, self._due = None, time.monotonic() + TELL_S
-        found: Future[Answer | Failed] = self.actor.do.remote(task).future()
+        found: Future[Answer | Failed] = self.handle.do.remote(task).future()
         return found
 
-    def told(self) -> Sequence[Told]:
+    def told(self) -> Sequence[Progress]:
         if self._asked is None and time.monotonic() > self._due:
-            self._asked = self.actor.told.remote().future()
+            self._asked = self.handle.told.remote().future()
         if self._asked is None or not self._asked.done():
             return []
         asked, self._asked, self._due = self._asked, None, time.monotonic() + TELL_S
@@ -205,8 +187,8 @@ class Cluster:
         self._needs = needs
         self._most = most or 1 << 20
         self._token = token
-        self._nature = Nature.here()
-        self._hands: list[_Hand] = []
+        self._versions = versions()
+        self._actors: list[_Actor] = []
         self._starts: dict[str, int] = {}
         self._strict = True
         self._looked = 0.0
@@ -218,25 +200,25 @@ class Cluster:
         A node that says nothing within START_S is not waited for, where another has a worker.
         """
         self._look()
-        if not self._hands:
+        if not self._actors:
             raise DeviceError(
                 f"no node of the cluster has room for a worker of {self._needs}; "
                 "see --ray-cpus, --ray-gpus and --ray-memory"
             )
         deadline = time.monotonic() + START_S
-        while {hand.node for hand in self._hands} - {hand.node for hand in self.workers()}:
+        while {actor.node for actor in self._actors} - {actor.node for actor in self.workers()}:
             if time.monotonic() > deadline:
                 break
             time.sleep(TURN_S)
         self._strict = False
 
-    def workers(self) -> Sequence[_Hand]:
+    def workers(self) -> Sequence[_Actor]:
         self._look()
-        greeted = [hand for hand in self._hands if not hand.ready and hand.hello.done()]
-        for hand in greeted:
-            self._greeted(hand)
-        ready = [hand for hand in self._hands if hand.ready]
-        if greeted and len(ready) == len(self._hands):
+        greeted = [actor for actor in self._actors if not actor.ready and actor.hello.done()]
+        for actor in greeted:
+            self._greeted(actor)
+        ready = [actor for actor in self._actors if actor.ready]
+        if greeted and len(ready) == len(self._actors):
             self._token.remove()
         if ready:
             self._seen = time.monotonic()
@@ -246,16 +228,16 @@ class Cluster:
 
     def lost(self, worker: Worker) -> str:
         """A worker is gone, perhaps with its node: the others there must say hello again."""
-        assert isinstance(worker, _Hand)
+        assert isinstance(worker, _Actor)
         self._forget(worker)
-        for other in self._hands:
+        for other in self._actors:
             if other.node == worker.node:
                 self._greet(other)
         return ""
 
     def close(self) -> None:
-        for hand in list(self._hands):
-            self._forget(hand)
+        for actor in list(self._actors):
+            self._forget(actor)
 
     def _look(self) -> None:
         """Every now and then: workers for nodes that came, none for those that went."""
@@ -263,11 +245,11 @@ class Cluster:
             return
         self._looked = time.monotonic()
         nodes = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
-        for hand in [hand for hand in self._hands if hand.node not in nodes]:
-            self._forget(hand)
+        for actor in [actor for actor in self._actors if actor.node not in nodes]:
+            self._forget(actor)
         for node, resources in nodes.items():
-            there = sum(hand.node == node for hand in self._hands)
-            for _ in range(min(self._needs.fit(resources) - there, self._most - len(self._hands))):
+            there = sum(actor.node == node for actor in self._actors)
+            for _ in range(min(self._needs.fit(resources) - there, self._most - len(self._actors))):
                 if self._starts.get(node, 0) < self._needs.fit(resources) * MOST_STARTS:
                     self._start(node)
 
@@ -281,41 +263,36 @@ class Cluster:
             max_concurrency=2,  # one works, one says how far it is
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
         ).remote("cuda" if needs.gpus else "cpu", max(1, int(needs.cpus)))
-        self._hands.append(_Hand(actor, node))
-        self._greet(self._hands[-1])
+        self._actors.append(_Actor(actor, node))
+        self._greet(self._actors[-1])
 
-    def _greet(self, hand: _Hand) -> None:
+    def _greet(self, actor: _Actor) -> None:
         self._token.place()
-        hand.greet(self._token)
+        actor.ready, actor.hello = False, actor.handle.hello.remote(self._versions, self._token).future()
 
-    def _greeted(self, hand: _Hand) -> None:
+    def _greeted(self, actor: _Actor) -> None:
         """Hear a worker's hello: whether it can take part."""
-        if (error := hand.hello.exception()) is not None:
-            self._forget(hand)
+        if (error := actor.hello.exception()) is not None:
+            self._forget(actor)
             if self._strict and "No module named 'vidsr" in str(error):
-                raise WorkerError(f"vidsr is not installed on node {hand.node}: install the same version on every node")
+                raise WorkerError(
+                    f"vidsr is not installed on node {actor.node}: install the same version on every node"
+                )
             return
-        hello, wrong = hand.hello.result(), ""
-        if different := self._nature.differences(hello.nature):
-            wrong = f"node {hello.host} has other versions: {different}; make them equal"
-        elif hello.wrong:
-            wrong = (
-                f"node {hello.host} sees {hello.wrong}: put films, outputs and --work-dir on a path "
-                "that all nodes share"
-            )
+        wrong = actor.hello.result()
         if wrong and self._strict:
             raise WorkerError(wrong)
         if wrong:
             logging.getLogger(__name__).warning("%s; it is left out", wrong)
-            self._forget(hand)
-        self._starts[hand.node] = 1 << 20 if wrong else 0
-        hand.ready = not wrong
+            self._forget(actor)
+        self._starts[actor.node] = 1 << 20 if wrong else 0
+        actor.ready = not wrong
 
-    def _forget(self, hand: _Hand) -> None:
-        if hand in self._hands:
-            self._hands.remove(hand)
+    def _forget(self, actor: _Actor) -> None:
+        if actor in self._actors:
+            self._actors.remove(actor)
         with suppress(Exception):  # the cluster may be gone
-            ray.kill(hand.actor)
+            ray.kill(actor.handle)
 
 
 _ACTOR = ray.remote(_Worker)

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Generic, Protocol, TypeVar
 
-from vidsr.errors import WorkerError
+from vidsr.errors import AlreadyDone, WorkerError
+from vidsr.jobs.events import Meter, Progress
 from vidsr.jobs.film_job import Steps
 from vidsr.jobs.process_pool import Failed
-from vidsr.jobs.tasks import Answer, Join, Prepare, Progress, Segment, Task, Told
+from vidsr.jobs.tasks import Answer, Join, Prepare, Segment, Task
 from vidsr.report.report import Report
 
 AHEAD = 4
@@ -37,7 +38,7 @@ class Worker(Hashable, Protocol):
     def submit(self, task: Task) -> Future[Answer | Failed]:
         """Begin a task. The future ends with an exception only where the worker has died."""
 
-    def told(self) -> Sequence[Told]:
+    def told(self) -> Sequence[Progress]:
         """What was told of the task since the last time."""
 
 
@@ -62,6 +63,11 @@ class Ended(Generic[T]):
     report: Report | None = None
     error: Exception | None = None
 
+    @property
+    def kept(self) -> bool:
+        """Whether nothing was to be done, as an earlier run has."""
+        return isinstance(self.error, AlreadyDone)
+
 
 @dataclass(eq=False)
 class _Course(Generic[T]):
@@ -70,7 +76,7 @@ class _Course(Generic[T]):
     film: T
     number: int
     steps: Steps
-    watch: Progress
+    meter: Meter
     answers: list[Answer | None] = field(default_factory=list)
     missing: int = 0
     under_way: int = 0
@@ -87,11 +93,12 @@ class _Job(Generic[T]):
     course: _Course[T] = field(compare=False)
     task: Task = field(compare=False)
     losses: int = field(default=0, compare=False)
+    phase: str = field(default="", compare=False)
     frames: int = field(default=0, compare=False)
     faces: int = field(default=0, compare=False)
 
 
-Begin = Callable[[T], tuple[Steps, Progress]]
+Begin = Callable[[T], tuple[Steps, Meter]]
 
 
 def longest_first(films: Iterator[T], size: Callable[[T], float], window: int = WINDOW) -> Iterator[T]:
@@ -171,11 +178,11 @@ class Schedule(Generic[T]):
             self._more = False
             return
         try:
-            steps, watch = self._begin(film)
+            steps, meter = self._begin(film)
         except Exception as error:
             self._ended.append(Ended(film, error=error))
             return
-        course = _Course(film, next(self._numbers), steps, watch)
+        course = _Course(film, next(self._numbers), steps, meter)
         self._open.add(course)
         self._go_on(course, lambda: next(steps))
 
@@ -210,12 +217,14 @@ class Schedule(Generic[T]):
         for future in done:
             self._hear(future, *self._given.pop(future))
 
-    def _tell(self, job: _Job[T], told: Told) -> None:
-        if told.stage is not None:
-            job.course.watch.stage(told.stage, told.frames)
-        elif told.frames is not None:
-            job.frames, job.faces = job.frames + told.frames, job.faces + told.faces
-            job.course.watch.advance(told.frames, told.faces)
+    def _tell(self, job: _Job[T], told: Progress) -> None:
+        meter = job.course.meter
+        if told.phase != job.phase:
+            meter.stage(told.phase, told.of)
+            job.phase, job.frames, job.faces = told.phase, 0, 0
+        if (told.frame, told.faces) != (job.frames, job.faces):
+            meter.advance(told.frame - job.frames, told.faces - job.faces)
+            job.frames, job.faces = told.frame, told.faces
 
     def _hear(self, future: Future[Answer | Failed], worker: Worker, job: _Job[T]) -> None:
         """A task was done, or failed, or its worker died; go on with a film all of whose answers are here, and throw
@@ -233,7 +242,7 @@ class Schedule(Generic[T]):
             course.answers[job.index], course.missing = found, course.missing - 1
             if isinstance(job.task, Segment):
                 first, stop = job.task.span
-                course.watch.advance(stop - first - job.frames, 0)  # what was not told any more
+                course.meter.advance(stop - first - job.frames, 0)  # what was not told any more
         error = course.error
         if error is not None and not course.under_way:
             self._go_on(course, lambda: course.steps.throw(error))
@@ -247,12 +256,12 @@ class Schedule(Generic[T]):
         if self._deaths > max(MOST_DEATHS, 2 * self._most):
             raise WorkerError(f"{self._deaths} workers died one after the other{how and f'; the last {how}'}")
         if isinstance(job.task, Segment):
-            job.course.watch.advance(-job.frames, -job.faces)
-        job.frames = job.faces = 0
+            job.course.meter.advance(-job.frames, -job.faces)
+        job.phase, job.frames, job.faces = "", 0, 0
         job.losses += 1
         if job.losses < MOST_LOSSES:
             heapq.heappush(self._waiting, job)
         elif job.course.error is None:
             last = how and f" (the last {how})"
-            words = f"{MOST_LOSSES} workers died over the same part of {job.task.order.film.path}{last}"
+            words = f"{MOST_LOSSES} workers died over the same part of {job.task.work.film.path}{last}"
             job.course.error = WorkerError(f"{words}; there may be too little memory: use fewer workers")

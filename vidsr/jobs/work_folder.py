@@ -1,4 +1,4 @@
-"""The work folder: its manifest, its lock, and what of an earlier run can be used."""
+"""The work folder: its manifest, its lock, its completion marker, and what of an earlier run can be used."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vidsr import __version__, system
+from vidsr.config import Enhance, options_of
 from vidsr.errors import InputError, OutputError
 from vidsr.files import Json, read_json, sha256, write_atomic
-from vidsr.jobs import completion_marker
-from vidsr.jobs.plan import Plan
+from vidsr.report.report import Report
+
+if TYPE_CHECKING:
+    from vidsr.jobs.plan import Plan
 
 FORMAT = 2
 OWN = re.compile(
@@ -24,32 +28,28 @@ OWN = re.compile(
 )
 """Names in a work folder."""
 
-UNSEEN = ("overwrite", "work_dir", "keep_work")
-"""Settings that change no pixel."""
-
 FOUND = ("analysis", "ranges")
 """What the manifest says beside the job: the checksum of the analysis, and the ranges of frames of the segments."""
 
 LOG = "log.txt"
 AGAIN = "give --fresh to start again"
 
-LAST = ("manifest.json", "lock", completion_marker.NAME)
+DELIVERED = "delivered"
+"""The completion marker, made just before the output gets its name: killed after that, a run is known to be done."""
+
+LAST = ("manifest.json", "lock", DELIVERED)
 """The order in which a folder's last files go: whenever the run is killed, the next one knows what is done."""
-
-
-def _identity(path: Path) -> Json:
-    """What tells a film from another: its size, its time, and a hash of its content."""
-    facts = path.stat()
-    return {"bytes": facts.st_size, "modified_ns": facts.st_mtime_ns, "sha256": sha256(path)}
 
 
 def manifest(work: Plan) -> Json:
     """Everything that changes a pixel of the output; a run is resumed only where all of it is equal."""
-    settings = {key: value for key, value in dataclasses.asdict(work.settings).items() if key not in UNSEEN}
+    unseen = {name for name, (_, option) in options_of(Enhance).items() if not option.changes}
+    settings = {key: value for key, value in dataclasses.asdict(work.settings).items() if key not in unseen}
+    film, facts = work.film.path, work.film.path.stat()
     made = {
         "format": FORMAT,
         "vidsr": __version__,
-        "input": _identity(work.film.path),
+        "input": {"bytes": facts.st_size, "modified_ns": facts.st_mtime_ns, "sha256": sha256(film)},
         "settings": settings,
         "scale": work.scale,
         "model": {"name": work.model.name, "sha256": work.model.sha256},
@@ -68,40 +68,38 @@ def _differences(old: object, new: object, name: str = "") -> Iterator[str]:
 
 
 @contextmanager
-def opened(work: Plan) -> Iterator[Path]:
-    """The work folder, locked: a new one, or the one of an earlier run of the same job."""
-    with locked(work) as folder:
-        match(work)
-        yield folder
-
-
-@contextmanager
 def locked(work: Plan) -> Iterator[Path]:
     """Make the folder and hold its lock; OutputError names the process that holds it already.
 
     The kernel drops the lock of a process that ends, however it ends.
     """
+    folder = work.folder
+    if folder.is_symlink() or folder.exists():
+        _refuse_foreign(folder)
     try:
-        with _held(work) as folder:
+        folder.mkdir(exist_ok=True)
+        lock = (folder / "lock").open("a+", encoding="ascii", errors="replace")
+    except OSError as error:
+        raise OutputError(f"the work folder {folder} could not be made: {error.strerror}") from error
+    try:
+        with lock:
+            _take(lock, work)
             yield folder
     finally:
-        _sweep(work.folder)
+        _sweep(folder)
 
 
-@contextmanager
-def _held(work: Plan) -> Iterator[Path]:
-    with _lock_file(work.folder) as lock:
-        try:
-            system.lock(lock)
-        except BlockingIOError as error:
-            lock.seek(0)
-            raise OutputError(f"process {lock.read(20) or '?'} is working on {work.output} already") from error
-        if not _is(lock, work.folder / "lock"):  # its holder removed it just before it ended
-            raise OutputError(f"another run for {work.output} has just ended; give the same command again")
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield work.folder
+def _take(lock: TextIOWrapper, work: Plan) -> None:
+    try:
+        system.lock(lock)
+    except BlockingIOError as error:
+        lock.seek(0)
+        raise OutputError(f"process {lock.read(20) or '?'} is working on {work.output} already") from error
+    if not _is(lock, work.folder / "lock"):  # its holder removed it just before it ended
+        raise OutputError(f"another run for {work.output} has just ended; give the same command again")
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
 
 
 def _sweep(folder: Path) -> None:
@@ -112,16 +110,6 @@ def _sweep(folder: Path) -> None:
         for name in ("lock", LOG):
             (folder / name).unlink(missing_ok=True)
         folder.rmdir()
-
-
-def _lock_file(folder: Path) -> TextIOWrapper:
-    if folder.is_symlink() or folder.exists():
-        _refuse_foreign(folder)
-    try:
-        folder.mkdir(exist_ok=True)
-        return (folder / "lock").open("a+", encoding="ascii", errors="replace")
-    except OSError as error:
-        raise OutputError(f"the work folder {folder} could not be made: {error.strerror}") from error
 
 
 def _is(file: TextIOWrapper, path: Path) -> bool:
@@ -135,13 +123,11 @@ def _refuse_foreign(folder: Path) -> None:
     """A folder that only happens to have the work folder's name is nobody's to write to or to empty: OutputError."""
     if folder.is_symlink() or not folder.is_dir():
         raise OutputError(f"{folder} is in the place of the work folder, and is none; move it away")
-    foreign = [path.name for path in folder.iterdir() if not OWN.fullmatch(path.name) or not _is_plain(path)]
+    # A link would lead what is written here to another place.
+    plain = {path.name for path in folder.iterdir() if path.is_file() and not path.is_symlink()}
+    foreign = [path.name for path in folder.iterdir() if not OWN.fullmatch(path.name) or path.name not in plain]
     if foreign:
         raise OutputError(f"{folder} holds files that are not this program's, such as {foreign[0]!r}; move it away")
-
-
-def _is_plain(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink()  # a link would lead what is written here to another place
 
 
 def match(work: Plan) -> None:
@@ -156,9 +142,11 @@ def match(work: Plan) -> None:
                 "repeat that run to finish it, or give --fresh to start again"
             )
         return
-    if not work.settings.overwrite and completion_marker.delivered(work.folder, work.output):
+    if not work.settings.overwrite and delivered(work.folder, work.output):
         return  # all is done, and was being removed
-    _clear(work.folder)
+    for old in work.folder.iterdir():
+        if old.name not in ("lock", LOG):
+            old.unlink()
     write_atomic(path, json.dumps(wanted, indent=1))
 
 
@@ -186,6 +174,29 @@ def check_unchanged(work: Plan) -> None:
         raise InputError(f"{work.film.path} was changed while it was being enhanced; {AGAIN}")
 
 
+@dataclasses.dataclass(frozen=True)
+class _Delivered:
+    inode: int
+    bytes: int
+    report: Report
+
+
+def mark_delivered(folder: Path, finished: Path, report: Report) -> None:
+    """Say in the work folder which file gets the output's name next, and what there is to say of it."""
+    facts = finished.stat()
+    marker = _Delivered(facts.st_ino, facts.st_size, report)
+    write_atomic(folder / DELIVERED, json.dumps(dataclasses.asdict(marker)))
+
+
+def delivered(folder: Path, output: Path) -> Report | None:
+    """The report on the output, where it is the file that the work folder's last run finished."""
+    try:
+        made, facts = read_json(folder / DELIVERED, _Delivered), output.stat()
+        return made.report if (made.inode, made.bytes) == (facts.st_ino, facts.st_size) else None
+    except (InputError, OSError):
+        return None
+
+
 def whole(path: Path) -> bool:
     """Whether a file of an earlier run is there and undamaged."""
     promised = path.with_suffix(".sha256")
@@ -200,12 +211,6 @@ def worth_keeping(folder: Path) -> bool:
 def has_segments(folder: Path) -> bool:
     """Whether finished segments are in the folder."""
     return any(folder.glob("[0-9]*.sha256"))
-
-
-def _clear(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.name not in ("lock", LOG):
-            path.unlink()
 
 
 def remove(folder: Path) -> None:

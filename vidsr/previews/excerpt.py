@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -14,11 +14,11 @@ from vidsr.analysis.tracks_file import Analysis
 from vidsr.config import MAX_WINDOW, Analyze, Preview
 from vidsr.errors import InputError
 from vidsr.frame import Frame, Track
-from vidsr.jobs import film_job
+from vidsr.jobs import passes
+from vidsr.jobs.events import Meter
 from vidsr.jobs.passes import analyze_part, detector_of
 from vidsr.jobs.plan import Plan
 from vidsr.picture import Rgb, small_rgb
-from vidsr.previews import excerpt
 from vidsr.video import Film
 from vidsr.video.packets import promised_timeline
 from vidsr.video.reader import picked
@@ -27,6 +27,21 @@ MARGIN_S = 1.0
 """Looked at on either side of the range: what bridges gaps and steadies faces in it sees no farther."""
 MOST_FRAMES = 1500
 """A page holds each frame's time and each face's place in it."""
+
+SAMPLES = 12
+"""Places that are looked at where the film has not been analyzed."""
+APART_S = 0.2
+"""Between the two frames of a place whose difference is motion."""
+MANY = 4.0  # faces: more tell no more
+LARGEST = 200.0
+"""Pixels: faces higher than about this are passed through, and tell little."""
+TINY = 64  # long side of the pictures whose difference is motion or a cut
+OTHER = 30.0
+"""Mean difference, of 255, from which on two pictures are of different shots."""
+BESIDE = 0.5
+"""What a cut beside a place is worth, in faces."""
+CUT = 0.6
+"""Share of the range that lies before its cut."""
 
 Stamps = NDArray[np.int64]
 
@@ -56,32 +71,32 @@ class Scene:
         return sorted(inside, key=lambda track: -track.height)
 
 
-def scene(work: Plan, part: Preview, watch: film_job.Progress) -> Scene:
+def scene(work: Plan, part: Preview, meter: Meter) -> Scene:
     """Settle the range and analyze no more than it needs; InputError where the film has no such frames."""
     if work.settings.tracks is None and (timeline := promised_timeline(work.film)) is not None:
         try:
-            return _partial(work, part, timeline, watch)
+            return _partial(work, part, timeline, meter)
         except _Outside:
             raise
         except InputError:
             pass  # its frames do not keep what its packets promise, or it is damaged: the whole is read, and tells
-    analysis, _ = film_job.analysis_of(work, watch)
+    analysis, _ = passes.analysis_of(work, meter)
     span, chosen = _asked(work, part, analysis.timeline)
-    span = span or excerpt.telling_of(analysis, work.film, part.duration, MAX_WINDOW)
+    span = span or telling_of(analysis, work.film, part.duration)
     return Scene(analysis, *span, True, chosen)
 
 
-def _partial(work: Plan, part: Preview, timeline: Stamps, watch: film_job.Progress) -> Scene:
+def _partial(work: Plan, part: Preview, timeline: Stamps, meter: Meter) -> Scene:
     film, settings = work.film, work.settings
     span, chosen = _asked(work, part, timeline)
     detector = detector_of(settings)
     if span is None:
-        watch.stage("choose", None)
-        span = excerpt.telling(film, timeline, settings.analyze, detector, part.duration)
+        meter.stage("choose", None)
+        span = telling(film, timeline, settings.analyze, detector, part.duration)
     margin = round(MARGIN_S * float(film.rate))
     first, stop = max(0, span[0] - margin), min(len(timeline), span[1] + margin)
-    watch.stage("analyze", stop - first)
-    found = analyze_part(film, timeline, (first, stop), settings, detector, watch)
+    meter.stage("analyze", stop - first)
+    found = analyze_part(film, timeline, (first, stop), settings, detector, meter)
     whole = (first, stop) == (0, len(timeline))
     return Scene(found, *span, whole, chosen)
 
@@ -95,10 +110,10 @@ def _asked(work: Plan, part: Preview, timeline: Stamps) -> tuple[tuple[int, int]
     span, how = part.frames, "as asked"
     if span is None and part.start is None:
         span, how = None, "chosen by faces, motion and cuts"
-        _check(excerpt.frames_of(part.duration, work.film, len(timeline)), work)
+        _check(frames_of(part.duration, work.film, len(timeline)), work)
     elif span is None:
         end = (part.start or 0.0) + part.duration
-        span = film_job.frame_range(timeline, work.film, replace(work.settings, start=part.start, end=end))
+        span = passes.frame_range(timeline, work.film, replace(work.settings, start=part.start, end=end))
     if span is not None and span[1] > len(timeline):
         count = len(timeline)
         raise _Outside(f"{work.film.path} has {count} frames; --frames {span[0]}:{span[1]} goes beyond")
@@ -115,31 +130,6 @@ def _check(frames: int, work: Plan) -> None:
         )
 
 
-SAMPLES = 12
-"""Places that are looked at where the film has not been analyzed."""
-APART_S = 0.2
-"""Between the two frames of a place whose difference is motion."""
-MANY = 4  # faces: more tell no more
-LARGEST = 200.0
-"""Pixels: faces higher than about this are passed through, and tell little."""
-TINY = 64  # long side of the pictures whose difference is motion or a cut
-OTHER = 30.0
-"""Mean difference, of 255, from which on two pictures are of different shots."""
-BESIDE = 0.5
-"""What a cut beside a place is worth, in faces."""
-CUT = 0.6
-"""Share of the range that lies before its cut."""
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class _Sample:
-    """What one place of the film shows."""
-
-    index: int
-    tiny: Rgb
-    worth: float
-
-
 def frames_of(seconds: float, film: Film, count: int) -> int:
     """How many frames these seconds have, at least 1 and at most `count`."""
     return max(1, min(count, round(seconds * float(film.rate))))
@@ -151,43 +141,44 @@ def telling(film: Film, timeline: Stamps, settings: Analyze, detector: Detector,
     if length >= count:
         return 0, count
     places = sorted({int((n + 0.5) * count / SAMPLES) for n in range(SAMPLES)})
-    samples = list(_samples(film, timeline, places, settings, detector))
-    best = max(samples, key=lambda sample: sample.worth + BESIDE * (_other(sample, samples) is not None))
-    beyond = _other(best, samples)
-    cut = None if beyond is None else _edge(film, timeline, best, beyond.index)
-    first = best.index - length // 2 if cut is None else cut - round(CUT * length)
+    pictures, worth = _looked_at(film, timeline, places, settings, detector)
+
+    def other(at: int) -> int | None:
+        """The neighbor of a place that shows another shot."""
+        beside = (*places[at + 1 : at + 2], *places[max(0, at - 1) : at])
+        return next((n for n in beside if difference(pictures[places[at]], pictures[n]) > OTHER), None)
+
+    at = max(range(len(places)), key=lambda at: worth[at] + BESIDE * (other(at) is not None))
+    best, beyond = places[at], other(at)
+    cut = None if beyond is None else _edge(film, timeline, best, beyond, pictures[best])
+    first = best - length // 2 if cut is None else cut - round(CUT * length)
     first = max(0, min(first, count - length))
     return first, first + length
 
 
-def _samples(
+def _looked_at(
     film: Film, timeline: Stamps, places: Sequence[int], settings: Analyze, detector: Detector
-) -> Iterator[_Sample]:
+) -> tuple[dict[int, Rgb], list[float]]:
+    """Small pictures of these frames and those soon after, and what each place is worth: its faces and its motion."""
     apart = max(1, round(APART_S * float(film.rate)))
-    after = {place: min(place + apart, len(timeline) - 1) for place in places}
-    wanted = sorted({*places, *after.values()})
-    tiny: dict[int, Rgb] = {}
+    after = [min(place + apart, len(timeline) - 1) for place in places]
+    pictures: dict[int, Rgb] = {}
     faces: dict[int, float] = {}
-    for frame in picked(film, timeline, wanted):
-        tiny[frame.index] = small_rgb(frame, film, TINY)
-        if frame.index in after:
+    for frame in picked(film, timeline, sorted({*places, *after})):
+        pictures[frame.index] = small_rgb(frame, film, TINY)
+        if frame.index in places:
             faces[frame.index] = _faces(frame, film, settings, detector)
-    for place in places:
-        motion = min(1.0, difference(tiny[place], tiny[after[place]]) / OTHER)
-        yield _Sample(place, tiny[place], faces[place] + motion)
+    moved = [min(1.0, difference(pictures[a], pictures[b]) / OTHER) for a, b in zip(places, after, strict=True)]
+    return pictures, [faces[place] + motion for place, motion in zip(places, moved, strict=True)]
 
 
 def _faces(frame: Frame, film: Film, settings: Analyze, detector: Detector) -> float:
     """How many faces a frame shows that are restored, MANY at most; those that are too large count little."""
     picture = small_rgb(frame, film, settings.detect_side)
     scale = frame.luma.shape[0] / picture.shape[0]
-    heights = [
-        float(found.box[3] - found.box[1]) * scale
-        for found in detector([picture])[0]
-        if found.score >= settings.min_score
-    ]
-    worth = sum(1.0 if height <= LARGEST else 0.25 for height in heights if height >= settings.min_face)
-    return min(float(MANY), worth)
+    found = [one for one in detector([picture])[0] if one.score >= settings.min_score]
+    heights = [float(one.box[3] - one.box[1]) * scale for one in found]
+    return min(MANY, sum(1.0 if height <= LARGEST else 0.25 for height in heights if height >= settings.min_face))
 
 
 def difference(one: Rgb, other: Rgb) -> float:
@@ -195,34 +186,26 @@ def difference(one: Rgb, other: Rgb) -> float:
     return float(np.mean(cv2.absdiff(one, other)))
 
 
-def _other(sample: _Sample, samples: Sequence[_Sample]) -> _Sample | None:
-    """The neighbour of a place that shows another shot; None where both are like it."""
-    at = samples.index(sample)
-    beside = (*samples[at + 1 : at + 2], *samples[max(0, at - 1) : at])
-    return next((one for one in beside if difference(sample.tiny, one.tiny) > OTHER), None)
-
-
-def _edge(film: Film, timeline: Stamps, best: _Sample, other: int) -> int:
-    """Between `best` and the frame `other`, where the picture changes for good, to within half a second."""
-    alike, changed = best.index, other
-    while abs(changed - alike) > max(1.0, 0.5 * float(film.rate)):  # neighbours have nothing between them
+def _edge(film: Film, timeline: Stamps, alike: int, changed: int, picture: Rgb) -> int:
+    """Between `alike`, which shows `picture`, and `changed`, where the picture changes for good, to half a second."""
+    while abs(changed - alike) > max(1.0, 0.5 * float(film.rate)):  # neighbors have nothing between them
         middle = (alike + changed) // 2
-        picture = next(small_rgb(frame, film, TINY) for frame in picked(film, timeline, [middle]))
-        if difference(best.tiny, picture) > OTHER:
+        seen = next(small_rgb(frame, film, TINY) for frame in picked(film, timeline, [middle]))
+        if difference(picture, seen) > OTHER:
             changed = middle
         else:
             alike = middle
     return changed
 
 
-def telling_of(analysis: Analysis, film: Film, seconds: float, widest: float) -> tuple[int, int]:
-    """The range (first, stop) that tells the most of a film that was analyzed: faces whose window is at most
-    `widest`, their motion, and a cut."""
+def telling_of(analysis: Analysis, film: Film, seconds: float) -> tuple[int, int]:
+    """The range (first, stop) that tells the most of a film that was analyzed: faces that are not too large to be
+    restored, their motion, and a cut."""
     count = analysis.frames
     length = frames_of(seconds, film, count)
     faces, motion = np.zeros(count), np.zeros(count)
     for track in analysis.tracks:
-        if track.window > widest:
+        if track.window / track.factor > MAX_WINDOW:
             continue
         part = slice(track.first, track.stop)
         faces[part] += track.weight > 0
@@ -240,6 +223,6 @@ def telling_of(analysis: Analysis, film: Film, seconds: float, widest: float) ->
 
 
 def _sums(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:
-    """Of every run of `length` neighbours `(n - length + 1,)`."""
+    """Of every run of `length` neighbors `(n - length + 1,)`."""
     whole = np.concatenate([[0.0], np.cumsum(values)])
     return np.asarray(whole[length:] - whole[:-length])

@@ -6,7 +6,6 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -16,24 +15,39 @@ from vidsr.previews.excerpt import Scene
 from vidsr.report import contact_sheet
 from vidsr.report.html import data_uri, filled, picture_uri, shown
 from vidsr.report.side_by_side import Mosaic
+from vidsr.restore.pipeline import Job
 
+FACES = 40  # on a contact sheet and a page, at most
 HELD_MIB = 32
 """Films up to this size lie inside the page, which then needs no other file; larger ones beside it."""
 
 
 @dataclass(frozen=True, repr=False)
 class Exhibit:
-    """What a preview shows: a part of a film, its pictures' names, and why some faces were passed through."""
+    """What a preview shows: a part of a film, its pictures' names, and why some faces were passed through; and the
+    jobs that make all pictures but the first."""
 
     work: Plan
     scene: Scene
     labels: tuple[str, ...]
     passed: Mapping[int, str]
+    jobs: tuple[Job, ...]
 
+    @property
+    def mosaic(self) -> Mosaic:
+        """How the pictures of a frame lie in the preview's film."""
+        return Mosaic(self.work.film.width * self.work.scale, self.work.film.height * self.work.scale, self.labels)
 
-def mosaic_of(work: Plan, labels: tuple[str, ...]) -> Mosaic:
-    """How the pictures of a frame lie in the preview's film."""
-    return Mosaic(work.film.width * work.scale, work.film.height * work.scale, labels)
+    @property
+    def faces(self) -> list[Track]:
+        """The faces that are shown, largest first."""
+        return self.scene.tracks[:FACES]
+
+    @property
+    def loop(self) -> contact_sheet.Loop | None:
+        """Of the largest restored face; None where no face is restored."""
+        track = next((face for face in self.faces if face.id not in self.passed), None)
+        return None if track is None else contact_sheet.Loop(track, self.scene.span)
 
 
 def page(given: Exhibit, rows: Sequence[contact_sheet.Row]) -> str:
@@ -67,12 +81,16 @@ def page(given: Exhibit, rows: Sequence[contact_sheet.Row]) -> str:
 def _data(given: Exhibit, rows: Sequence[contact_sheet.Row]) -> dict[str, object]:
     """What the page's script needs."""
     work, found = given.work, given.scene
-    mosaic, film = mosaic_of(work, given.labels), work.film
+    mosaic, film = given.mosaic, work.film
     times = (found.analysis.timeline - found.analysis.timeline[found.first]) * float(film.time_base)
     part = times[found.first : found.stop]
     end = times[found.stop] if found.stop < len(times) else part[-1] + 1 / float(film.rate)
+    large = work.output.stat().st_size > HELD_MIB << 20
+    # The page begins at the largest face that is restored, by its place in `rows`, and a frame of the range.
+    shown = ((number, row) for number, row in enumerate(rows) if row.track.id not in given.passed)
+    opening = next(({"face": number, "frame": row.frame - found.first} for number, row in shown), None)
     return {
-        "film": _embedded(work.output),
+        "film": work.output.name if large else data_uri("video/mp4", work.output.read_bytes()),
         "first": found.first,
         "start": round(float(-times[0]), 6),
         "times": [round(float(time), 6) for time in part],
@@ -82,22 +100,8 @@ def _data(given: Exhibit, rows: Sequence[contact_sheet.Row]) -> dict[str, object
         "aspect": float(film.sample_aspect or 1),
         "cells": [{"label": label, "x": x, "y": y} for label, (x, y) in zip(given.labels, mosaic.corners, strict=True)],
         "faces": [_places(row.track, given) for row in rows],
-        "opening": _opening(given, rows),
+        "opening": opening,
     }
-
-
-def _opening(given: Exhibit, rows: Sequence[contact_sheet.Row]) -> dict[str, int] | None:
-    """Where the page begins: the largest face that is restored, by its place in `rows`, and a frame of the range."""
-    for number, row in enumerate(rows):
-        if row.track.id not in given.passed:
-            return {"face": number, "frame": row.frame - given.scene.first}
-    return None
-
-
-def _embedded(film: Path) -> str:
-    if film.stat().st_size > HELD_MIB << 20:
-        return film.name
-    return data_uri("video/mp4", film.read_bytes())
 
 
 def _places(track: Track, given: Exhibit) -> dict[str, object]:

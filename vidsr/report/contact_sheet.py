@@ -1,13 +1,16 @@
-"""The faces of a range on one sheet: a row a face, each picture of it at 1:1 and enlarged."""
+"""The faces of a range on one sheet, a row a face, at 1:1 and enlarged; and one face before and after as a loop."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from vidsr.errors import OutputError
 from vidsr.files import storage_errors, write_atomic
@@ -20,6 +23,9 @@ LINE = 24  # height of a line of words
 AROUND = 0.75
 """Half the side of the square around a face, in heights of its box."""
 THUMBNAIL = 160  # side of a face on a page, pixels
+FRAMES = 25  # of a loop
+QUALITY = 85  # of its WebP
+GAP = 8  # pixels between its before and after
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,3 +97,39 @@ def save_sheet(rows: Sequence[Row], labels: Sequence[str], path: Path) -> None:
         raise OutputError(f"{path} could not be coded")
     with storage_errors(path):
         write_atomic(path, coded.tobytes())
+
+
+@dataclass
+class Loop:
+    """A loop of `track` in the frames of `span`, around the one in which it is shown best; gathers its pictures."""
+
+    track: Track
+    span: tuple[int, int]
+    pairs: list[Rgb] = field(default_factory=list)
+
+    @property
+    def frames(self) -> range:
+        """The frames that it shows."""
+        first, stop = max(self.track.first, self.span[0]), min(self.track.stop, self.span[1])
+        begin = min(self.track.moment(first, stop) - FRAMES // 2, stop - FRAMES)
+        return range(max(first, begin), min(stop, max(first, begin) + FRAMES))
+
+    @property
+    def box(self) -> list[float]:
+        """Where the face is in all of them: a window that does not move does not shake."""
+        there = slice(self.frames.start - self.track.first, self.frames.stop - self.track.first)
+        return [float(edge) for edge in np.mean(self.track.boxes[there], axis=0)]
+
+    def see(self, before: Rgb, after: Rgb, scale: float) -> None:
+        """Take one frame, RGB, in its order."""
+        sides = [view(picture, self.box, scale).whole for picture in (before, after)]
+        gap = np.full((TILE, GAP, 3), DARK, np.uint8)
+        self.pairs.append(np.hstack([sides[0], gap, sides[1]]))
+
+    def save(self, path: Path, rate: Fraction) -> None:
+        """Write the loop as WebP, at `rate` frames a second; it begins again at its end. OutputError as of a sheet."""
+        first, *rest = [Image.fromarray(picture) for picture in self.pairs]
+        made, pause_ms = io.BytesIO(), max(20, round(1000 / rate))
+        first.save(made, "WEBP", save_all=True, append_images=rest, duration=pause_ms, loop=0, quality=QUALITY)
+        with storage_errors(path):
+            write_atomic(path, made.getvalue())

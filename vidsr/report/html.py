@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -21,14 +20,9 @@ QUALITY = 90
 """Of the small JPEG pictures inside a page."""
 
 
-@lru_cache(maxsize=1)
-def _templates() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(PAGES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-    )
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(PAGES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+)
 
 
 def filled(template: str, values: dict[str, object]) -> str:
@@ -36,7 +30,7 @@ def filled(template: str, values: dict[str, object]) -> str:
     # Only files of this package go in unescaped.
     style = _parts("page.css", f"{template}.css")
     script = _parts(f"{template}.js")
-    page = _templates().get_template(f"{template}.html")
+    page = TEMPLATES.get_template(f"{template}.html")
     return page.render(
         **values,
         version=__version__,
@@ -53,13 +47,11 @@ def _parts(*names: str) -> str:
 
 def policy(style: str, script: str) -> str:
     """What the page may do: run its own script and no other, show what it holds, and play a film beside it."""
-    own = "".join(f" {kind}-src {_digest(text)};" for kind, text in (("style", style), ("script", script)) if text)
+    texts = [(kind, text) for kind, text in (("style", style), ("script", script)) if text]
+    digests = [(kind, base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()) for kind, text in texts]
+    own = "".join(f" {kind}-src 'sha256-{digest}';" for kind, digest in digests)
     media = "media-src 'self' file: blob:"
     return f"default-src 'none'; img-src data:; {media};{own} base-uri 'none'; form-action 'none'"
-
-
-def _digest(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def data_uri(kind: str, content: bytes) -> str:

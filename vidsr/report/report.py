@@ -13,8 +13,7 @@ from typing import Annotated, Final, Literal
 import numpy as np
 from msgspec import Meta
 
-from vidsr.files import storage_errors as told
-from vidsr.files import write_atomic
+from vidsr.files import storage_errors, write_atomic
 from vidsr.frame import Track
 from vidsr.restore.quality_totals import Sample, Tally, Verdict
 
@@ -102,7 +101,7 @@ class Report:
 
     def save(self, path: Path) -> None:
         """Write the report as JSON, as `report.schema.json` describes it; OutputError where that cannot be."""
-        with told(path):
+        with storage_errors(path):
             write_atomic(path, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
 
 
@@ -111,26 +110,20 @@ def outside(tracks: Sequence[Track], first: int, stop: int) -> dict[int, str]:
     return {track.id: OUTSIDE for track in tracks if track.stop <= first or stop <= track.first}
 
 
-def fates(
+def track_reports(
     tracks: Sequence[Track], passed: Mapping[int, str], tally: Tally, span: tuple[int, int] | None = None
 ) -> tuple[TrackReport, ...]:
-    """Each track's fate; `passed` has the reasons of those that were not restored, `tally` how the others came out.
+    """What became of each track; `passed` has the reasons of those not restored, `tally` how the others came out.
 
     The output shows the frames of `span`, or all.
     """
     longest = {track.id for track in sorted(tracks, key=len, reverse=True)[:CURVES]}
     return tuple(
-        _fate_of(track, passed.get(track.id), tally, _place_in(track, span), track.id in longest) for track in tracks
+        _report_of(track, passed.get(track.id), tally, _place_of(track, span), track.id in longest) for track in tracks
     )
 
 
-def _place_in(track: Track, span: tuple[int, int] | None) -> Place:
-    """Where the face is shown best in the frames of the output, or in all of its own where it is in none of them."""
-    first, stop = (max(track.first, span[0]), min(track.stop, span[1])) if span else (0, 0)
-    return place_of(track, first, stop) if first < stop else place_of(track, track.first, track.stop)
-
-
-def _fate_of(track: Track, reason: str | None, tally: Tally, place: Place, curve: bool) -> TrackReport:
+def _report_of(track: Track, reason: str | None, tally: Tally, place: Place, curve: bool) -> TrackReport:
     found = tally.mean(track.id)
     return TrackReport(
         track.id,
@@ -150,9 +143,10 @@ def _fate_of(track: Track, reason: str | None, tally: Tally, place: Place, curve
     )
 
 
-def place_of(track: Track, first: int, stop: int) -> Place:
-    """Where the face is in the frame from `first` to `stop` in which it is shown best."""
-    frame = track.moment(first, stop)
+def _place_of(track: Track, span: tuple[int, int] | None) -> Place:
+    """Where the face is shown best in the frames of the output, or in all of its own where it is in none of them."""
+    first, stop = (max(track.first, span[0]), min(track.stop, span[1])) if span else (0, 0)
+    frame = track.moment(first, stop) if first < stop else track.moment(track.first, track.stop)
     x0, y0, x1, y1 = (round(value) for value in track.boxes[frame - track.first].tolist())
     return frame, x0, y0, x1, y1
 
@@ -166,7 +160,7 @@ def _warning(track: Track, found: Verdict | None) -> str:
     return "; ".join(words)
 
 
-def spans(first: int, stop: int, tracks: Sequence[Track], passed: Mapping[int, str]) -> tuple[Span, ...]:
+def spans_of(first: int, stop: int, tracks: Sequence[Track], passed: Mapping[int, str]) -> tuple[Span, ...]:
     """The range `first` to `stop` as runs of frames that fared alike."""
     restored = np.zeros(stop - first, bool)
     kinds = sorted({*passed.values(), HIDDEN})
@@ -197,11 +191,11 @@ def _span(first: int, stop: int, restored: bool, reasons: Sequence[str]) -> Span
     return Span(first, stop, "passed", "; ".join(reasons) or NO_FACE)
 
 
-def _told(fate: TrackReport) -> Iterator[str]:
-    if fate.warning:
-        yield f"  face {fate.id}: {fate.warning}"
-    elif fate.state == "passed" and fate.reason != OUTSIDE:
-        yield f"  face {fate.id}: passed through, {fate.reason}"
+def _told(track: TrackReport) -> Iterator[str]:
+    if track.warning:
+        yield f"  face {track.id}: {track.warning}"
+    elif track.state == "passed" and track.reason != OUTSIDE:
+        yield f"  face {track.id}: passed through, {track.reason}"
 
 
 def summary(report: Report) -> Iterator[str]:
@@ -211,11 +205,11 @@ def summary(report: Report) -> Iterator[str]:
     yield f"{report.output}: {total} frames at x{report.scale}{coded}, faces restored in {report.restored}"
     if report.copied:
         yield "  nothing is changed in the picture: it is copied, not coded again"
-    told = [line for fate in report.tracks for line in _told(fate)]
+    told = [line for track in report.tracks for line in _told(track)]
     yield from told[:MOST_TOLD]
     if len(told) > MOST_TOLD:
         yield f"  and {len(told) - MOST_TOLD} more faces; --report tells of each"
-    outside = sum(fate.reason == OUTSIDE for fate in report.tracks)
+    outside = sum(track.reason == OUTSIDE for track in report.tracks)
     if outside:
         yield f"  {outside} faces are {OUTSIDE}"
     for warning in report.warnings:

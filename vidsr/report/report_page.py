@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,28 +39,6 @@ class Chart:
     words: str
 
 
-@dataclass(frozen=True)
-class Card:
-    """One face: what is said of it, where it is on the timeline, its pictures and its curves."""
-
-    fate: TrackReport
-    time: str
-    lane: str
-    pictures: tuple[str, str] | None
-    sharpness: Chart | None
-    agreement: Chart | None
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why frames were passed through, how many, and where."""
-
-    words: str
-    frames: int
-    share: float
-    lane: str
-
-
 def lane(parts: Sequence[Part], first: int, stop: int) -> str:
     """Ranges of frames as bars of a drawing whose width is `first` to `stop`; bars that touch are one, so that there
     are never more than the drawing can show."""
@@ -85,21 +64,20 @@ def line(frames: Sequence[float], values: Sequence[float], span: Part, top: floa
     return "M" + "L".join(points)
 
 
-def _charts(fate: TrackReport) -> tuple[Chart, Chart] | None:
-    if len(fate.curve) < 2:
+def _charts(track: TrackReport) -> tuple[Chart, Chart] | None:
+    """A face's sharpness before and after, and its agreement with the input."""
+    if len(track.curve) < 2:
         return None
-    frames, agreement, before, after = (list(column) for column in zip(*fate.curve, strict=True))
-    span = fate.first, fate.stop
+    frames, agreement, before, after = (list(column) for column in zip(*track.curve, strict=True))
+    span = track.first, track.stop
     top = max(1.0, float(np.ceil(1.1 * max(*before, *after))))
-    sharpness = Chart(
-        (line(frames, before, span, top), line(frames, after, span, top)),
-        f"{top:g}",
-        f"Sharpness of face {fate.id}: {np.mean(before):.1f} before, {np.mean(after):.1f} after, on average",
+    sharp = f"Sharpness of face {track.id}: {np.mean(before):.1f} before, {np.mean(after):.1f} after, on average"
+    mean, least = np.mean(agreement), min(agreement)
+    agrees = f"Agreement of face {track.id} with the input: {mean:.2f} on average, {least:.2f} least"
+    return (
+        Chart((line(frames, before, span, top), line(frames, after, span, top)), f"{top:g}", sharp),
+        Chart((line(frames, agreement, span, 1.0),), "1", agrees),
     )
-    words = (
-        f"Agreement of face {fate.id} with the input: {np.mean(agreement):.2f} on average, {min(agreement):.2f} least"
-    )
-    return sharpness, Chart((line(frames, agreement, span, 1.0),), "1", words)
 
 
 def _clock(report: Report, frame: int) -> str:
@@ -110,44 +88,28 @@ def _clock(report: Report, frame: int) -> str:
     return f"{int(seconds // 3600)}:{int(seconds // 60 % 60):02d}:{seconds % 60:04.1f}"
 
 
-def _cards(report: Report, pictures: dict[int, tuple[str, str]]) -> Iterator[Card]:
-    for fate in sorted(_longest(report), key=lambda fate: (fate.first, fate.id)):
-        charts = _charts(fate)
-        yield Card(
-            fate,
-            f"{_clock(report, fate.first)} to {_clock(report, fate.stop)}",
-            lane([(fate.first, fate.stop)], report.first, report.stop),
-            pictures.get(fate.id),
-            charts[0] if charts else None,
-            charts[1] if charts else None,
-        )
-
-
 def _longest(report: Report) -> list[TrackReport]:
-    inside = [fate for fate in report.tracks if fate.first < report.stop and report.first < fate.stop]
-    return sorted(inside, key=lambda fate: fate.first - fate.stop)[:MOST_CARDS]
+    inside = [track for track in report.tracks if track.first < report.stop and report.first < track.stop]
+    return sorted(inside, key=lambda track: track.first - track.stop)[:MOST_CARDS]
 
 
-def _reasons(report: Report) -> list[Reason]:
+def _reasons(report: Report) -> list[tuple[str, int, list[Part]]]:
+    """Why frames were passed through, how many, and where; the most frequent first."""
     found: dict[str, list[Part]] = {}
     for span in report.frames:
         if span.state == "passed":
             found.setdefault(span.reason, []).append((span.first, span.stop))
-    total = max(1, report.stop - report.first)
-    reasons = []
-    for words, parts in found.items():
-        frames = sum(stop - first for first, stop in parts)
-        reasons.append(Reason(words, frames, frames / total, lane(parts, report.first, report.stop)))
-    return sorted(reasons, key=lambda reason: -reason.frames)
+    reasons = [(words, sum(stop - first for first, stop in parts), parts) for words, parts in found.items()]
+    return sorted(reasons, key=lambda reason: -reason[1])
 
 
 def _pictures(report: Report) -> dict[int, tuple[str, str]]:
     """The faces before and after, as far as both films are where the report says; by their numbers."""
     faces = {}
-    for fate in [fate for fate in _longest(report) if fate.place][:MOST_PICTURES]:
-        frame, *box = fate.place[0]
+    for track in [track for track in _longest(report) if track.place][:MOST_PICTURES]:
+        frame, *box = track.place[0]
         if report.first <= frame < report.stop:
-            faces[fate.id] = (frame, box)
+            faces[track.id] = (frame, box)
     with suppress(VidsrError):
         before = _views(Path(report.input), faces, 1)
         moved = {ident: (frame - report.first, box) for ident, (frame, box) in faces.items()}
@@ -176,34 +138,29 @@ def _views(film: Path, faces: dict[int, tuple[int, list[int]]], scale: int) -> d
 
 def page(report: Report) -> str:
     """The report as a page: timeline, reasons, faces with pictures and curves, totals, the command."""
-    pictures = _pictures(report)
-    first, stop = report.first, report.stop
-    restored = [(span.first, span.stop) for span in report.frames if span.state == "restored"]
-    cards = list(_cards(report, pictures))
-    shots = [(a, b) for n, (a, b) in enumerate(report.shots) if n % 2 == 0]
-    middle = (first + stop) // 2
-    return filled(
-        "report",
-        {
-            "title": f"{shown(Path(report.output).name)}: report",
-            "report": replace(report, input=shown(report.input), output=shown(report.output)),
-            "name": shown(Path(report.output).name),
-            "total": stop - first,
-            "length": _clock(report, stop - first),
-            "ticks": [_clock(report, frame) for frame in (first, middle, stop)],
-            "restored": lane(restored, first, stop),
-            "shots": lane(shots, first, stop),
-            "reasons": _reasons(report),
-            "cards": cards,
-            "lanes": cards[:MOST_LANES],
-            "unshown": len(report.tracks) - len(cards),
-            "done": sum(fate.state == "restored" for fate in report.tracks),
-            "command": shown(shlex.join(report.command)),
-            "pictured": bool(pictures),
-            "width": f"{WIDTH:g}",
-            "height": f"{HEIGHT:g}",
-        },
-    )
+    first, stop, cards = report.first, report.stop, _longest(report)
+    values: dict[str, object] = {
+        "title": f"{shown(Path(report.output).name)}: report",
+        "report": replace(report, input=shown(report.input), output=shown(report.output)),
+        "name": shown(Path(report.output).name),
+        "total": stop - first,
+        "ticks": (first, (first + stop) // 2, stop),
+        "restored": [(span.first, span.stop) for span in report.frames if span.state == "restored"],
+        "shots": report.shots[::2],
+        "reasons": _reasons(report),
+        "cards": sorted(cards, key=lambda track: (track.first, track.id)),
+        "most_lanes": MOST_LANES,
+        "unshown": len(report.tracks) - len(cards),
+        "done": sum(track.state == "restored" for track in report.tracks),
+        "command": shown(shlex.join(report.command)),
+        "pictures": _pictures(report),
+        "width": f"{WIDTH:g}",
+        "height": f"{HEIGHT:g}",
+        "clock": partial(_clock, report),
+        "lane": partial(lane, first=first, stop=stop),
+        "charts": _charts,
+    }
+    return filled("report", values)
 
 
 def save_page(report: Report, path: Path) -> None:
