@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import configparser
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,6 +80,33 @@ def test_the_workflow_runs_the_readmes_commands_on_three_systems() -> None:
     runs = [step.get("run", "") for job in made["jobs"].values() for step in job["steps"]]
     assert any(".ci/run" in run for run in runs)
     assert any("enhance tests/samples/portrait.mp4 --overwrite" in run for run in runs)
+
+
+STUBS = """mkdir -p .venv/bin && for name in pip pytest ruff mypy; do
+cp "$STUB" .venv/bin/$name; done && echo film > tests/samples/portrait.enhanced.mp4"""
+STUB = """#!/bin/sh
+echo "ran ${0##*/} $*"
+test "${0##*/}" != "$FAILS" || exit 1
+echo "3 passed in 2s"
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the script is for Linux")
+@pytest.mark.parametrize("fails", ["", "pip", "pytest", "ruff", "mypy"])
+def test_ci_runs_the_readmes_commands_and_fails_where_one_does(tmp_path: Path, fails: str) -> None:
+    for folder in (".ci", "bin", "tests/samples"):
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(ROOT / ".ci/run", tmp_path / ".ci")
+    for name in ("stub", "bin/apt-get"):
+        (tmp_path / name).write_text(STUB)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "README.md").write_text(f"```sh\n{STUBS}\n```\n```sh\n{blocks()[1]}\n```\n")
+    told = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "STUB": str(tmp_path / "stub"), "FAILS": fails}
+    run = subprocess.run(["bash", tmp_path / ".ci/run"], env=os.environ | told, capture_output=True, text=True)
+    assert (run.returncode != 0) == bool(fails), run.stdout + run.stderr
+    if fails != "pip":
+        for words in ("pip install .[test]", "pytest", "ruff check .", "mypy", "--platform win32", "--platform darwin"):
+            assert words in run.stdout
 
 
 def test_the_papers_agree_on_the_version() -> None:
