@@ -12,22 +12,15 @@ import pytest
 
 from tests.actors import LENGTH, PLAYS, Actor, Casting, Places, Play, casting, cross, exchange, hide, variants
 from tests.faces import portrait
-from tests.program import ROOT, needs
 from tests.scene import Picture, Pose, film, frames, head
 from vidsr.analysis.analyze import find_tracks
 from vidsr.analysis.appearance import Appearance, appearance_of
 from vidsr.analysis.detector import Detector, open_detector
 from vidsr.config import Analyze
-from vidsr.evaluate.metrics import Identity
 from vidsr.frame import Track
-from vidsr.picture import reduce, small_rgb
-from vidsr.video import Reader, probe
+from vidsr.picture import reduce
 
-CLIPS = ROOT.parent / "shared/data/test/clips"
-FILES = ROOT.parent / "shared/data/weights"
 SETTINGS = Analyze()
-NEVER_ONE = 0.25
-"""Cosine below which the recogniser's two faces are two people's; one person's are mostly above 0.5."""
 
 
 @cache
@@ -118,32 +111,3 @@ def test_looks_forgive_light_and_noise_and_tell_people_apart() -> None:
     tinted = np.asarray(plain * [0.6, 0.9, 1.0], np.uint8)
     assert looks(plain).unlike(looks(tinted)) > 1
     assert looks(plain).unlike(looks(np.roll(plain[:, ::-1], -36, axis=1))) > 0.5
-
-
-@needs(CLIPS)
-@pytest.mark.parametrize("name", ["three_people.mp4", "headpose_two.mp4", "hamilton_cuts.mp4"])
-def test_a_recogniser_sees_one_person_along_each_track(name: str) -> None:
-    """Faces from the front of one track are alike; those of two tracks that are seen together are not."""
-    pytest.importorskip("ncnn", reason="the recogniser needs ncnn")
-    identity = Identity(FILES / "mobilefacenet.param", FILES / "mobilefacenet.bin")
-    source = probe(CLIPS / name)
-    with Reader(source) as read:
-        made = list(read)
-    tracks = [one for one in find_tracks(made, source, SETTINGS, detector()).tracks if one.score.mean() > 0.8]
-    assert len(tracks) >= 2
-    people = []
-    for track in tracks:
-        shown = [int(n) for n in np.flatnonzero(track.weight == 1)[::10]]
-        pictures = [small_rgb(made[track.first + n], source, 4096) for n in shown]
-        crops = [_for_recogniser(p, track, n) for p, n in zip(pictures, shown, strict=True)]
-        people.append(np.array([identity.embed(crop) for crop in crops]))
-    for track, faces in zip(tracks, people, strict=True):
-        if len(faces) > 1:
-            middle = faces.mean(axis=0) / np.linalg.norm(faces.mean(axis=0))
-            assert (faces @ middle).min() > NEVER_ONE, track
-
-
-def _for_recogniser(picture: Picture, track: Track, n: int) -> Picture:
-    from vidsr.evaluate.videos import _for_recogniser, _warped
-
-    return _warped(picture, _for_recogniser(track.landmarks[n]), 112)

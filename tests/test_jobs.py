@@ -28,7 +28,7 @@ from vidsr.files import read_json
 from vidsr.frame import Frame
 from vidsr.jobs import film_job, log, passes
 from vidsr.jobs.events import Meter
-from vidsr.jobs.plan import auto_scale, plan
+from vidsr.jobs.plan import auto_scale, copies_picture, plan
 from vidsr.jobs.work_folder import forget, locked, match
 from vidsr.networks import model_file
 from vidsr.report.report import OUTSIDE, Report, summary
@@ -82,23 +82,32 @@ def test_a_picture_in_which_nothing_changes_is_copied(empty: Path, tmp_path: Pat
     assert list(tmp_path.glob("*.vidsr")) == []
 
 
+@pytest.mark.parametrize("changes", [{"encode": Encode(crf=30.0)}, {"end": 2.0}])
+def test_a_picture_is_coded_where_more_was_asked_for_than_a_copy(
+    empty: Path, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    output = tmp_path / "out.mp4"
+    report = run(empty, output, dataclasses.replace(EMPTY, **changes))  # type: ignore[arg-type]
+    assert not report.copied
+    assert contents(output, "v") != contents(empty, "v")
+
+
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("out.mp4", {"encode": Encode(crf=30.0)}),
         ("out.mp4", {"encode": Encode(preset="ultrafast")}),
         ("out.mp4", {"encode": Encode("libx265")}),
         ("out.mkv", {}),
-        ("out.mp4", {"end": 2.0}),
         ("out.mp4", {"render": Render(scale="2")}),
     ],
 )
-def test_a_picture_is_coded_where_more_was_asked_for_than_a_copy(
+def test_another_codec_file_or_size_is_no_copy(
     empty: Path, tmp_path: Path, name: str, changes: dict[str, object]
 ) -> None:
-    report = run(empty, tmp_path / name, dataclasses.replace(EMPTY, **changes))  # type: ignore[arg-type]
-    assert not report.copied
-    assert contents(tmp_path / name, "v") != contents(empty, "v")
+    plain = model_file.load("plain")
+    assert copies_picture(plan(empty, tmp_path / "out.mp4", EMPTY, plain))
+    other = dataclasses.replace(EMPTY, **changes)  # type: ignore[arg-type]
+    assert not copies_picture(plan(empty, tmp_path / name, other, plain))
 
 
 def test_a_copied_picture_loses_nothing(tmp_path: Path) -> None:
@@ -314,8 +323,9 @@ def test_the_report_covers_every_frame_once(film: Path, tmp_path: Path) -> None:
     validate(path)
 
 
-@pytest.mark.parametrize("stage", ["decode", "network", "encode"])
-@pytest.mark.parametrize("place", [0, 14, 29])
+@pytest.mark.parametrize(
+    ("stage", "place"), [("decode", 0), ("decode", 29), ("network", 14), ("encode", 0), ("encode", 29)]
+)
 def test_a_stage_that_fails_ends_the_run_with_its_error(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, place: int
 ) -> None:

@@ -21,12 +21,16 @@ from vidsr.analysis.linking import Linker
 from vidsr.analysis.tracks_file import Analysis
 from vidsr.config import Analyze
 from vidsr.errors import InputError
+from vidsr.evaluate.metrics import Identity
 from vidsr.frame import Detection, Frame, Track
-from vidsr.picture import Rgb, reduce, to_rgb
+from vidsr.picture import Rgb, reduce, small_rgb, to_rgb
 from vidsr.video.probe import Film
 
 CLIPS = Path(__file__).parents[1] / "../shared/data/test/clips"
 needs_clips = needs(CLIPS)
+FILES = Path(__file__).parents[1] / "../shared/data/weights"
+NEVER_ONE = 0.25
+"""Cosine below which the recogniser's two faces are two people's; one person's are mostly above 0.5."""
 SETTINGS = Analyze()
 
 
@@ -317,6 +321,7 @@ def clip(name: str, full_range: bool = False) -> tuple[Film, list[Frame]]:
     return replace(film(width, height), full_range=full_range), made
 
 
+@cache
 def clip_analysis(name: str, full_range: bool = False) -> Analysis:
     source, made = clip(name, full_range)
     return find_tracks(made, source, SETTINGS, detector())
@@ -354,3 +359,30 @@ def test_each_person_is_one_track_for_the_whole_clip(name: str, faces: int) -> N
 def test_a_hand_before_the_face_does_not_end_its_track() -> None:
     analysis = clip_analysis("asl_bird_hand.mkv", full_range=True)
     assert [(track.first, track.stop) for track in analysis.tracks if track.height < 100] == [(0, 63)]
+
+
+@needs_clips
+@pytest.mark.parametrize("name", ["three_people.mp4", "headpose_two.mp4", "hamilton_cuts.mp4"])
+def test_a_recogniser_sees_one_person_along_each_track(name: str) -> None:
+    """Faces from the front of one track are alike; those of two tracks that are seen together are not."""
+    pytest.importorskip("ncnn", reason="the recogniser needs ncnn")
+    identity = Identity(FILES / "mobilefacenet.param", FILES / "mobilefacenet.bin")
+    source, made = clip(name)
+    tracks = [one for one in clip_analysis(name).tracks if one.score.mean() > 0.8]
+    assert len(tracks) >= 2
+    people = []
+    for track in tracks:
+        shown = [int(n) for n in np.flatnonzero(track.weight == 1)[::10]]
+        pictures = [small_rgb(made[track.first + n], source, 4096) for n in shown]
+        crops = [_for_recogniser(p, track, n) for p, n in zip(pictures, shown, strict=True)]
+        people.append(np.array([identity.embed(crop) for crop in crops]))
+    for track, faces in zip(tracks, people, strict=True):
+        if len(faces) > 1:
+            middle = faces.mean(axis=0) / np.linalg.norm(faces.mean(axis=0))
+            assert (faces @ middle).min() > NEVER_ONE, track
+
+
+def _for_recogniser(picture: Picture, track: Track, n: int) -> Picture:
+    from vidsr.evaluate.videos import _for_recogniser, _warped
+
+    return _warped(picture, _for_recogniser(track.landmarks[n]), 112)
