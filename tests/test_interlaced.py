@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from tests.clips import X264, ffmpeg
 from tests.odd import made, odd, planned
+from vidsr.cli.main import cli
 from vidsr.config import Encode
 from vidsr.frame import Frame
 from vidsr.jobs import film_job, passes
@@ -134,3 +136,15 @@ def test_a_small_picture_of_fine_patterns_is_not_taken_for_fields(tmp_path: Path
     path = tmp_path / "film.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=s=128x128:r=50,trim=end_frame=60,tinterlace=mode=interleave_top", *X264, path)
     assert looked_at(probe(path)).deinterlace == ""
+
+
+def test_analyze_and_preview_take_deinterlace_as_enhance_does(tmp_path: Path) -> None:
+    path, tracks, look = fields(tmp_path / "film.mkv", "top", "right"), tmp_path / "tracks.json", tmp_path / "look"
+    for mode, frames in (("frame", FRAMES), ("field", 2 * FRAMES)):
+        words = ["analyze", str(path), "-o", str(tracks), "--overwrite", "--deinterlace", mode]
+        assert f"{frames} frames" in CliRunner().invoke(cli, words, catch_exceptions=False).output
+    words = [*("preview", str(path), "-o", str(look), "--model", "plain", "--scale", "1"), "--tracks", str(tracks)]
+    CliRunner().invoke(cli, [*words, "--frames", "4:9", "--deinterlace", "field"], catch_exceptions=False)
+    assert probe(look / "preview.mp4").rate == 50
+    asked = CliRunner().invoke(cli, [*words, "--frames", "4:9", "--deinterlace", "frame", "--overwrite"])
+    assert "another --deinterlace" in str(asked.exception)

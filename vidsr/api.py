@@ -35,7 +35,8 @@ def _known(function: str) -> dict[str, tuple[dataclasses.Field[object], config.O
     found = {name: one for kind in ENHANCED for name, one in config.options_of(kind).items()}
     if function == "enhance":
         return found
-    fewer = {*config.options_of(config.Render), *config.options_of(config.Analyze), "tracks", "overwrite", "keep_going"}
+    fewer = {*config.options_of(config.Render), *config.options_of(config.Analyze), "deinterlace"}
+    fewer |= {"ignore_dolby_vision", "tracks", "overwrite", "keep_going"}
     return {name: one for name, one in found.items() if name in fewer}
 
 

@@ -24,7 +24,7 @@ MOST_COMPARED = 8  # settings in one preview
 @click.option("-o", "--output", type=SOURCE, required=True, help="The tracks file, JSON.")
 @options(config.Analyze)
 @options(config.Render, "device")
-@options(config.Enhance, "overwrite", "keep_going")
+@options(config.Enhance, "deinterlace", "ignore_dolby_vision", "overwrite", "keep_going")
 @verbosity
 def analyze(source: Path, output: Path, quiet: bool, **values: object) -> None:
     """Find the shots and faces of a film and write them to a file that `enhance --tracks` takes."""
@@ -52,7 +52,7 @@ def analyze(source: Path, output: Path, quiet: bool, **values: object) -> None:
 )
 @options(config.Render, several=COMPARED)
 @options(config.Analyze)
-@options(config.Enhance, "tracks", "overwrite", "keep_going")
+@options(config.Enhance, "deinterlace", "ignore_dolby_vision", "tracks", "overwrite", "keep_going")
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
 @verbosity
 def preview(

@@ -110,7 +110,8 @@ def fitting(path: Path, film: Film) -> Analysis:
     """The analysis in a file; InputError where it is that of another film."""
     analysis = load(path)
     if (analysis.width, analysis.height, analysis.time_base) != (film.width, film.height, film.time_base):
-        raise InputError(f"{path} was made from another film ({analysis.name}, {analysis.width}x{analysis.height})")
+        what = "another film, or with another --deinterlace" if film.fields else "another film"
+        raise InputError(f"{path} was made from {what} ({analysis.name}, {analysis.width}x{analysis.height})")
     return analysis
 
 

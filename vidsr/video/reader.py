@@ -179,7 +179,8 @@ class Reader:
                 return
         if self._crash is not None:
             raise self._crash
-        raise InputError(f"{self.film.path} is not what it was when it was analyzed: analyze it again.")
+        asked = ", with this --deinterlace" if self.film.fields else ""
+        raise InputError(f"{self.film.path} is not what it was when it was analyzed: analyze it again{asked}.")
 
     def _places(self, timeline: NDArray[np.int64]) -> Iterator[Fraction | None]:
         """Where to begin decoding, seconds; None is the start of the film."""
