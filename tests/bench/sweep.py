@@ -1,9 +1,11 @@
-"""Every colour name that ffprobe prints, and every sound and subtitle codec that ffmpeg writes, into every container.
+"""Every colour name and order of fields that ffprobe prints, and every codec of sound and subtitles that ffmpeg
+writes, into every container.
 
-    python -m tests.bench.sweep [--only colours|sound|subtitles] [--containers .mp4,.mkv]
+    python -m tests.bench.sweep [--only colours|fields|sound|subtitles] [--match EXPRESSION]
+        [--containers .mp4,.mkv]
 
-Each is kept, losslessly converted, left out with a sentence, or refused before the work; a film that fails at its very
-end fails the bench. Prints a table, a row a value or codec, a column a container.
+Each is kept, losslessly converted, named as lost, left out with a sentence, or refused before the work; a film that
+fails at its very end fails the bench. Prints a table, a row a value or codec, a column a container.
 """
 
 from __future__ import annotations
@@ -20,30 +22,42 @@ from tests.clips import SUBTITLES
 from tests.odd import made, planned
 from vidsr.config import Encode
 from vidsr.errors import RefusedError, VidsrError
+from vidsr.video.probe import probe_streams
 from vidsr.video.tags import NUMBERS
 
 CONTAINERS = (".mp4", ".mov", ".mkv", ".webm")
+TAGS = ("range", "space", "primaries", "transfer", "chroma_location")
 LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 PICTURE = ["-f", "lavfi", "-i", "testsrc2=s=96x64:r=25,trim=end_frame=4"]
 CODED = ["-c:v", "ffv1", "-pix_fmt", "yuv420p"]
 SOUND = ["-f", "lavfi", "-i", "sine=440:d=0.3:r={rate}", "-ac", "{channels}"]
-HOLDS_ALL = (".mkv", ".mov", ".nut", ".ts", ".vob", ".avi", ".asf", ".mxf", ".wav")
+HOLDS_ALL = (".mkv", ".mov", ".nut", ".avi", ".asf", ".mxf", ".vob", ".m2ts", ".ts")
 """Containers that are tried, one after the other, for a source with a codec."""
 
 
-def colours(folder: Path) -> Iterator[tuple[str, Path]]:
+def colours(folder: Path, match: str = "") -> Iterator[tuple[str, Path]]:
     """A film for each value of each colour option."""
     values = [(option, name, str(number)) for option, names in NUMBERS.items() for name, number in names.items()]
     values += [("color_range", name, name) for name in ("tv", "pc")]
     values += [("chroma_sample_location", name, name) for name in LOCATIONS]
     for option, name, value in values:
+        if not re.search(match, name):
+            continue
         path = folder / f"{option} {name}.mkv"
         yield f"{option} {name}", path if written(path, [*PICTURE, *CODED, f"-{option}", value]) else Path()
 
 
-def sounds(folder: Path) -> Iterator[tuple[str, Path]]:
+def fields(folder: Path, match: str = "") -> Iterator[tuple[str, Path]]:
+    """A film for each order of fields that ffprobe prints."""
+    for name in filter(re.compile(match).search, ("progressive", "tt", "bb", "tb", "bt")):
+        path = folder / f"fields {name}.mkv"
+        ok = written(path, [*PICTURE, "-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-field_order", name])
+        yield f"field_order {name}", path if ok else Path()
+
+
+def sounds(folder: Path, match: str = "") -> Iterator[tuple[str, Path]]:
     """A film for each codec of sound."""
-    for codec in encoders("A"):
+    for codec in filter(re.compile(match).search, encoders("A")):
         yield codec, source(folder, codec, ["-c:a", codec, "-strict", "-2"])
 
 
@@ -53,20 +67,20 @@ def source(folder: Path, codec: str, coded: list[str]) -> Path:
         sound = [word.format(rate=rate, channels=channels) for word in SOUND]
         for suffix in HOLDS_ALL:
             path = folder / f"{codec}{suffix}"
-            if written(path, [*PICTURE, *sound, "-c:v", "mpeg2video", *coded]):
+            if written(path, [*PICTURE, *sound, "-c:v", "mpeg2video", *coded]) and is_known(path, "audio"):
                 return path
     return Path()
 
 
-def subtitles(folder: Path) -> Iterator[tuple[str, Path]]:
+def subtitles(folder: Path, match: str = "") -> Iterator[tuple[str, Path]]:
     """A film for each codec of text."""
     words = folder / "words.srt"
     words.write_text(SUBTITLES)
-    for codec in encoders("S"):
+    for codec in filter(re.compile(match).search, encoders("S")):
         for suffix in (".mkv", ".mp4", ".webm"):
             path = folder / f"{codec}{suffix}"
             video = ["-c:v", "libvpx-vp9"] if suffix == ".webm" else ["-c:v", "mpeg4"]
-            if written(path, [*PICTURE, "-i", str(words), *video, "-c:s", codec]):
+            if written(path, [*PICTURE, "-i", str(words), *video, "-c:s", codec]) and is_known(path, "subtitle"):
                 yield codec, path
                 break
         else:
@@ -85,6 +99,11 @@ def written(path: Path, words: list[str]) -> bool:
     return run.returncode == 0
 
 
+def is_known(path: Path, kind: str) -> bool:
+    """Whether a file has a stream of this kind that is read back as one: some muxers take what no reader knows."""
+    return any(one.kind == kind and one.codec != "unknown" for one in probe_streams(path))
+
+
 def outcome(path: Path, output: Path) -> str:
     """What becomes of a film on its way into a container."""
     encode = Encode("libsvtav1", preset="12") if output.suffix == ".webm" else Encode("libx264", preset="ultrafast")
@@ -99,17 +118,19 @@ def outcome(path: Path, output: Path) -> str:
     except VidsrError as error:
         return f"FAILED {error} {error.details}"[:200]
     tags = (work.film.tags, found.film.tags)
-    if any(getattr(tags[0], name) not in (None, getattr(tags[1], name)) for name in ("space", "primaries", "transfer")):
-        return "tag lost"
+    lost = [name for name in TAGS if getattr(tags[0], name) not in (None, getattr(tags[1], name))]
     notes = " ".join(found.notes)
+    if lost:
+        return "named" if f"tag {lost[0]}" in notes else f"{lost[0]} lost"
     return "converted" if "written" in notes else "left out" if "left out" in notes else "kept"
 
 
 def main() -> None:
     """Sweep."""
     parser = argparse.ArgumentParser()
-    kinds = {"colours": colours, "sound": sounds, "subtitles": subtitles}
+    kinds = {"colours": colours, "fields": fields, "sound": sounds, "subtitles": subtitles}
     parser.add_argument("--only", choices=kinds)
+    parser.add_argument("--match", default="", help="only values and codecs in whose names this expression is found")
     parser.add_argument("--containers", default=",".join(CONTAINERS))
     given = parser.parse_args()
     columns, failed = given.containers.split(","), False
@@ -117,7 +138,7 @@ def main() -> None:
         folder = Path(name)
         print(f"{'':32} " + " ".join(f"{suffix:10}" for suffix in columns), flush=True)
         for kind in [given.only] if given.only else kinds:
-            for what, path in kinds[kind](folder):
+            for what, path in kinds[kind](folder, given.match):
                 if path == Path():
                     print(f"{what:32} cannot be made", flush=True)
                     continue
