@@ -3,65 +3,15 @@ filled."""
 
 from __future__ import annotations
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 K = TypeVar("K")
-
-
-class _End:
-    """What the thread leaves behind: the exception that stopped it, or None."""
-
-    def __init__(self, error: BaseException | None) -> None:
-        self.error = error
-
-
-class _Pump(Generic[T]):
-    def __init__(self, items: Iterable[T], depth: int) -> None:
-        self._items = items
-        self._queue: queue.Queue[T | _End] = queue.Queue(depth)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="vidsr-prefetch", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def _run(self) -> None:
-        error: BaseException | None = None
-        try:
-            for item in self._items:
-                if not self._put(item):
-                    break
-        except BaseException as caught:  # it crosses the thread unchanged, whatever it is
-            error = caught
-        self._put(_End(error))
-
-    def _put(self, item: T | _End) -> bool:
-        # A plain put() would wait for ever once the consumer has gone.
-        while not self._stopped.is_set():
-            try:
-                self._queue.put(item, timeout=0.05)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def items(self) -> Iterator[T]:
-        while True:
-            item = self._queue.get()
-            if isinstance(item, _End):
-                if item.error is not None:
-                    raise item.error
-                return
-            yield item
-
-    def stop(self) -> None:
-        self._stopped.set()
-        self._thread.join()
+END = object()
 
 
 @contextmanager
@@ -71,65 +21,49 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
     An exception of `items` is raised, unchanged, at the place where its item would have come. The thread ends after
     the item in work, so the source must not wait for ever: close what it reads from first, or in its own block.
     """
-    pump = _Pump(items, depth)
-    pump.start()
-    try:
-        yield pump.items()
-    finally:
-        pump.stop()
+    source = iter(items)
+    with ThreadPoolExecutor(1, "vidsr-prefetch") as pool:
+        waiting = deque(pool.submit(next, source, END) for _ in range(depth))
+
+        def taken() -> Iterator[T]:
+            while (item := waiting.popleft().result()) is not END:
+                waiting.append(pool.submit(next, source, END))
+                yield item  # type: ignore[misc]
+
+        try:
+            yield taken()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 class Sink(Generic[T]):
     """Hands items to a consumer that runs in its own thread; see `drained`."""
 
-    def __init__(self, consume: Callable[[T], None], depth: int) -> None:
+    def __init__(self, consume: Callable[[T], None], depth: int, pool: ThreadPoolExecutor) -> None:
         self._consume = consume
-        self._queue: queue.Queue[T | _End] = queue.Queue(depth)
-        self._error: BaseException | None = None
-        self._failed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="vidsr-sink", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not isinstance(item := self._queue.get(), _End):
-            try:
-                self._consume(item)
-            except BaseException as caught:
-                self._error = caught
-                self._failed.set()
-                return
+        self._depth = depth
+        self._pool = pool
+        self._waiting: deque[Future[None]] = deque()
+        self._failed = False
 
     def put(self, item: T) -> None:
         """Wait for room and hand over `item`; raises what the consumer raised."""
-        self._offer(item)
-        if self._error is not None:
-            raise self._error
+        self.finish(self._depth)
+        self._waiting.append(self._pool.submit(self._take, item))
 
-    def _offer(self, item: T | _End) -> None:
-        while not self._failed.is_set():
-            try:
-                self._queue.put(item, timeout=0.05)
-                return
-            except queue.Full:
-                continue
-
-    def finish(self) -> None:
-        """Wait until everything handed over is consumed; raises what the consumer raised."""
-        self._offer(_End(None))
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-
-    def abandon(self) -> None:
-        """End the thread after the item in work; what waits is dropped."""
-        self._failed.set()
+    def _take(self, item: T) -> None:
+        if self._failed:
+            return
         try:
-            while True:
-                self._queue.get_nowait()
-        except queue.Empty:
-            pass
-        self._queue.put(_End(None))
-        self._thread.join()
+            self._consume(item)
+        except BaseException:
+            self._failed = True
+            raise
+
+    def finish(self, left: int = 0) -> None:
+        """Wait until all but `left` items handed over are consumed; raises what the consumer raised."""
+        while self._waiting and (self._failed or len(self._waiting) > left or self._waiting[0].done()):
+            self._waiting.popleft().result()
 
 
 @contextmanager
@@ -138,42 +72,33 @@ def drained(consume: Callable[[T], None], depth: int) -> Iterator[Sink[T]]:
 
     If the block raises, what waits is dropped and the thread ends after the item in work.
     """
-    sink = Sink(consume, depth)
-    try:
-        yield sink
-    except BaseException:
-        sink.abandon()
-        raise
-    sink.finish()
+    with ThreadPoolExecutor(1, "vidsr-sink") as pool:
+        sink = Sink(consume, depth, pool)
+        try:
+            yield sink
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+        sink.finish()
 
 
 class Behind:
     """Does one piece of work at a time in a thread of its own; see `behind`."""
 
-    def __init__(self) -> None:
-        self._thread: threading.Thread | None = None
-        self._error: BaseException | None = None
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+        self._piece: Future[object] | None = None
 
     def then(self, work: Callable[[], object]) -> None:
         """Wait for the piece before, then begin this one; raises what the piece before raised."""
         self.wait()
-        self._thread = threading.Thread(target=self._run, args=(work,), name="vidsr-behind", daemon=True)
-        self._thread.start()
-
-    def _run(self, work: Callable[[], object]) -> None:
-        try:
-            work()
-        except BaseException as caught:  # it crosses the thread unchanged, whatever it is
-            self._error = caught
+        self._piece = self._pool.submit(work)
 
     def wait(self) -> None:
         """Wait for the piece in work; raises what it raised."""
-        if self._thread is not None:
-            self._thread.join()
-        self._thread, error = None, self._error
-        self._error = None
-        if error is not None:
-            raise error
+        piece, self._piece = self._piece, None
+        if piece is not None:
+            piece.result()
 
 
 @contextmanager
@@ -182,14 +107,10 @@ def behind() -> Iterator[Behind]:
 
     If the block raises, the piece in work is still waited for, and what it may raise is dropped.
     """
-    pieces = Behind()
-    try:
+    with ThreadPoolExecutor(1, "vidsr-behind") as pool:
+        pieces = Behind(pool)
         yield pieces
-    except BaseException:
-        with suppress(BaseException):
-            pieces.wait()
-        raise
-    pieces.wait()
+        pieces.wait()
 
 
 def in_batches(items: Iterable[tuple[K, T]], size: int) -> Iterator[tuple[K, list[T]]]:
