@@ -138,6 +138,15 @@ def test_a_small_picture_of_fine_patterns_is_not_taken_for_fields(tmp_path: Path
     assert looked_at(probe(path)).deinterlace == ""
 
 
+@pytest.mark.parametrize("order", ["tff", "bff"])
+def test_a_small_film_that_says_it_is_interlaced_is_made_whole(tmp_path: Path, order: str) -> None:
+    path, name = tmp_path / "film.mkv", "top" if order == "tff" else "bottom"
+    source = f"{MOVING.format(rate=50)},scale=352:288,trim=end_frame=40,tinterlace=mode=interleave_{name}"
+    ffmpeg("-f", "lavfi", "-i", f"{source},setfield={order}", *X264, "-flags", "+ildct+ilme", path)
+    film = looked_at(probe(path))
+    assert (film.fields, film.deinterlace) == (order, "frame")
+
+
 def test_analyze_and_preview_take_deinterlace_as_enhance_does(tmp_path: Path) -> None:
     path, tracks, look = fields(tmp_path / "film.mkv", "top", "right"), tmp_path / "tracks.json", tmp_path / "look"
     for mode, frames in (("frame", FRAMES), ("field", 2 * FRAMES)):

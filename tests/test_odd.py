@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.clips import TONE, X264, ffmpeg, picture
+from tests.clips import TONE, X264, ffmpeg, frame_hashes, picture
 from tests.odd import asked, made, odd, planned
 from tests.program import vidsr
-from vidsr.config import Encode
-from vidsr.errors import RefusedError
-from vidsr.video import probe
+from vidsr.config import Encode, Enhance
+from vidsr.errors import InputError, RefusedError
+from vidsr.jobs.film_job import analyze_film
+from vidsr.jobs.tasks import Silent
+from vidsr.video import Reader, looked_at, probe
 from vidsr.video.tags import NUMBERS, numbered
 from vidsr.video.timecode import later_timecode
 
@@ -38,6 +40,13 @@ def test_a_transfer_that_options_do_not_know_by_its_name_is_kept(tmp_path: Path,
 def test_pal_keeps_its_transfer(tmp_path: Path) -> None:
     tags = made(odd("pal264.mp4"), tmp_path, QUICK).film.tags
     assert (tags.transfer, tags.space, tags.primaries) == ("bt470bg", "bt470bg", "bt470bg")
+
+
+def test_a_tag_that_a_container_does_not_know_is_named_as_lost(tmp_path: Path) -> None:
+    path = tmp_path / "film.mkv"
+    ffmpeg(*SHORT, *X264, "-color_primaries", "22", path)
+    assert "The picture's tag primaries (ebu3213) could not be kept." in made(path, tmp_path / "out.mp4", QUICK).notes
+    assert made(path, tmp_path / "out.mkv", QUICK).film.tags.primaries == "ebu3213"
 
 
 def test_every_colour_name_has_a_number_that_every_option_takes() -> None:
@@ -70,6 +79,23 @@ def test_the_pcm_of_discs_is_unpacked_without_loss_and_said(tmp_path: Path, name
     assert [stream.codec for stream in found.film.streams if stream.kind == "audio"] == [codec]
     assert any("without loss" in note for note in found.notes)
     assert sound(odd(name)) == sound(found.work.output)
+
+
+@pytest.mark.parametrize(("suffix", "output"), [(".mkv", ".mp4"), (".ts", ".mkv")])
+def test_a_sound_without_a_packet_is_left_out_and_said(tmp_path: Path, suffix: str, output: str) -> None:
+    path = tmp_path / f"film{suffix}"
+    ffmpeg(*SHORT, *TONE, *X264, "-c:a", "aac", "-bsf:a", "noise=drop=gte(n\\,0)", path)
+    found = made(path, tmp_path / f"out{output}", QUICK)
+    assert [stream.kind for stream in found.film.streams] == ["video"]
+    assert any("audio" in note and "left out" in note for note in found.notes)
+
+
+def test_a_sound_that_a_container_swallows_is_refused_before_the_work(tmp_path: Path) -> None:
+    """ffmpeg copies no packet of it into mov, and says nothing."""
+    path = tmp_path / "film.mkv"
+    ffmpeg(*SHORT, *TONE, *X264, "-c:a", "dfpwm", "-strict", "-2", path)
+    with pytest.raises(RefusedError, match=r"dfpwm.*mkv"):
+        planned(path, tmp_path / "out.mov", QUICK)
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".ts", "s302m"), (".vob", "pcm_dvd")])
@@ -161,6 +187,46 @@ def test_a_duration_of_all_ones_is_unknown_and_no_damage(tmp_path: Path) -> None
     path = odd("sample_fragmented.mp4")
     assert probe(path).duration_s is None
     assert len(made(path, tmp_path, QUICK).frames) == 30
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "libx264"), (".mov", "mpeg4")])
+def test_an_edit_list_that_ends_among_b_frames_shows_what_players_show(tmp_path: Path, suffix: str, codec: str) -> None:
+    path = tmp_path / f"film{suffix}"
+    ffmpeg(*picture(frames=13), "-c:v", codec, "-pix_fmt", "yuv420p", "-bf", "2", path)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"elst") + 12
+    data[place : place + 4] = (int.from_bytes(data[place : place + 4], "big") * 9 // 13).to_bytes(4, "big")
+    path.write_bytes(data)
+    shown = frame_hashes(path, 0)
+    assert 8 < len(shown) < 12
+    assert len(made(path, tmp_path, QUICK).frames) == len(shown)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mkv", "libx264"), (".mpg", "mpeg2video"), (".avi", "mpeg4")])
+def test_one_damaged_packet_is_told_with_what_to_do(tmp_path: Path, suffix: str, codec: str) -> None:
+    whole, path = tmp_path / f"whole{suffix}", tmp_path / f"film{suffix}"
+    ffmpeg(*picture("320x240", frames=12), "-c:v", codec, "-pix_fmt", "yuv420p", "-g", "4", whole)
+    ffmpeg("-i", whole, "-c", "copy", "-bsf:v", "noise=amount=20*eq(n\\,5)", path)
+    with pytest.raises(InputError, match="--keep-going"), Reader(probe(path)) as reader:
+        list(reader)
+    with Reader(probe(path), keep_going=True) as reader:
+        assert len(list(reader)) >= 10
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".ts", "libx264"), (".m2v", "mpeg2video")])
+@pytest.mark.parametrize("sizes", [("96x64", "128x96"), ("128x96", "96x64")])
+def test_a_picture_that_changes_its_size_is_told(
+    tmp_path: Path, suffix: str, codec: str, sizes: tuple[str, str]
+) -> None:
+    path = tmp_path / f"film{suffix}"
+    with path.open("wb") as file:
+        for number, size in enumerate(sizes):
+            part = tmp_path / f"{number}{suffix}"
+            ffmpeg(*picture(size), "-c:v", codec, "-output_ts_offset", f"{0.52 * number}", part)
+            file.write(part.read_bytes())
+    _, told = analyze_film(probe(path), Enhance(keep_going=True), Silent())
+    frame = 13 if suffix == ".ts" else 12  # MPEG-2's decoder loses the last one before another header
+    assert f"changes its size or format at frame {frame}: all of it is {sizes[0]}" in told
 
 
 def test_two_pictures_of_a_webm_become_two_of_an_mp4(tmp_path: Path) -> None:
@@ -257,6 +323,17 @@ def test_stale_statistics_go_and_marks_stay(tmp_path: Path) -> None:
     assert dict(head.metadata)["title"] == "Main picture"
 
 
+@pytest.mark.parametrize(("language", "mark"), [("eng", "hearing_impaired"), ("de", "dub")])
+def test_statistics_of_other_languages_go_and_other_marks_stay(tmp_path: Path, language: str, mark: str) -> None:
+    path = tmp_path / "film.mkv"
+    stale = [f"-metadata:s:v:BPS-{language}=9", f"NUMBER_OF_FRAMES-{language}=7", f"DURATION-{language}=00:00:09"]
+    words = [word for one in stale for word in ("-metadata:s:v", one.removeprefix("-metadata:s:v:"))]
+    ffmpeg(*SHORT, *TONE, *X264, "-c:a", "aac", *words, "-disposition:a", mark, path)
+    found = made(path, tmp_path / "out.mkv", QUICK)
+    assert not [key for key, _ in found.film.streams[0].metadata if key.upper().startswith(("BPS", "NUMBER"))]
+    assert mark in found.film.streams[1].dispositions
+
+
 @pytest.mark.parametrize(
     ("code", "seconds", "later"),
     [("01:00:00:00", 2, "01:00:02:00"), ("23:59:59:24", 1, "00:00:00:24"), ("10:00:00;00", 60, "10:01:00;02")],
@@ -320,8 +397,6 @@ def test_transparency_in_the_samples_is_named(tmp_path: Path, pixels: str) -> No
 def test_dolby_vision_that_only_its_own_players_show_is_refused(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from vidsr.video import looked_at
-
     path = tmp_path / "film.mkv"
     ffmpeg(*SHORT, *X264, path)
     film = replace(probe(path), dolby_vision=5)
@@ -338,3 +413,35 @@ def test_auto_takes_what_the_container_asks_for(tmp_path: Path, suffix: str, pix
     path = tmp_path / f"film{suffix}"
     ffmpeg(*SHORT, "-c:v", "libvpx-vp9", "-deadline", "realtime", "-pix_fmt", pixels, path)
     assert planned(path, tmp_path).settings.encode.codec == codec
+
+
+@pytest.mark.parametrize(("suffix", "told"), [(".mkv", "tag"), (".mp4", "stream"), (".mov", "container")])
+@pytest.mark.parametrize("output", [".mkv", ".mp4"])
+def test_stereo_3d_is_kept(tmp_path: Path, suffix: str, told: str, output: str) -> None:
+    path = tmp_path / f"film{suffix}"
+    if told == "stream":
+        ffmpeg(*SHORT, *X264, "-x264-params", "frame-packing=4", path)
+    else:
+        first = path.with_name("first.mkv")
+        ffmpeg(*SHORT, *X264, "-metadata:s:v", "stereo_mode=top_bottom", first)
+        ffmpeg("-i", first, "-c", "copy", "-strict", "unofficial", path)
+    found = made(path, tmp_path / f"out{output}", QUICK)
+    assert looked_at(found.film).tags.stereo == "top_bottom"
+    assert not [note for note in found.notes if "tereo" in note]
+
+
+@pytest.mark.parametrize("mode", ["right_left", "bottom_top"])
+def test_stereo_3d_that_is_lost_is_named(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "film.mkv"
+    ffmpeg(*SHORT, *X264, "-metadata:s:v", f"stereo_mode={mode}", path)
+    assert any(mode in note for note in made(path, tmp_path / "out.mp4", QUICK).notes)
+    assert made(path, tmp_path / "out.mkv", QUICK).film.tags.stereo == mode
+
+
+def test_without_an_encoder_of_av1_a_webm_gets_vp9(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vidsr.video.writer.encoders", lambda: frozenset(["libvpx-vp9", "libx264"]))
+    path = tmp_path / "film.webm"
+    ffmpeg(*SHORT, "-c:v", "libvpx-vp9", "-deadline", "realtime", "-pix_fmt", "yuv420p", path)
+    found = made(path, tmp_path)
+    assert (found.work.output.suffix, found.film.codec) == (".webm", "vp9")
+    assert [frame.pts for frame in found.frames] == [frame.pts for frame in Reader(found.film)]

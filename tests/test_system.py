@@ -73,28 +73,6 @@ def frames(film: Path) -> list[str]:
     return hashed.stdout.splitlines()
 
 
-STALLED = """
-import time
-from vidsr.errors import ToolError
-from vidsr.video import process
-process.tool = lambda name: "/bin/sh"
-for feed in (False, True):
-    pipe, words = process.side_pipe(), ["sh", "-c", "exec sleep 60"]
-    with process.Process(words, feed=feed, patience_s=0.5, pipes=(pipe,)) as run:
-        began = time.monotonic()
-        try:
-            run.write(memoryview(bytes(8 << 20))) if feed else run.read_line(pipe)
-        except ToolError as error:
-            assert "no progress in 0 s" in str(error) or "was ended" in str(error), error
-        assert time.monotonic() - began < 20
-"""
-
-
-def test_a_tool_that_gives_nothing_is_ended_where_pipes_cannot_be_waited_for() -> None:
-    found = without(STALLED)
-    assert found.returncode == 0, found.stderr
-
-
 def test_two_runs_do_not_share_a_folder_where_locks_are_windows_own(tmp_path: Path) -> None:
     code = (
         "from vidsr import files, system\nimport tempfile, os, subprocess\n"

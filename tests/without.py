@@ -1,7 +1,7 @@
 """A system that lacks what Windows lacks: to be run before the package is imported, in a process of its own.
 
 Without fcntl, resource and pty, /proc, polling, passed descriptors and the signals of POSIX; with stand-ins for
-Windows's locks (here those of POSIX) and named pipes (here fifos).
+Windows's locks (here those of POSIX).
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ from __future__ import annotations
 import fcntl as real
 import os
 import pathlib
-import secrets
 import select
 import signal
 import subprocess
 import sys
-import tempfile
 import types
 from importlib import import_module
 from typing import Any
@@ -29,36 +27,6 @@ def _locking(handle: int, _: int, size: int) -> None:
         real.lockf(handle, real.LOCK_EX | real.LOCK_NB, size, os.lseek(handle, 0, os.SEEK_CUR))
     except BlockingIOError as error:
         raise PermissionError(*error.args) from None
-
-
-class _Line:
-    def __init__(self, name: str) -> None:
-        self._handle = os.open(name, os.O_RDONLY)
-
-    def recv_bytes(self) -> bytes:
-        if not (data := os.read(self._handle, 65536)):
-            raise EOFError
-        return data
-
-    def close(self) -> None:
-        os.close(self._handle)
-
-
-class _Door:
-    def __init__(self, name: str) -> None:
-        self._name = name
-        os.mkfifo(name)
-
-    def accept(self) -> _Line:
-        return _Line(self._name)
-
-    def close(self) -> None:
-        pathlib.Path(self._name).unlink()
-
-
-def _door() -> tuple[str, _Door]:
-    name = f"{tempfile.gettempdir()}/vidsr-{secrets.token_hex(8)}"
-    return name, _Door(name)
 
 
 def _no_proc(self: pathlib.Path, *words: Any, **named: Any) -> Any:
@@ -93,6 +61,3 @@ def take_away(others: tuple[str, ...] = ()) -> None:
             delattr(module, name)
     pathlib.Path.open = _no_proc  # type: ignore[method-assign,assignment]
     subprocess.Popen = _Popen  # type: ignore[misc]
-    from vidsr import system
-
-    system.door = _door  # type: ignore[assignment]

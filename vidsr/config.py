@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import Field, dataclass, field, fields
 from typing import TypeVar
 
-CODECS = ("auto", "libx264", "libx265", "libsvtav1", "ffv1")
+CODECS = ("auto", "libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1")
 DEINTERLACE = ("auto", "off", "frame", "field", "ivtc")
 DETECTORS = ("centerface", "sfd", "blazeface", "retinaface", "scrfd", "yunet")
 """The first comes with the install; the others are face-alignment's and are downloaded at first use."""
@@ -88,10 +88,10 @@ class Encode:
     """How the output's picture is coded."""
 
     codec: str = local(
-        "auto", "Encoder of the output's picture; auto: H.264, HEVC for HDR, AV1 in webm.", CODECS, OUTPUT
+        "auto", "Encoder of the output's picture; auto: H.264, HEVC for HDR, AV1 (else VP9) in webm.", CODECS, OUTPUT
     )
     crf: float | None = local(
-        None, "Its quality, lower is better.  [default: 17 libx264, 19 libx265, 24 libsvtav1]", Range(0, 63), OUTPUT
+        None, "Its quality, lower is better.  [default: 17 libx264, 19 libx265, 24 libsvtav1 and libvpx-vp9]", Range(0, 63), OUTPUT
     )
     preset: str | None = local(None, "Its preset.  [default: the encoder's own]", "", OUTPUT)
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import secrets
-import select
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,7 +15,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Protocol
+from typing import IO
 
 WINDOWS = os.name == "nt"
 LOCKED_BYTE = 1 << 30
@@ -32,11 +30,6 @@ def _module(name: str) -> ModuleType | None:
 
 
 fcntl, msvcrt, resource = _module("fcntl"), _module("msvcrt"), _module("resource")
-
-
-def polls() -> bool:
-    """Whether the system says when a pipe can be read or written, so that no call on one must wait."""
-    return hasattr(select, "poll")
 
 
 def passes_descriptors() -> bool:
@@ -67,34 +60,6 @@ def open_log(path: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | no_link, 0o666)
 
 
-def wait_for(descriptor: int, writing: bool, patience_s: float) -> bool:
-    """Whether within this time a pipe gives or takes something, or ends. At once where it cannot be known."""
-    if not polls():
-        return True
-    poll = select.poll()  # type: ignore[attr-defined,unused-ignore]
-    poll.register(descriptor, select.POLLOUT if writing else select.POLLIN)  # type: ignore[attr-defined,unused-ignore]
-    return bool(poll.poll(patience_s * 1000))
-
-
-def unblocked(descriptor: int) -> None:
-    """Let a write to a full pipe return with what it could do, where `wait_for` can wait for the rest."""
-    if polls():
-        os.set_blocking(descriptor, False)  # type: ignore[attr-defined,unused-ignore]
-
-
-def moved(source: int, target: int, most: int) -> int:
-    """Move up to `most` bytes from a pipe to another, inside the kernel where it can; 0 at the end."""
-    splice = getattr(os, "splice", None)
-    if splice is not None:
-        return int(splice(source, target, most))
-    whole: int = getattr(select, "PIPE_BUF", 512) if polls() else most  # so little is written whole or not at all
-    data = os.read(source, min(most, whole))
-    done = 0
-    while done < len(data):
-        done += os.write(target, data[done:])
-    return done
-
-
 def enlarge(pipe: int, size: int) -> None:
     """A frame in few calls; where it is not allowed, the pipe stays as it is."""
     with suppress(OSError, AttributeError):
@@ -116,34 +81,6 @@ def tie(leash: int, pid: int) -> None:
         fcntl.fcntl(leash, fcntl.F_SETOWN, pid)
         fcntl.fcntl(leash, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(leash, fcntl.F_SETFL, fcntl.fcntl(leash, fcntl.F_GETFL) | os.O_ASYNC)  # type: ignore[attr-defined,unused-ignore]
-
-
-class Line(Protocol):
-    """The side of a named pipe that reads, once somebody writes to it."""
-
-    def recv_bytes(self) -> bytes: ...
-    def close(self) -> None: ...
-
-
-class Door(Protocol):
-    """A named pipe that waits for somebody who writes to it."""
-
-    def accept(self) -> Line: ...
-    def close(self) -> None: ...
-
-
-def door() -> tuple[str, Door]:
-    """A named pipe of Windows, under a name that nobody guesses, for a program that cannot be given an open one."""
-    from multiprocessing.connection import Listener
-
-    name = f"vidsr-{secrets.token_hex(16)}"
-    return f"//./pipe/{name}", Listener(rf"\\.\pipe\{name}", "AF_PIPE")
-
-
-def knock(name: str) -> None:
-    """Let who waits at a named pipe that nobody writes to any more find its end."""
-    with suppress(OSError):
-        os.close(os.open(name, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)))
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from vidsr.errors import ToolError
-from vidsr.video.probe import SAFE, SPACES, Film
-from vidsr.video.process import GLOBAL, local, run
+from vidsr.video.probe import SPACES, Film
+from vidsr.video.process import GLOBAL, local, run, safe
 
 STILL_RATE = 25
 MULTIPLE = 8
@@ -111,7 +111,6 @@ def _trim(width: int, height: int, multiple: int = MULTIPLE) -> str:
 
 
 def _done(words: list[str]) -> None:
-    safe = [word for key, value in SAFE.items() for word in (f"-{key}", value)]
-    code, _, complaints = run(["ffmpeg", *GLOBAL, "-loglevel", "error", *safe, *words])
+    code, _, complaints = run(["ffmpeg", *GLOBAL, "-loglevel", "error", *safe(), *words])
     if code:
         raise ToolError("ffmpeg could not make a degraded copy of a film", complaints)

@@ -21,7 +21,7 @@ from vidsr.report.report import VERSION, Report, outside, spans_of, track_report
 from vidsr.restore.quality_totals import Tally
 from vidsr.stream import Behind, behind
 from vidsr.video import publish
-from vidsr.video.verify import packet_pts
+from vidsr.video.packets import packet_pts
 
 if TYPE_CHECKING:
     from vidsr.networks.model_file import Model

@@ -70,8 +70,11 @@ def analyze_film(film: Film, settings: Enhance, meter: Meter) -> tuple[Analysis,
         prefetch(reader, AHEAD) as frames,
     ):
         analysis = find_tracks(counted(frames, meter), film, settings.analyze, finder)
-        repaired = f"{reader.repaired} frames without a usable time stamp got one" if reader.repaired else ""
-    return _measured(analysis, film), " ".join(filter(None, (reader.damage, repaired)))
+        repaired = f"{reader.repaired} frames without a usable time stamp got one." if reader.repaired else ""
+        size = f"{film.width}x{film.height}"
+        rescaled = f"The picture changes its size or format at frame {', '.join(map(str, reader.rescaled[:5]))}"
+        rescaled = f"{rescaled}: all of it is {size} in {film.pixels.name}." if reader.rescaled else ""
+    return _measured(analysis, film), " ".join(filter(None, (reader.damage, repaired, rescaled)))
 
 
 def analyze_part(
@@ -216,17 +219,16 @@ def render_range(
             meter.advance(1, active)
 
 
-def _pass(work: Plan, timeline: NDArray[np.int64], span: tuple[int, int], writer: Writer, meter: Meter) -> None:
-    """A range in which no face is restored: the decoder's own pictures, handed on as they are."""
-    with Reader(
-        work.film,
-        first=span[0],
-        stop=span[1],
-        timeline=timeline,
-        keep_going=work.settings.keep_going,
-        writer=writer,
-    ) as reader:
-        for _ in reader:
+def passed_through(work: Plan, timeline: NDArray[np.int64], span: tuple[int, int], meter: Meter) -> Iterator[Frame]:
+    """A range in which no face is restored: the decoder's own pictures."""
+    first, stop = span
+    keep_going = work.settings.keep_going
+    with (
+        Reader(work.film, first=first, stop=stop, timeline=timeline, keep_going=keep_going) as reader,
+        prefetch(reader, AHEAD) as frames,
+    ):
+        for frame in frames:
+            yield frame
             meter.advance(1, 0)
 
 
@@ -259,12 +261,15 @@ def render_segment(path: Path, film: OpenFilm, span: tuple[int, int], meter: Met
     partial, work, timeline, tally = partial_of(path), film.work, film.analysis.timeline, Tally()
     with ExitStack() as stack:
         writer = stack.enter_context(Writer(partial, output_spec(work), timeline[span[0] : span[1]]))
-        if film.none_in(span):
-            _pass(work, timeline, span, writer, meter)
-        else:
-            sink = stack.enter_context(drained(writer.write, AHEAD))
-            for frame in render_range(work, film.job, timeline, span, meter, tally.hear):
-                sink.put(frame)
+        sink = stack.enter_context(drained(writer.write, AHEAD))
+        through = film.none_in(span)
+        frames = (
+            passed_through(work, timeline, span, meter)
+            if through
+            else render_range(work, film.job, timeline, span, meter, tally.hear)
+        )
+        for frame in frames:
+            sink.put(frame)
         endings.wait()
         encoding = stack.pop_all()
 

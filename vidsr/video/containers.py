@@ -34,12 +34,12 @@ class Container:
 
 MOVIE = "mov,mp4,m4a,3gp,3g2,mj2"
 CONTAINERS = {
-    ".mp4": Container("mp4", MOVIE, ("libx264", "libx265", "libsvtav1"), "mov_text"),
+    ".mp4": Container("mp4", MOVIE, ("libx264", "libx265", "libsvtav1", "libvpx-vp9"), "mov_text"),
     ".mov": Container("mov", MOVIE, ("libx264", "libx265"), "mov_text"),
     ".mkv": Container(
-        "matroska", "matroska,webm", ("libx264", "libx265", "libsvtav1", "ffv1"), "subrip", attaches=True
+        "matroska", "matroska,webm", ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1"), "subrip", attaches=True
     ),
-    ".webm": Container("webm", "matroska,webm", ("libsvtav1",), "webvtt"),
+    ".webm": Container("webm", "matroska,webm", ("libsvtav1", "libvpx-vp9"), "webvtt"),
 }
 ALIASES = {".m4v": ".mp4", ".qt": ".mov"}
 

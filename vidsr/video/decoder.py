@@ -1,28 +1,33 @@
-"""One run of ffmpeg over the picture of a film: its pictures in one pipe, their time stamps in another."""
+"""One run of ffmpeg over the picture of a film: pictures from its stdout, their time stamps from its stderr."""
 
 from __future__ import annotations
 
 import os
 import re
-import weakref
 from collections.abc import Iterator
 from fractions import Fraction
-from mmap import mmap
+from queue import Empty, SimpleQueue
+from typing import TypeVar
 
 import ffmpeg
 import numpy as np
-from numpy.typing import NDArray
 
-from vidsr.frame import Frame, PixelFormat, Samples
+from vidsr.frame import Frame, Samples
 from vidsr.video.pixels import full_range_name, is_colour
-from vidsr.video.probe import SAFE, SPACES, Film
-from vidsr.video.process import FILE, GLOBAL, Process, named, side_pipe
+from vidsr.video.probe import SPACES, Film
+from vidsr.video.process import FILE, GLOBAL, SAFE, Process, named
+
+T = TypeVar("T")
 
 THREADS = min(8, os.cpu_count() or 1)
 SCALER = "accurate_rnd+bitexact+full_chroma_int+bicubic"
 REDUCER = "accurate_rnd+bitexact+full_chroma_int+area"
 
 NO_STAMP = -(1 << 63)
+SIDE = "pipe:2"
+"""What ffmpeg tells beside the picture goes between its complaints, in whole lines."""
+STAMP = re.compile(r"frame:(\d+)\s+pts:(\S+)|^vidsr=1$")
+LANDING = re.compile(r"^(?:#(?:tb 0: (\S+)|.*)|0, *(-?\d+), *(-?\d+),.*)$")
 
 DAMAGE = (
     r"corrupt input packet in stream {index}\b|corrupt decoded frame|partial file|ended prematurely|damaged"
@@ -43,14 +48,17 @@ class Complaints:
         self._undecoded: str | None = None
         self._began_late = False
 
-    def hear(self, line: str) -> None:
-        """Take one line of stderr."""
+    def hear(self, line: str | None) -> bool:
+        """Take one line of stderr, None at its end; gives False: the line is not used up."""
+        if line is None:
+            return False
         if self._damage.search(line):
             self._first = self._first or line
         elif UNDECODED.search(line):
             self._undecoded = self._undecoded or line
         elif BEFORE_A_KEYFRAME.search(line):
             self._began_late = True
+        return False
 
     @property
     def worst(self) -> str | None:
@@ -58,28 +66,12 @@ class Complaints:
         return self._first or (None if self._began_late else self._undecoded)
 
 
-class _Buffers:
-    """Memory for pictures, used anew once nobody holds the picture that was in it: to ask the system for new memory
-    takes longer than to fill it. Not of the heap, which would keep it for smaller things when all is over.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._free: list[mmap] = []
-
-    def take(self) -> NDArray[np.uint8]:
-        """One picture's bytes, which whoever holds a view of them keeps; from one thread at a time."""
-        memory = self._free.pop() if self._free else mmap(-1, self._size)
-        buffer = np.frombuffer(memory, np.uint8)
-        weakref.finalize(buffer, self._free.append, memory).atexit = False
-        return buffer
-
-
 class Decode:
     """A run of ffmpeg that decodes `film` from its start, or from the seek point `seek_s`; a context manager.
 
     The time stamp of every decoded frame is told; its picture follows only from `begin` ticks on, so that skipping a
-    frame after a seek costs a line of text. `reduced` says that `film` is smaller, or has fewer bits, than what is in
+    frame after a seek costs a line of text. `began` are the frames, of those told, with which a picture of another size
+    or format begins. `reduced` says that `film` is smaller, or has fewer bits, than what is in
     the file.
     """
 
@@ -87,56 +79,66 @@ class Decode:
         self, film: Film, begin: int | None, seek_s: Fraction | None, patience_s: float, reduced: bool = False
     ) -> None:
         self._film = film
-        self._stamps = side_pipe()
-        self._landing = side_pipe()
-        self._buffers = _Buffers(self.frame_bytes)
+        self._stamps: SimpleQueue[str | None] = SimpleQueue()
+        self._landed: SimpleQueue[int | None] = SimpleQueue()
+        self._base = film.time_base
+        self._told = 0
+        self.began: list[int] = []
         self.complaints = Complaints(film.index)
-        self.process = Process(
-            _command(film, begin, seek_s, (self._stamps.name, self._landing.name), reduced),
-            pipes=(self._stamps, self._landing),
-            patience_s=patience_s,
-            on_line=self.complaints.hear,
-        )
+        self.process = Process(_command(film, begin, seek_s, reduced), patience_s=patience_s, on_line=self._hear)
+        self._patience_s = patience_s
+
+    def _hear(self, line: str | None) -> bool:
+        """Sort what ffmpeg tells: time stamps, where the seek landed, and complaints."""
+        if line is None:
+            self._stamps.put(None)
+            self._landed.put(None)
+        elif found := STAMP.search(line):
+            if found[2]:
+                self._told += 1
+                if found[1] == "0":  # filters begin anew where the picture changes its size
+                    self.began.append(self._told - 1)
+                self._stamps.put(found[2])
+        elif found := LANDING.match(line):
+            self._base = Fraction(found[1]) if found[1] else self._base
+            if found[2]:
+                self._landed.put(self._shown(int(found[2]), int(found[3])))
+        else:
+            return self.complaints.hear(line)
+        return True
+
+    def _shown(self, dts: int, pts: int) -> int | None:
+        """When a packet of the copied stream is shown, in the film's ticks; None where it does not say it."""
+        if pts != NO_STAMP:
+            return round(pts * self._base / self._film.time_base) + self._film.shift_ticks
+        if dts == NO_STAMP:
+            return None
+        # Without a pts, the frame is shown at its dts or later, by at most the 16 frames of any reordering.
+        late = round((dts * self._base + 16 / self._film.rate) / self._film.time_base)
+        return late + self._film.shift_ticks
 
     def landing(self) -> int | None:
         """The pts, in ticks, of the keyframe at which the seek landed; None where it is not known.
 
         Frames shown before that keyframe may come out of the decoder too, but what they are made of was not all read.
         """
-        base = self._film.time_base
-        while (line := self.process.read_line(self._landing)) is not None:
-            if line.startswith("#tb 0:"):
-                base = Fraction(line.split(":")[1].strip())
-            elif not line.startswith("#"):
-                dts, pts = (int(field) for field in line.split(",")[1:3])
-                if pts != NO_STAMP:
-                    return round(pts * base / self._film.time_base) + self._film.shift_ticks
-                if dts == NO_STAMP:
-                    return None
-                # Without a pts, the frame is shown at its dts or later, by at most the 16 frames of any reordering.
-                late = round((dts * base + 16 / self._film.rate) / self._film.time_base)
-                return late + self._film.shift_ticks
-        return None
+        return self._next(self._landed)
 
     def stamps(self) -> Iterator[int | None]:
         """The pts of each decoded frame as the decoder gives it, None where it has none, until the end of the film."""
-        while (line := self.process.read_line(self._stamps)) is not None:
-            if found := re.match(r"frame:\d+\s+pts:(\S+)", line):
-                yield None if found[1] == "NOPTS" else int(found[1])
+        while (told := self._next(self._stamps)) is not None:
+            yield None if told == "NOPTS" else int(told)
 
-    @property
-    def frame_bytes(self) -> int:
-        """Size of a picture in the pipe."""
-        return self._film.pixels.frame_bytes(self._film.height, self._film.width)
-
-    def gives(self, pixels: PixelFormat, width: int, height: int) -> bool:
-        """Whether the pictures in the pipe are of this kind."""
-        return (self._film.pixels, self._film.width, self._film.height) == (pixels, width, height)
+    def _next(self, queue: SimpleQueue[T | None]) -> T | None:
+        try:
+            return queue.get(timeout=self._patience_s)
+        except Empty:
+            raise self.process.tired() from None
 
     def picture(self, index: int, pts: int) -> Frame | None:
         """The next selected picture, in a buffer of its own; None if the pipe ends inside it."""
         film = self._film
-        buffer = self._buffers.take()
+        buffer = np.empty(film.pixels.frame_bytes(film.height, film.width), np.uint8)
         if self.process.read_into(buffer.data) < len(buffer):
             return None
         samples: Samples = buffer if film.pixels.depth == 8 else buffer.view(np.uint16)
@@ -146,10 +148,7 @@ class Decode:
         return Frame(index, pts, luma, samples[area:].reshape(2, rows, columns), film)
 
 
-def _command(
-    film: Film, begin: int | None, seek_s: Fraction | None, pipes: tuple[str, str], reduced: bool
-) -> list[str]:
-    stamps, landing = pipes
+def _command(film: Film, begin: int | None, seek_s: Fraction | None, reduced: bool) -> list[str]:
     clock: dict[str, str | int | None] = {}
     if seek_s is not None:
         clock = {"seek_timestamp": 1, "ss": f"{float(seek_s - film.shift_s):.6f}", "noaccurate_seek": None}
@@ -161,7 +160,9 @@ def _command(
     frames = frames.filter("settb", str(film.time_base))
     if film.shift_ticks:  # by -itsoffset, frames whose packets begin before 0 were seen to move once more
         frames = frames.filter("setpts", f"PTS+({film.shift_ticks})")
-    frames = frames.filter("metadata", "add", key="vidsr", value="1").filter("metadata", "print", file=stamps, direct=1)
+    mark = {"key": "vidsr"}  # other metadata of a frame is not to be taken for a complaint
+    frames = frames.filter("metadata", "add", value="1", **mark)
+    frames = frames.filter("metadata", "print", file=SIDE, direct=1, **mark)
     if begin is not None:
         # By pts, not by number: where the picture changes its size, filters begin anew, and count from 0 again.
         frames = frames.filter("select", f"gte(pts,{begin})")
@@ -169,7 +170,7 @@ def _command(
         frames = frames.filter(name, **options)
     outputs = [ffmpeg.output(frames, "pipe:1", f="rawvideo", fps_mode="passthrough")]
     if seek_s is not None:
-        outputs.append(ffmpeg.output(picture, landing, c="copy", f="framecrc", flush_packets=1, **{"frames:v": 1}))
+        outputs.append(ffmpeg.output(picture, SIDE, c="copy", f="framecrc", flush_packets=1, **{"frames:v": 1}))
     run = ffmpeg.merge_outputs(*outputs).global_args(*GLOBAL, "-loglevel", "level+warning", "-copyts")
     return named(run.compile(), film.path)
 

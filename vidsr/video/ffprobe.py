@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from pathlib import Path
 
 from vidsr.errors import InputError
-from vidsr.video.process import run
+from vidsr.video.process import Process, local, run, safe
+
+PROBE = ("ffprobe", "-hide_banner", "-loglevel", "error")
+BLOCK = 1 << 16
 
 
 class Answer:
@@ -65,12 +69,25 @@ class Answer:
         return [Answer(item) for item in value] if isinstance(value, list) else []
 
 
-def ask(arguments: Sequence[str]) -> Answer:
-    """What ffprobe answers to `arguments`; InputError, with its last lines as details, where it fails."""
-    status, output, lines = run(["ffprobe", "-hide_banner", "-loglevel", "error", "-of", "json", *arguments])
+def ask(entries: Sequence[str], path: Path | None = None) -> Answer:
+    """What ffprobe answers, of a file; InputError, with its last lines as details, where it fails."""
+    words = [*entries] if path is None else [*safe(), *entries, local(path)]
+    status, output, lines = run([*PROBE, "-of", "json", *words])
     if status != 0:
         raise InputError("ffprobe cannot read it.", lines)
     try:
         return Answer(json.loads(output.decode("utf-8", "replace")))
     except ValueError as error:
         raise InputError(f"ffprobe gave an answer that is no JSON: {error}.", lines) from error
+
+
+def packet_rows(path: Path, columns: str, words: Sequence[str] = ()) -> Iterator[list[str]]:
+    """These columns of each packet of a file, in its order, one after the other; InputError where ffprobe fails."""
+    entries = ["-show_entries", f"packet={columns}", "-of", "csv=p=0"]
+    rest, block = b"", memoryview(bytearray(BLOCK))
+    with Process([*PROBE, *safe(), *words, *entries, local(path)]) as process:
+        while count := process.read_into(block):
+            *lines, rest = (rest + bytes(block[:count])).split(b"\n")
+            yield from (line.decode("ascii", "replace").strip().split(",") for line in lines if line.strip())
+        if process.finish() != 0:
+            raise process.failure(f"cannot read {path}", InputError)

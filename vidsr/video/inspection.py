@@ -10,9 +10,8 @@ from fractions import Fraction
 
 from vidsr.errors import InputError, RefusedError
 from vidsr.video.ffprobe import Answer, ask
-from vidsr.video.mux_command import safe
 from vidsr.video.probe import Film, with_light
-from vidsr.video.process import GLOBAL, local, run
+from vidsr.video.process import GLOBAL, local, run, safe
 
 PACKETS = 16
 SAMPLES, SAMPLE_FRAMES = 3, 50
@@ -80,13 +79,15 @@ def looked_at(film: Film, deinterlace: str = "auto", ignore_dolby_vision: bool =
         )
     frames = _first_frames(film)
     film = with_light(film, [data for frame in frames for data in frame.many("side_data_list")])
+    stereo = next((name for frame in frames if (name := frame.one("tags").text("stereo_mode"))), film.tags.stereo)
+    film = replace(film, tags=replace(film.tags, stereo=stereo if stereo != "mono" else None))
     return _with_fields(film, frames, deinterlace)
 
 
 def _first_frames(film: Film) -> list[Answer]:
     words = ["-select_streams", str(film.index), "-read_intervals", f"%+#{PACKETS}", "-show_frames"]
     try:
-        return ask([*safe(), *words, local(film.path)]).many("frames")
+        return ask(words, film.path).many("frames")
     except InputError:
         return []  # the reader will say what is wrong with it
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from vidsr.errors import InputError, OutputError
 from vidsr.video.containers import container_of
 from vidsr.video.mux_command import Ending, Order, Picture, command, cut_to, moved_to_0
-from vidsr.video.packets import last_ticks
+from vidsr.video.packets import last_ticks, packet_pts
 from vidsr.video.probe import Film, probe_streams
 from vidsr.video.process import LONG_PATIENCE_S, PIPE_BYTES, Process
 from vidsr.video.rehearsal import covers, passages
 from vidsr.video.timecode import later_timecode
-from vidsr.video.verify import Shown, check_published, packet_pts, sound_shifts
+from vidsr.video.verify import Shown, check_published, sound_shifts
 
 NUT_NAME = b"nut/multimedia container\0"
 NUT_FIRST_PACKET = bytes.fromhex("4E4BE4ADEECA4569")

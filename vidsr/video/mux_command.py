@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from vidsr.video.probe import SAFE, Film, Stream
-from vidsr.video.process import GLOBAL, local
+from vidsr.video.probe import Film, Stream
+from vidsr.video.process import GLOBAL, local, safe
 from vidsr.video.tags import needs_names, numbered, stale
 
 COPY = "copy"
@@ -60,11 +60,6 @@ class Order:
     covers: Mapping[int, Path] = field(default_factory=dict)
     timecode: str | None = None
     rehearsed: bool = False
-
-
-def safe() -> list[str]:
-    """The options before every input."""
-    return [word for name, value in SAFE.items() for word in (f"-{name}", value)]
 
 
 def moved_clock(film: Film) -> list[str]:
@@ -140,6 +135,8 @@ def _picture_options(order: Order, place: int) -> list[str]:
         named["field_order"] = {"tff": "tt", "bff": "bb"}[order.film.fields]
     if order.picture.codec == "hevc" and order.muxer in ("mp4", "mov"):
         named["tag"] = "hvc1"  # the name under which Apple's players know it
+    if tags.stereo and order.muxer == "matroska":
+        words += [f"-metadata:s:{place}", f"stereo_mode={tags.stereo}"]
     if order.timecode is not None:
         words += [f"-metadata:s:{place}", f"timecode={order.timecode}", "-metadata", f"timecode={order.timecode}"]
     if (end := order.picture.ending) is not None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from array import array
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsr.video.probe import SAFE, Film
-from vidsr.video.process import local, run
+from vidsr.errors import InputError, VidsrError
+from vidsr.video.ffprobe import packet_rows
+from vidsr.video.probe import Film
 
 NO_FRAME = "D"
 """ffprobe's mark on packets that players drop, such as those before an mp4's edit list."""
+LONGEST_TICKS = 1 << 31
+"""A frame that is said to be shown longer is not to be believed."""
 
 
 def promised_timeline(film: Film) -> NDArray[np.int64] | None:
@@ -22,25 +27,15 @@ def promised_timeline(film: Film) -> NDArray[np.int64] | None:
     """
     if film.deinterlace in ("field", "ivtc"):
         return None
-    options = [text for name, value in SAFE.items() for text in (f"-{name}", value)]
-    entries = ["-select_streams", str(film.index), "-show_entries", "packet=pts,flags", "-of", "csv=p=0"]
-    status, output, _ = run(["ffprobe", "-loglevel", "error", *options, *entries, local(film.path)])
-    stamps = [_stamp(line) for line in output.decode("ascii", "replace").split() if NO_FRAME not in line]
-    known = [stamp for stamp in stamps if stamp is not None]
-    if status != 0 or not known or len(known) != len(stamps):
+    stamps = array("q")
+    try:
+        for row in packet_rows(film.path, "pts,flags", ["-select_streams", str(film.index)]):
+            if not any(NO_FRAME in word for word in row):
+                stamps.append(int(row[0]))
+    except (VidsrError, ValueError, OverflowError):  # one that has no pts
         return None
-    timeline = np.sort(np.array(known, np.int64)) + film.shift_ticks
-    return timeline if timeline[0] >= 0 and np.all(np.diff(timeline) > 0) else None
-
-
-def _stamp(line: str) -> int | None:
-    word = line.split(",")[0]
-    digits = word.removeprefix("-")
-    return int(word) if digits.isascii() and digits.isdecimal() and len(digits) < 19 else None
-
-
-LONGEST_TICKS = 1 << 31
-"""A frame that is said to be shown longer is not to be believed."""
+    timeline = np.sort(np.array(stamps, np.int64)) + film.shift_ticks
+    return timeline if len(timeline) and timeline[0] >= 0 and np.all(np.diff(timeline) > 0) else None
 
 
 def last_ticks(film: Film, timeline: NDArray[np.int64]) -> int:
@@ -50,32 +45,34 @@ def last_ticks(film: Film, timeline: NDArray[np.int64]) -> int:
     """
     steps = np.diff(timeline)
     usual = int(np.median(steps)) if len(steps) else max(1, round(1 / (film.rate * film.time_base)))
-    if film.container.startswith("mpeg") or film.deinterlace in (
-        "field",
-        "ivtc",
-    ):  # such streams do not say it: ffprobe would reckon it from the rate
+    # MPEG's streams do not say it: ffprobe would reckon it from the rate.
+    if film.container.startswith("mpeg") or film.deinterlace in ("field", "ivtc"):
         return usual
     last = int(timeline[-1]) - film.shift_ticks
     near_s = max(0.0, float((last - 32 * usual) * film.time_base))
-    options = [text for name, value in SAFE.items() for text in (f"-{name}", value)]
-    entries = ["-select_streams", str(film.index), "-show_entries", "packet=pts,duration,flags", "-of", "csv=p=0"]
-    words = [*options, *entries, "-read_intervals", f"{near_s:.3f}%", local(film.path)]
-    _, output, _ = run(["ffprobe", "-loglevel", "error", *words])
-    rows = [line.split(",") for line in output.decode("ascii", "replace").split() if NO_FRAME not in line]
-    known = [(_stamp(row[0]), _stamp(row[1])) for row in rows if len(row) > 1]
-    if not known or all(pts != last for pts, _ in known):
+    words = ["-select_streams", str(film.index), "-read_intervals", f"{near_s:.3f}%"]
+    rows: list[list[str]] = []
+    with suppress(InputError):  # not every format can be sought in
+        rows += (row for row in packet_rows(film.path, "pts,duration,flags", words) if NO_FRAME not in "".join(row[2:]))
+    told = [_number(row[1]) for number, row in enumerate(rows, 1) if _number(row[0]) == last or number == len(rows)]
+    if all(_number(row[0]) != last for row in rows):
         return usual
-    told = [ticks or 0 for number, (pts, ticks) in enumerate(known, 1) if pts == last or number == len(known)]
     return max(told) if 0 < max(told) < LONGEST_TICKS else usual
+
+
+def _number(word: str) -> int:
+    return int(word) if word.removeprefix("-").isdecimal() else 0
 
 
 def packet_sizes(path: Path) -> dict[int, list[int]]:
     """For each stream of a file, by its index, the bytes of each of its packets, in the order of the file."""
-    options = [text for name, value in SAFE.items() for text in (f"-{name}", value)]
-    entries = ["-show_entries", "packet=stream_index,size", "-of", "csv=p=0"]
-    _, output, _ = run(["ffprobe", "-loglevel", "error", *options, *entries, local(path)])
     found: dict[int, list[int]] = {}
-    for line in output.decode("ascii", "replace").split():
-        index, size = (word if word.isdecimal() else "0" for word in line.split(",")[:2])
-        found.setdefault(int(index), []).append(int(size))
+    for index, size, *_ in packet_rows(path, "stream_index,size"):
+        found.setdefault(_number(index), []).append(_number(size))
     return found
+
+
+def packet_pts(path: Path, index: int, limit: int | None = None) -> array[int]:
+    """The pts of every packet of stream `index`, or of the first `limit`, in the order of the file."""
+    words = ["-select_streams", str(index)] + ([] if limit is None else ["-read_intervals", f"%+#{limit}"])
+    return array("q", (int(row[0]) for row in packet_rows(path, "pts", words) if row[0] != "N/A"))

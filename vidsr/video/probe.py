@@ -14,16 +14,6 @@ from vidsr.frame import PixelFormat
 from vidsr.picture import reduced_size
 from vidsr.video.ffprobe import Answer, ask
 from vidsr.video.pixels import has_alpha, is_colour, nearest, planar
-from vidsr.video.process import local
-
-DEMUXERS = (
-    "mov,matroska,avi,mpeg,mpegts,mpegvideo,gif,apng,asf,flv,ogg,nut,mxf,dv,ivf,rm,wtv,pva,nsv,nuv,vob,yuv4mpegpipe,"
-    "h264,hevc,m4v,h263,obu,av1,vc1,cavsvideo,dirac,amv,swf,flic,film_cpk,smk,bink,roq,4xm,mjpeg,mp3,aac,flac,wav"
-)
-"""ffmpeg's readers of single files. Playlists and patterns of names, which open other files, are not among them."""
-
-SAFE = {"protocol_whitelist": "file,pipe", "format_whitelist": DEMUXERS}
-"""Options before every input: local files only, and no format that points elsewhere."""
 
 SIDES = range(16, 16385)
 MOST_PIXELS = 8192 * 4320
@@ -53,7 +43,7 @@ class Tags:
     """How the file says its colours are meant, in ffmpeg's names; None where it says nothing.
 
     `mastering` are HDR10's mastering display's primaries, white point and luminance, as x265 writes them, `light` the
-    largest and the largest average light level.
+    largest and the largest average light level; `stereo` is how a frame holds two eyes' views, in Matroska's words.
     """
 
     range: str | None = None
@@ -63,6 +53,7 @@ class Tags:
     chroma_location: str | None = None
     mastering: str | None = None
     light: str | None = None
+    stereo: str | None = None
 
 
 @dataclass(frozen=True)
@@ -156,12 +147,8 @@ class Film:
 
 def probe_streams(path: Path) -> tuple[Stream, ...]:
     """The streams of a file of ours, whatever they are."""
-    answer = ask([*_options(), "-show_streams", local(path)])
+    answer = ask(["-show_streams"], path)
     return tuple(_stream(place, stream) for place, stream in enumerate(answer.many("streams")))
-
-
-def _options() -> list[str]:
-    return [text for name, value in SAFE.items() for text in (f"-{name}", value)]
 
 
 def probe(path: Path) -> Film:
@@ -169,7 +156,7 @@ def probe(path: Path) -> Film:
     check_readable(path)
     entries = ["-show_format", "-show_streams", "-show_chapters"]
     try:
-        answer = ask([*_options(), *entries, local(path)])
+        answer = ask(entries, path)
     except InputError as error:
         raise InputError(_why_not(path, error.details), error.details) from None
     streams = answer.many("streams")
@@ -316,7 +303,10 @@ def _colour(picture: Answer, decoded: str, converted: bool, height: int) -> tupl
         space, reach, full_range = SPACES[matrix], "tv", False
     location = picture.text("chroma_location")
     primaries, transfer = picture.text("color_primaries"), picture.text("color_transfer")
-    return matrix, full_range, Tags("pc" if full_range else reach, space, primaries, transfer, location)
+    stereo = picture.one("tags").text("stereo_mode")
+    stereo = stereo if stereo != "mono" else None
+    tags = Tags("pc" if full_range else reach, space, primaries, transfer, location, stereo=stereo)
+    return matrix, full_range, tags
 
 
 def _stream(place: int, stream: Answer) -> Stream:
@@ -350,6 +340,8 @@ def with_light(film: Film, side_data: Sequence[Answer]) -> Film:
             tags = replace(
                 tags, light=tags.light or f"{data.integer('max_content') or 0},{data.integer('max_average') or 0}"
             )
+        elif kind == "Stereo 3D" and (known := STEREO.get(data.text("type") or "")):
+            tags = replace(tags, stereo=known[data.integer("inverted") or 0])
         elif kind.startswith(LOST_IN_FRAMES):
             lost.append(f"{kind} is not kept.")
     return replace(film, tags=tags, warnings=tuple(dict.fromkeys((*film.warnings, *lost))))
@@ -377,6 +369,15 @@ def _losses(picture: Answer, decoded: str) -> list[str]:
     return losses
 
 
-LOST_SIDE_DATA = ("DOVI configuration record", "Spherical Mapping", "Stereo 3D")
-LOST_IN_FRAMES = ("HDR Dynamic Metadata", "Dolby Vision", "ATSC A53")
-"""How the names of what frames carry begin: HDR10+, Dolby Vision, captions."""
+LOST_SIDE_DATA = ("DOVI configuration record", "Spherical Mapping")
+LOST_IN_FRAMES = ("HDR Dynamic Metadata", "Dolby Vision", "ATSC A53", "Active format")
+"""How the names of what frames carry begin: HDR10+, Dolby Vision, captions, the part of the picture to show."""
+STEREO = {
+    "side by side": ("left_right", "right_left"),
+    "top and bottom": ("top_bottom", "bottom_top"),
+    "frame alternate": ("block_lr", "block_rl"),
+    "checkerboard": ("checkerboard_lr", "checkerboard_rl"),
+    "interleaved lines": ("row_interleaved_lr", "row_interleaved_rl"),
+    "interleaved columns": ("col_interleaved_lr", "col_interleaved_rl"),
+}
+"""Matroska's words for ffmpeg's kinds of stereo 3D, with the left eye's view first and second."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +15,6 @@ from vidsr.frame import Frame
 from vidsr.video.decoder import Decode
 from vidsr.video.probe import Film
 from vidsr.video.process import PATIENCE_S
-
-if TYPE_CHECKING:
-    from vidsr.video.writer import Writer
-from collections.abc import Sequence
 
 SEEK_MARGINS_S = (0, 1, 5, 30)
 """How far before the first frame to seek, one after the other, until the time stamps agree with the timeline."""
@@ -38,9 +33,6 @@ SMALL_DISORDER = 8
 NEIGHBOURS = 8
 """Frames before the first one that deinterlacing must have seen for it to look as it does in a whole read."""
 
-NOTHING = np.empty((2, 0, 0), np.uint8)
-"""The samples of a frame that has gone elsewhere."""
-
 
 class _Disagreement(Exception):
     """What a seek brought is not what the timeline says."""
@@ -50,7 +42,8 @@ class Reader:
     """Iterate the `Frame`s of `film` in presentation order, from `first` to before `stop`; a context manager.
 
     The planes are views of one buffer a frame, and `pts` is the file's own, in ticks of `film.time_base`. Where a frame
-    has no pts, or one that does not increase, it is repaired (see `repair`) and counted in `repaired`.
+    has no pts, or one that does not increase, it is repaired (see `repair`) and counted in `repaired`. `rescaled` are
+    the frames at which the picture changed its size or format, once the whole film was read.
 
     `timeline` holds the pts of all frames of the film, int64, as an earlier whole read gave them. With it, a range is
     reached by seeking and the pts of each frame is compared; where they differ, the seek is made earlier, and at last
@@ -58,8 +51,6 @@ class Reader:
 
     Damage raises InputError after the last frame that could be decoded; with `keep_going` it is only told in `damage`.
     With a `timeline` it is not looked for again. A read that brings nothing for `patience_s` raises ToolError.
-
-    With a `writer`, the pictures go straight to it, and the frames that are given hold no samples.
 
     With `side`, ffmpeg reduces the picture to that long side and to 8 bits before it is handed over: for a look at it.
     """
@@ -74,12 +65,12 @@ class Reader:
         keep_going: bool = False,
         patience_s: float = PATIENCE_S,
         side: int | None = None,
-        writer: Writer | None = None,
     ) -> None:
         self.film = film if side is None else film.reduced(side)
         self._reduced = self.film != film
         self.damage: str | None = None
         self.repaired = 0
+        self.rescaled: list[int] = []
         self._first = first
         self._stop = stop
         self._timeline = timeline
@@ -87,7 +78,6 @@ class Reader:
         self._patience_s = patience_s
         self._closed = False
         self._run: Decode | None = None
-        self._writer = writer
         self._crash: VidsrError | None = None
         self._before = round(NEIGHBOURS / (film.rate * film.time_base)) if film.deinterlace else 0
         self._frames: Generator[Frame, None, None] | None = None
@@ -144,6 +134,7 @@ class Reader:
                 if index >= self._first:
                     yield frame
             if not self._closed:
+                self.rescaled = run.began[1:]
                 self._judge(run, count)
 
     def _check_begin(self, index: int, pts: int) -> None:
@@ -203,18 +194,13 @@ class Reader:
                 if begin is not None and sent != (index >= first):
                     raise _Disagreement
                 if sent:
-                    frame = self._picture(run, index, int(timeline[index]))
+                    frame = run.picture(index, int(timeline[index]))
                     if frame is None:
                         raise _Disagreement
                     if index >= first:
                         yield frame
                 if index + 1 == stop:
                     return
-
-    def _picture(self, run: Decode, index: int, pts: int) -> Frame | None:
-        if self._writer is None or index < self._first:
-            return run.picture(index, pts)
-        return Frame(index, pts, NOTHING[0], NOTHING) if self._writer.receive(run, index, pts) else None
 
     def _verified(
         self, stamps: Iterator[int | None], timeline: NDArray[np.int64], landed: int | None

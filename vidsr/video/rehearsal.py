@@ -15,9 +15,10 @@ import numpy as np
 from vidsr.errors import RefusedError, VidsrError
 from vidsr.frame import Frame
 from vidsr.video.containers import ALIASES, CONTAINERS, Container, container_of
-from vidsr.video.mux_command import ATTACH, COPY, Order, Passage, Picture, command, safe
+from vidsr.video.ffprobe import packet_rows
+from vidsr.video.mux_command import ATTACH, COPY, REHEARSED_S, Order, Passage, Picture, command
 from vidsr.video.probe import Film, Stream, probe_streams
-from vidsr.video.process import GLOBAL, Process, local, run
+from vidsr.video.process import GLOBAL, Process, local, run, safe
 from vidsr.video.writer import CODED, Output, Writer
 
 PATIENCE_S = 30.0
@@ -51,7 +52,8 @@ def _passages(film: Film, suffix: str) -> tuple[tuple[Passage, ...], tuple[str, 
         tried = (Passage(stream, codec) for codec in _choices(film, stream, target))
         found = next((one for one in tried if stream.index == film.index or _fits(film, [one], target)), None)
         if found is None:
-            _require_silence(stream, suffix)
+            if stream.kind == "audio" and not _is_empty(film, stream):
+                raise _refused_sound(stream, suffix)
             lost.append(f"Stream {stream.index} ({stream.kind}, {stream.codec}) does not fit into {suffix}: left out.")
             continue
         kept.append(found)
@@ -104,17 +106,17 @@ def _sentence(one: Passage, suffix: str) -> str:
     return f"Stream {stream.index} ({stream.kind}, {stream.codec}) is written {how}as {one.codec} in {suffix}."
 
 
-def _require_silence(stream: Stream, suffix: str) -> None:
-    """RefusedError for sound that would be left out."""
-    if stream.kind != "audio":
-        return
+def _refused_sound(stream: Stream, suffix: str) -> RefusedError:
     leave_out = f"`ffmpeg -i FILM -map 0 -map -0:{stream.index} -c copy COPY.mkv` makes a copy without it."
-    if stream.sample_rate is None:
-        raise RefusedError(f"Stream {stream.index} is sound without a sample rate, which no film can hold: {leave_out}")
-    if stream.codec == "unknown":
-        raise RefusedError(f"Stream {stream.index} is sound of an unknown codec, which no film can hold: {leave_out}")
+    if stream.sample_rate is None or stream.codec == "unknown":
+        what = "sound without a sample rate" if stream.sample_rate is None else "sound of an unknown codec"
+        return RefusedError(f"Stream {stream.index} is {what}, which no film can hold: {leave_out}")
     other = leave_out if suffix == ".mkv" else "choose .mkv for the output."
-    raise RefusedError(f"{suffix} cannot hold {stream.codec} sound unchanged: {other}")
+    return RefusedError(f"{suffix} cannot hold {stream.codec} sound unchanged: {other}")
+
+
+def _is_empty(film: Film, stream: Stream) -> bool:
+    return next(packet_rows(film.path, "size", ["-select_streams", str(stream.index)]), None) is None
 
 
 def _fits(film: Film, wanted: Sequence[Passage], target: Container) -> bool:
@@ -129,7 +131,7 @@ def _fits(film: Film, wanted: Sequence[Passage], target: Container) -> bool:
         order = Order(film, others, made, target.muxer, rehearsed=True)
         try:
             _write(command(order, {}), [])
-            return _as_wanted(others, probe_streams(made))
+            return _as_wanted(film, others, probe_streams(made))
         except VidsrError:
             return False
 
@@ -140,17 +142,22 @@ def _is_nothing(stream: Stream) -> bool:
     return unknown or (stream.kind == "audio" and stream.sample_rate is None)
 
 
-def _as_wanted(wanted: Sequence[Passage], found: Sequence[Stream]) -> bool:
-    """Whether what was written is what was meant; a track without a packet so far may not be there."""
+def _as_wanted(film: Film, wanted: Sequence[Passage], found: Sequence[Stream]) -> bool:
+    """Whether what was written is what was meant; a track that begins later may not be there so far."""
     there = [(one.kind, RELATED.get(one.codec, one.codec)) for one in found]
     for one in wanted:
         codec = one.stream.codec if one.codec == COPY else one.codec
         mine = (one.stream.kind, RELATED.get(codec, codec))
         if mine in there:
             there.remove(mine)
-        elif any(kind == one.stream.kind for kind, _ in there):
+        elif any(kind == one.stream.kind for kind, _ in there) or _begins(film, one.stream):
             return False
     return True
+
+
+def _begins(film: Film, stream: Stream) -> bool:
+    """Whether a stream is sound that begins with the film."""
+    return stream.kind == "audio" and (stream.start_s or film.start_s) < film.start_s + REHEARSED_S / 2
 
 
 def _write(words: Sequence[str], segments: Sequence[Path]) -> None:
@@ -197,7 +204,7 @@ def rehearse(film: Film, output: Output, suffix: str) -> None:
         except VidsrError as error:
             what = f"{output.encode.codec} in {suffix} cannot be written for {film.path}"
             raise RefusedError(f"{what}: choose another --codec, or .mkv for the output.", error.details) from error
-        if not _as_wanted([one for one in others if one.stream.index != film.index], found):
+        if not _as_wanted(film, [one for one in others if one.stream.index != film.index], found):
             raise RefusedError(
                 f"{suffix} does not hold all streams of {film.path} together: choose .mkv for the output."
             )

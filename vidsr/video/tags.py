@@ -35,7 +35,7 @@ STALE = re.compile(
 
 OF_THE_CONTAINER = re.compile(
     r"major_brand|minor_version|compatible_brands|encoder|handler_name|vendor_id|language|timecode"
-    r"|(filename|mimetype)|" + STALE.pattern,
+    r"|(filename|mimetype|stereo_mode)|" + STALE.pattern,
     re.IGNORECASE,
 )
 """Tags that each muxer writes in its own way, or that are compared as something else."""
@@ -48,6 +48,10 @@ MOVIE_TAGS = frozenset(
     ]
 )
 """What mp4 and mov have atoms of their own for; other tags are written there under their names."""
+
+
+LEFT_FIRST = ("_lr", "left_right", "top_bottom")
+"""How the kinds of stereo 3D that H.264's own stream tells end."""
 
 
 def numbered(option: str, name: str) -> str:
@@ -68,6 +72,12 @@ def needs_names(film: Film) -> bool:
 def lost(film: Film, made: Film, kept: Sequence[Stream]) -> list[str]:
     """A sentence for each tag and disposition of `film` that is not in `made`, whose streams `kept` became."""
     sentences = _missing("The tag", film.metadata, made.metadata)
+    for name in ("space", "primaries", "transfer", "chroma_location"):
+        if (value := getattr(film.tags, name)) is not None and getattr(made.tags, name) != value:
+            sentences.append(f"The picture's tag {name} ({value}) could not be kept.")
+    stereo = film.tags.stereo
+    if stereo and made.tags.stereo != stereo and not (made.codec == "h264" and stereo.endswith(LEFT_FIRST)):
+        sentences.append(f"The mark of stereo 3D ({stereo}) could not be kept: choose --codec libx264, or .mkv.")
     for before, after in zip(kept, made.streams, strict=False):
         if before.kind != after.kind:
             continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from vidsr.errors import OutputError
 from vidsr.stream import behind
 from vidsr.video.decoder import Complaints
 from vidsr.video.mux_command import ATTACH, Passage
-from vidsr.video.packets import last_ticks
-from vidsr.video.probe import SAFE, Film, Stream, probe
-from vidsr.video.process import GLOBAL, LONG_PATIENCE_S, Process, local
+from vidsr.video.packets import last_ticks, packet_pts
+from vidsr.video.probe import Film, Stream, probe
+from vidsr.video.process import GLOBAL, LONG_PATIENCE_S, Process, local, safe
 from vidsr.video.tags import lost
 
 BLOCK = 1 << 16
@@ -120,8 +119,7 @@ def _tags(made: Film, film: Film, kept: Sequence[Passage]) -> list[str]:
 def check_decodes(film: Film, frames: int) -> None:
     """OutputError where the picture's `frames` frames cannot all be decoded without a complaint."""
     complaints = Complaints(film.index)
-    safe = [word for name, value in SAFE.items() for word in (f"-{name}", value)]
-    words = ["ffmpeg", *GLOBAL, "-loglevel", "level+warning", *safe, "-i", local(film.path)]
+    words = ["ffmpeg", *GLOBAL, "-loglevel", "level+warning", *safe(), "-i", local(film.path)]
     words += ["-map", f"0:{film.index}", "-fps_mode", "passthrough", "-progress", "pipe:1", "-f", "null", "-"]
     with Process(words, patience_s=LONG_PATIENCE_S, on_line=complaints.hear) as process:
         told, block = b"", memoryview(bytearray(BLOCK))
@@ -152,19 +150,3 @@ def _lateness(path: Path, before: Stream, destination: Path, after: Stream) -> F
     pairs = zip(packet_pts(path, before.index, SAMPLE), packet_pts(destination, after.index, SAMPLE), strict=False)
     late_s = sorted(new * after.time_base - old * before.time_base for old, new in pairs)
     return late_s[len(late_s) // 2] if late_s else Fraction(0)
-
-
-def packet_pts(path: Path, index: int, limit: int | None = None) -> array[int]:
-    """The pts of every packet of stream `index`, or of the first `limit`, in the order of the file."""
-    stamps, rest = array("q"), b""
-    words = [word for name, value in SAFE.items() for word in (f"-{name}", value)]
-    words += ["-select_streams", str(index), "-show_entries", "packet=pts", "-of", "default=nk=1:nw=1"]
-    words += [] if limit is None else ["-read_intervals", f"%+#{limit}"]
-    with Process(["ffprobe", "-hide_banner", "-loglevel", "error", *words, local(path)]) as process:
-        block = memoryview(bytearray(BLOCK))
-        while count := process.read_into(block):
-            *lines, rest = (rest + bytes(block[:count])).split(b"\n")
-            stamps.extend(int(line) for line in lines if line.strip() not in (b"", b"N/A"))
-        if process.finish() != 0:
-            raise process.failure(f"cannot read {path}", OutputError)
-    return stamps

@@ -16,7 +16,7 @@ from vidsr.config import Encode
 from vidsr.errors import OutputError
 from vidsr.frame import Frame, PixelFormat, Samples
 from vidsr.video.containers import container_of
-from vidsr.video.decoder import SCALER, Decode
+from vidsr.video.decoder import SCALER
 from vidsr.video.pixels import storable
 from vidsr.video.probe import Film, Tags
 from vidsr.video.process import FILE, GLOBAL, LONG_PATIENCE_S, Process, encoders, named, require_encoder
@@ -26,9 +26,9 @@ from vidsr.video.timing import pts_expression
 SEGMENT_SUFFIX = ".nut"
 """NUT keeps every time base, codec and pts exactly, and NUT files joined byte by byte are one stream."""
 
-CODED = {"libx264": "h264", "libx265": "hevc", "libsvtav1": "av1", "ffv1": "ffv1"}
+CODED = {"libx264": "h264", "libx265": "hevc", "libsvtav1": "av1", "libvpx-vp9": "vp9", "ffv1": "ffv1"}
 """What each encoder's streams are called."""
-CRF = {"libx264": 17.0, "libx265": 19.0, "libsvtav1": 24.0}
+CRF = {"libx264": 17.0, "libx265": 19.0, "libsvtav1": 24.0, "libvpx-vp9": 24.0}
 THREADS = 8
 """What x264 gives depends on its number of threads, and must not depend on the machine."""
 
@@ -36,6 +36,7 @@ ENCODER_OPTIONS: dict[str, dict[str, str | int]] = {
     "libx264": {"threads": THREADS},
     "libx265": {"x265-params": "log-level=error:frame-threads=3"},
     "libsvtav1": {},
+    "libvpx-vp9": {"b:v": 0, "row-mt": 1, "threads": THREADS},
     "ffv1": {"level": 3, "slicecrc": 1, "g": 1, "threads": THREADS},
 }
 
@@ -123,34 +124,13 @@ class Writer:
 
     def write(self, frame: Frame) -> None:
         """Encode the next frame."""
-        self._check_turn(frame.pts, str(frame))
+        if self.count >= len(self._pts) or frame.pts != self._pts[self.count]:
+            raise ValueError(f"{frame} is not frame {self.count} of {len(self._pts)} of the segment {self.path.name}")
         output, (width, height) = self.output, self.output.stored_size
         self._hand(frame.luma, (output.height, output.width), (height, width))
         chroma = output.pixels.chroma_shape(output.height, output.width)
         self._hand(frame.chroma, (2, *chroma), (2, *output.pixels.chroma_shape(height, width)))
         self.count += 1
-
-    def receive(self, run: Decode, index: int, pts: int) -> bool:
-        """Encode the next picture of a decoder, its frame `index`; False where that ends before it.
-
-        Where nothing must be added to it, no sample passes through this process.
-        """
-        output, size = self.output, run.frame_bytes
-        if output.stored_size != (output.width, output.height) or not run.gives(output.pixels, *output.stored_size):
-            frame = run.picture(index, pts)
-            if frame is not None:
-                self.write(frame)
-            return frame is not None
-        self._check_turn(pts, f"frame {index}")
-        moved = run.process.pass_on(self._process, size)
-        if 0 < moved < size:  # what the encoder has of it cannot be taken back
-            raise run.process.failure(f"ended inside frame {index}")
-        self.count += moved == size
-        return moved == size
-
-    def _check_turn(self, pts: int, name: str) -> None:
-        if self.count >= len(self._pts) or pts != self._pts[self.count]:
-            raise ValueError(f"{name} is not frame {self.count} of {len(self._pts)} of the segment {self.path.name}")
 
     def _hand(self, plane: Samples, shape: tuple[int, ...], stored: tuple[int, ...]) -> None:
         dtype = self.output.pixels.dtype
@@ -231,11 +211,11 @@ def _coding(output: Output) -> dict[str, str | int | float]:
         "flags:v": f"+bitexact{interlaced}",
         **ENCODER_OPTIONS[encode.codec],
     }
-    options |= _light(output, options)
+    options |= _told(output, options)
     if encode.codec in CRF:
         options["crf"] = CRF[encode.codec] if encode.crf is None else encode.crf
         if encode.preset is not None:
-            options["preset"] = encode.preset
+            options["cpu-used" if encode.codec == "libvpx-vp9" else "preset"] = encode.preset
     if output.tags.chroma_location:
         options["chroma_sample_location"] = output.tags.chroma_location
     return options
@@ -243,12 +223,21 @@ def _coding(output: Output) -> dict[str, str | int | float]:
 
 LIGHT = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav1": "svtav1-params"}
 """Where each encoder takes HDR10's mastering display and light level."""
+PACKED = {
+    "checkerboard_lr": 0,
+    "col_interleaved_lr": 1,
+    "row_interleaved_lr": 2,
+    "left_right": 3,
+    "top_bottom": 4,
+    "block_lr": 5,
+}
+"""x264's numbers for the kinds of stereo 3D: H.264's frame packing arrangement, with the left eye's view first."""
 
 
-def _light(output: Output, options: dict[str, str | int | float]) -> dict[str, str | int | float]:
-    """The encoder's options with what HDR10 says of the display."""
+def _told(output: Output, options: dict[str, str | int | float]) -> dict[str, str | int | float]:
+    """The encoder's options with what HDR10 says of the display, and how the frame holds two views."""
     codec, tags = output.encode.codec, output.tags
-    if codec not in LIGHT or (tags.mastering is None and tags.light is None):
+    if codec not in LIGHT:
         return {}
     words = [str(options[LIGHT[codec]])] if LIGHT[codec] in options else []
     names = {"libx264": ("mastering-display", "cll"), "libx265": ("master-display", "max-cll")}
@@ -257,7 +246,9 @@ def _light(output: Output, options: dict[str, str | int | float]) -> dict[str, s
         words.append(f"{display}={_in_units(tags.mastering) if codec == 'libsvtav1' else tags.mastering}")
     if tags.light is not None:
         words.append(f"{light}={tags.light}")
-    return {LIGHT[codec]: ":".join(words)}
+    if codec == "libx264" and tags.stereo in PACKED:
+        words.append(f"frame-packing={PACKED[tags.stereo]}")
+    return {LIGHT[codec]: ":".join(words)} if words else {}
 
 
 def _in_units(mastering: str) -> str:
@@ -276,4 +267,4 @@ def chosen_codec(film: Film, suffix: str = ".mkv") -> str:
     finer = storable(film.pixels, "libx264") != film.pixels == storable(film.pixels, "libx265")
     if "libx265" in codecs and "libx265" in encoders() and (film.is_hdr or finer):
         return "libx265"
-    return codecs[0]
+    return next((codec for codec in codecs if codec in encoders()), codecs[0])
