@@ -139,6 +139,24 @@ def test_a_small_picture_of_fine_patterns_is_not_taken_for_fields(tmp_path: Path
 
 
 @pytest.mark.parametrize("order", ["tff", "bff"])
+def test_a_frozen_frame_of_two_fields_does_not_comb(tmp_path: Path, order: str) -> None:
+    """What stands still is kept as it is by a deinterlacer that looks at neighbours, and this one combs."""
+    path, name = tmp_path / "film.mkv", "top" if order == "tff" else "bottom"
+    source = "testsrc2=s=512x432:r=50,gblur=2,crop=480:416:8+8*mod(n\\,4):4,trim=end_frame=8"
+    frozen = f"{source},tinterlace=mode=interleave_{name},select=eq(n\\,2),loop=12:1,setpts=N/25/TB,setfield={order}"
+    ffmpeg("-f", "lavfi", "-i", frozen, *X264, "-crf", "8", "-flags", "+ildct+ilme", path)
+    film = looked_at(probe(path))
+    assert film.deinterlace == "frame"
+    before, after = (combing(read(one)[6].luma.astype(float)) for one in (probe(path), film))
+    assert after < before / 3
+
+
+def combing(luma: NDArray[np.float64]) -> float:
+    """How far lines lie from the mean of those above and below them."""
+    return float(np.mean(np.abs(luma[1:-1] - (luma[:-2] + luma[2:]) / 2)))
+
+
+@pytest.mark.parametrize("order", ["tff", "bff"])
 def test_a_small_film_that_says_it_is_interlaced_is_made_whole(tmp_path: Path, order: str) -> None:
     path, name = tmp_path / "film.mkv", "top" if order == "tff" else "bottom"
     source = f"{MOVING.format(rate=50)},scale=352:288,trim=end_frame=40,tinterlace=mode=interleave_{name}"

@@ -179,7 +179,12 @@ def _whole_frames(film: Film) -> list[tuple[str, dict[str, str | int]]]:
     """Filters that make whole frames of an interlaced film's fields."""
     whole: dict[str, str | int] = {"mode": "send_frame", "parity": film.fields, "deint": "all"}
     if film.deinterlace in ("frame", "field"):
-        return [("bwdif", whole | {"mode": f"send_{film.deinterlace}"})]
+        made: list[tuple[str, dict[str, str | int]]] = [("bwdif", whole | {"mode": f"send_{film.deinterlace}"})]
+        if film.pixels.depth == 8 and not film.converted:  # fieldmatch knows no other samples
+            # In a frame that stands still, as in a freeze of a moving picture, bwdif leaves both fields as they are.
+            made.append(("fieldmatch", {"order": film.fields, "mode": "pc", "combmatch": "full"}))
+            made.append(("estdif", {"mode": "frame", "deint": "interlaced", "parity": film.fields}))
+        return made
     if film.deinterlace not in ("match", "ivtc"):
         return []
     matched: list[tuple[str, dict[str, str | int]]] = [("fieldmatch", {"order": film.fields})]
