@@ -91,7 +91,10 @@ class Encode:
         "auto", "Encoder of the output's picture; auto: H.264, HEVC for HDR, AV1 (else VP9) in webm.", CODECS, OUTPUT
     )
     crf: float | None = local(
-        None, "Its quality, lower is better.  [default: 17 libx264, 19 libx265, 24 libsvtav1 and libvpx-vp9]", Range(0, 63), OUTPUT
+        None,
+        "Its quality, lower is better.  [default: 17 libx264, 19 libx265, 24 libsvtav1 and libvpx-vp9]",
+        Range(0, 63),
+        OUTPUT,
     )
     preset: str | None = local(None, "Its preset.  [default: the encoder's own]", "", OUTPUT)
 

@@ -21,8 +21,8 @@ import numpy as np
 from vidsr.api import enhance
 from vidsr.config import Enhance
 from vidsr.frame import Frame, Track
-from vidsr.jobs.film_job import analyze_film
-from vidsr.jobs.tasks import Silent
+from vidsr.jobs.events import Meter
+from vidsr.jobs.passes import analyze_film
 from vidsr.picture import png, small_rgb
 from vidsr.video import Reader, probe
 
@@ -69,7 +69,7 @@ def read(path: Path) -> list[Frame]:
 
 def face_of(path: Path) -> Track:
     """The largest face of a film."""
-    analysis, _ = analyze_film(probe(path), Enhance(), Silent())
+    analysis, _ = analyze_film(probe(path), Enhance(), Meter())
     return max(analysis.tracks, key=lambda track: len(track) * track.height)
 
 
