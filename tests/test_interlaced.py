@@ -15,7 +15,7 @@ from tests.odd import made, odd, planned
 from vidsr.cli.main import cli
 from vidsr.config import Encode
 from vidsr.frame import Frame
-from vidsr.jobs import film_job, passes
+from vidsr.jobs import passes
 from vidsr.video import Film, Reader, looked_at, probe
 
 FRAMES = 30
@@ -97,7 +97,7 @@ def test_interlaced_film_stays_so_where_it_is_asked_and_faces_are_passed(tmp_pat
     from tests.faces import track_of
 
     chosen, reasons = passes.chosen(found.work, (track_of(5, (50.0, 50.0), 60.0, ident=1),))
-    assert (chosen, reasons) == ((), {1: film_job.COMBED})
+    assert (chosen, reasons) == ((), {1: passes.COMBED})
 
 
 @pytest.mark.parametrize("flags", ["prog", "tff"])
