@@ -27,6 +27,8 @@ from vidsr.video.tags import NUMBERS
 
 CONTAINERS = (".mp4", ".mov", ".mkv", ".webm")
 TAGS = ("range", "space", "primaries", "transfer", "chroma_location")
+USUAL = {"range": "tv"}
+"""What a file means that says nothing."""
 LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 PICTURE = ["-f", "lavfi", "-i", "testsrc2=s=96x64:r=25,trim=end_frame=4"]
 CODED = ["-c:v", "ffv1", "-pix_fmt", "yuv420p"]
@@ -118,7 +120,7 @@ def outcome(path: Path, output: Path) -> str:
     except VidsrError as error:
         return f"FAILED {error} {error.details}"[:200]
     tags = (work.film.tags, found.film.tags)
-    lost = [name for name in TAGS if getattr(tags[0], name) not in (None, getattr(tags[1], name))]
+    lost = [name for name in TAGS if getattr(tags[0], name) not in (None, getattr(tags[1], name), USUAL.get(name))]
     notes = " ".join(found.notes)
     if lost:
         return "named" if f"tag {lost[0]}" in notes else f"{lost[0]} lost"
