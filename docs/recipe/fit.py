@@ -33,7 +33,7 @@ CARD = model_file.Card(
 YCBCR = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 CHROMA = 0.25  # of the loss, beside luma's 1
 FIDELITY = 0.0125  # so that its slope is that of the mean distance
-PERCEPTUAL, ADVERSARIAL, IDENTITY, FEATURES = 0.06, 0.01, 0.03, 0.02  # of the GAN stage
+PERCEPTUAL, ADVERSARIAL, IDENTITY, FEATURES = 0.12, 0.01, 0.08, 0.04  # of the GAN stage
 CLIP = 0.5  # the largest norm of a gradient
 MIDDLE = 0.578  # the part of a face's window that the recogniser sees
 HELD = 160  # files of samples in memory
@@ -231,9 +231,9 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the checkpoint")
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--decay", type=float, default=20.0, help="last minutes, over which the rate falls")
-    parser.add_argument("--rate", type=float, default=4e-4)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--patch", type=int, default=48)
+    parser.add_argument("--rate", type=float, default=3e-4)
+    parser.add_argument("--batch", type=int, default=6)
+    parser.add_argument("--patch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--scratch", action="store_true")
     parser.add_argument("--gan", type=Path, help="the checkpoint of a fidelity run, to go on from")
