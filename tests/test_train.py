@@ -23,7 +23,7 @@ from vidsr.networks import model_file
 from vidsr.networks.features import backbone
 from vidsr.restore import restorer
 from vidsr.training import train, training_log
-from vidsr.training.losses import RIVALRIES, Perceptual, charbonnier, temporal
+from vidsr.training.losses import RIVALRIES, Perceptual, charbonnier, fidelity, temporal
 
 ROOT = Path(__file__).parents[1]
 SMALL = Train(
@@ -112,6 +112,15 @@ def test_the_rate_rises_stays_and_falls() -> None:
     assert factors[10:60] == pytest.approx([1.0] * 50)
     assert factors[80] == pytest.approx(0.5)
     assert factors[99] < 0.01
+
+
+def test_a_sample_that_is_damaged_little_counts_as_much_as_one_that_is_damaged_much() -> None:
+    truth, noise = torch.rand(2, 3, 8, 8), torch.randn(2, 3, 8, 8)
+    before = fidelity(truth + torch.tensor([0.2, 0.01])[:, None, None, None] * noise, truth)
+    hard = fidelity(truth + torch.tensor([0.1, 0.01])[:, None, None, None] * noise, truth)
+    easy = fidelity(truth + torch.tensor([0.2, 0.005])[:, None, None, None] * noise, truth)
+    assert (before - hard).item() == pytest.approx((before - easy).item(), rel=0.1)
+    assert hard < before
 
 
 def test_charbonnier_is_nearly_the_mean_distance() -> None:

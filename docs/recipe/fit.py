@@ -23,16 +23,13 @@ from docs.recipe.samples import OFFSETS, Images, rounded
 from vidsr.networks import model_file
 from vidsr.networks.generator import Critic, enlarge
 from vidsr.restore.restorer import multiplies_bf16
-from vidsr.training.losses import RIVALRIES, Perceptual
+from vidsr.training.losses import RIVALRIES, Perceptual, fidelity
 
 CARD = model_file.Card(
     "vidsr",
     {"window": len(OFFSETS), "features": 48, "blocks": 10, "offsets": OFFSETS, "context": (64, 96, 128)},
     "fidelity", "non-commercial research", "coded films and stills", "", {},
 )  # fmt: skip
-YCBCR = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-CHROMA = 0.25  # of the loss, beside luma's 1
-FIDELITY = 0.0125  # so that its slope is that of the mean distance
 PERCEPTUAL, ADVERSARIAL, IDENTITY, FEATURES = 0.12, 0.01, 0.08, 0.04  # of the GAN stage
 CLIP = 0.5  # the largest norm of a gradient
 MIDDLE = 0.578  # the part of a face's window that the recogniser sees
@@ -102,16 +99,6 @@ class Samples:
     def _loaded(path: Path) -> list:
         clips, truths = np.load(path), np.load(path.with_name(path.name.replace("_c.npy", "_t.npy")))
         return [clips, truths, 2 * len(clips)]
-
-
-def fidelity(restored: Tensor, truth: Tensor) -> Tensor:
-    """The logarithm of each sample's squared error of luma, and a part of chroma's: what PSNR measures.
-
-    Charbonnier's distance, which the hardest samples rule, stood still 0.1 to 0.2 dB lower.
-    """
-    error = torch.einsum("ij,bjhw->bihw", YCBCR, restored - truth).square().mean((2, 3))
-    luma, chroma = (torch.log(part + 2e-6).mean() for part in (error[:, 0], error[:, 1:].mean(1)))
-    return FIDELITY * (luma + CHROMA * chroma)
 
 
 def sharper(fidelity_state: Mapping[str, Tensor], scratch: bool) -> dict[str, Tensor]:

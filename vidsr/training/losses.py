@@ -12,11 +12,27 @@ from torch import Tensor, nn
 from vidsr.networks.features import Features
 
 EPSILON = 1e-3
+YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+CHROMA = 0.25  # of the fidelity loss, beside luma's 1
+SLOPE = 0.0125  # makes the fidelity loss about as steep as the mean distance, whose scale the other weights have
 
 
 def charbonnier(restored: Tensor, truth: Tensor) -> Tensor:
     """A smooth L1 distance, mean of sqrt(d^2 + e^2) (Lai 2017, LapSRN, equation 3)."""
     return torch.sqrt((restored - truth) ** 2 + EPSILON**2).mean()
+
+
+def fidelity(restored: Tensor, truth: Tensor) -> Tensor:
+    """The logarithm of each sample's squared error in luma, and a quarter of that in chroma: what PSNR measures. RGB
+    `(N, 3, h, w)` in 0..1.
+
+    Every sample counts alike (the PSNR loss of HINet, Chen 2021). A mean distance is ruled by the samples that
+    are damaged most: the shipped models stood still with it, 0.1 to 0.2 dB lower.
+    """
+    matrix = torch.tensor(YCBCR, device=restored.device)
+    error = torch.einsum("ij,njhw->nihw", matrix, restored - truth).square().mean((2, 3))
+    luma, chroma = (torch.log(part + 2 * EPSILON**2).mean() for part in (error[:, 0], error[:, 1:].mean(1)))
+    return SLOPE * (luma + CHROMA * chroma)
 
 
 def temporal(restored: Tensor, truth: Tensor) -> Tensor:

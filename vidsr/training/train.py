@@ -31,7 +31,7 @@ from vidsr.files import check_writable
 from vidsr.networks import model_file
 from vidsr.restore.restorer import pick_device, pick_dtype
 from vidsr.training.checkpoint import State, architecture, fresh
-from vidsr.training.losses import RIVALRIES, charbonnier, temporal
+from vidsr.training.losses import RIVALRIES, fidelity, temporal
 from vidsr.training.training_log import Progress, TrainingLog, grid
 
 SHOWN = 4  # faces in the log's picture
@@ -138,7 +138,7 @@ class Trainer:
 
     def _loss(self, restored: Tensor, truth: Tensor, pairs: int) -> Tensor:
         settings, gan = self.settings, self.state.gan
-        loss = charbonnier(restored, truth)
+        loss = fidelity(restored, truth)
         if pairs and settings.temporal_weight:
             loss = loss + settings.temporal_weight * temporal(restored[-2 * pairs :], truth[-2 * pairs :])
         if gan is not None:
