@@ -10,9 +10,10 @@ import torch
 from tests.faces import FACE, YUV420, blend, crop, frame_of, planes, portrait, track_of
 from vidsr.frame import Frame, PixelFormat
 from vidsr.networks.generator import enlarge
-from vidsr.restore.blend import Restored, at_chroma, masks, shown
+from vidsr.restore.blend import Restored, at_chroma, base_delta, masks, shown
 from vidsr.restore.crop import Cut
-from vidsr.restore.enlarge import enlarged
+from vidsr.restore.enlarge import enlarged, lanczos_matrix
+from vidsr.restore.resample import bicubic, narrowed
 
 FORMATS = [
     YUV420,
@@ -168,14 +169,23 @@ def test_enlarging_keeps_the_place_of_chroma(left: bool) -> None:
 
 def test_the_networks_own_enlargement_stands_in_for_the_frames() -> None:
     """The bicubic enlargement that a network adds to, plus nothing, is what the frame shows in the face."""
-    from vidsr.restore.blend import beyond_lanczos
 
     frame = frame_of(portrait())
     found = crop(frame, track_of(1, FACE, 96.0), planes())
     rgb = torch.from_numpy(found.rgb).permute(2, 0, 1)[None]
-    shown = blend(frame, [Restored(found, beyond_lanczos(rgb, found.place)[0], 1.0)], planes(4)).luma
+    shown = blend(frame, [Restored(found, base_delta(rgb, 4)[0], 1.0)], planes(4)).luma
     x, y = (4 * round(value) for value in FACE)
     middle = slice(y - 80, y + 80), slice(x - 80, x + 80)
     large = enlarge(torch.from_numpy(frame.luma.astype(np.float32))[None, None])[0, 0].numpy()
     assert np.abs(shown[middle] - large[middle]).max() <= 1.5
     assert np.abs(enlarged(frame, planes(4)).luma[middle] - large[middle]).max() > 3
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_perfect_network_does_not_oversharpen_the_films_own_pixels(scale: int) -> None:
+    """What it adds to the enlarged film, reduced again, is the film: at scale 1 nothing is left to be added."""
+    truth = torch.from_numpy(portrait()[128:384, 96:352].astype(np.float32) / 255).permute(2, 0, 1)[None]
+    film = narrowed(truth, 4)
+    found = narrowed(truth - bicubic(film), 4 // scale) + base_delta(film, scale)
+    lanczos = torch.from_numpy(lanczos_matrix(64, scale))
+    assert torch.allclose(lanczos @ film @ lanczos.T + found, narrowed(truth, 4 // scale), atol=1e-5)

@@ -22,6 +22,14 @@ def test_a_plain_network_adds_exactly_nothing() -> None:
         assert not Restorer(plain(), CPU, dtype).added(torch.rand(3, 5, 3, 16, 16)).any()
 
 
+def test_a_face_is_restored_the_same_to_the_last_bit_whatever_its_batch_holds() -> None:
+    """The shipped network's sight of the whole face had other last bits in another batch."""
+    restorer = Restorer(model_file.open_model("vidsr_x4_fidelity", None), CPU, torch.float32)
+    clips = torch.rand(6, restorer.window, 3, 32, 32)
+    together = restorer.added(clips)
+    assert all(torch.equal(restorer.added(one[None])[0], found) for one, found in zip(clips, together, strict=True))
+
+
 def test_memory_that_does_not_suffice_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     restorer = Restorer(model(), CPU, torch.float32)
     clips = torch.rand(8, 5, 3, 32, 32)

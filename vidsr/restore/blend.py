@@ -20,7 +20,7 @@ from vidsr.networks.generator import SCALE
 from vidsr.networks.transfer import Transfer
 from vidsr.restore.crop import Box, Cut, Place, Planes
 from vidsr.restore.enlarge import enlarged, lanczos_matrix
-from vidsr.restore.resample import bicubic, bilinear, box_mean, reduced
+from vidsr.restore.resample import bicubic, bilinear, box_mean, enlarged_for_network, reduced
 
 TRUSTED, REFUSED = 5 / 255, 16 / 255
 """Mean disagreement with the input below which a restoration is kept, and above which it is dropped."""
@@ -50,11 +50,15 @@ def fineness(place: Place, planes: Planes) -> int:
     return min(SCALE, planes.scale * place.factor)
 
 
-def beyond_lanczos(rgb: Tensor, place: Place) -> Tensor:
-    """By how much the bicubic enlargement of crops `(N, 3, h, w)`, which a network adds to, is another than the Lanczos
-    one that their frame gets: `(N, 3, 4h, 4w)`; without it 0.2 dB are lost."""
-    matrix = torch.from_numpy(lanczos_matrix(place.side, SCALE)).to(rgb.device)
-    return bicubic(rgb) - matrix @ (rgb @ matrix.T)
+def base_delta(rgb: Tensor, scale: int) -> Tensor:
+    """By how much what a network adds to is another picture than the frame at `scale`: `(N, 3, h, w)` crops ->
+    `(N, 3, scale h, scale w)`.
+
+    A network adds to the bicubic enlargement by 4, which is reduced again to `scale`; the frame is enlarged by Lanczos,
+    or at 1 is itself. What would fit the one oversharpens the other.
+    """
+    matrix = torch.from_numpy(lanczos_matrix(rgb.shape[-1], scale)).to(rgb.device)
+    return enlarged_for_network(rgb, scale) - matrix @ (rgb @ matrix.T)
 
 
 def masks(to_unit: Tensor, side: int, fine: int) -> Tensor:

@@ -18,7 +18,7 @@ from vidsr.networks.transfer import OomBatching, PendingCopy, Transfer, one_thre
 from vidsr.restore.blend import (
     Patches,
     Restored,
-    beyond_lanczos,
+    base_delta,
     differences,
     fineness,
     masks,
@@ -26,10 +26,10 @@ from vidsr.restore.blend import (
     patches,
     shown,
 )
-from vidsr.restore.crop import CropPath, Cut, Planes, cut, window
+from vidsr.restore.crop import CropPath, Cut, Place, Planes, cut, window
 from vidsr.restore.quality import verdicts
 from vidsr.restore.quality_totals import JUDGED, Verdict
-from vidsr.restore.resample import reduced
+from vidsr.restore.resample import narrowed, reduced
 from vidsr.restore.restorer import Restorer
 from vidsr.restore.temporal import DISTANCES, REACH, averaged
 from vidsr.stream import in_batches
@@ -180,7 +180,6 @@ def _drawn(group: Sequence[_Cropped], job: Job) -> Iterator[_Drawn]:
     done: dict[int, list[Restored]] = {}
     keyed = (((face.cut.place.side, face.cut.place.factor), face) for waiting in group for face in waiting.faces)
     for _, faces in in_batches(keyed, job.batch):
-        fine = fineness(faces[0].cut.place, job.planes)
         with torch.inference_mode():
             with one_thread():
                 clips, to_unit = job.restorer.lanes.bring(
@@ -188,14 +187,21 @@ def _drawn(group: Sequence[_Cropped], job: Job) -> Iterator[_Drawn]:
                 )
             added = job.restorer.added(clips, to_unit)
             with one_thread():
-                if job.planes.scale * faces[0].cut.place.factor == job.planes.scale == SCALE and not job.restorer.idle:
-                    added += beyond_lanczos(clips[:, clips.shape[1] // 2], faces[0].cut.place)
-                added = reduced(added, SCALE // fine)
+                added = _on_the_output(added, clips[:, clips.shape[1] // 2], faces[0].cut.place, job)
         for face, extra in zip(faces, added, strict=True):
             back = torch.rot90(extra, -face.cut.place.turn, (1, 2))
             done.setdefault(face.cut.index, []).append(Restored(face.cut, back, face.weight))
     for waiting in group:
         yield _WithFaces(waiting.frame, done.get(waiting.frame.index, []))
+
+
+def _on_the_output(added: Tensor, rgb: Tensor, place: Place, job: Job) -> Tensor:
+    """What a network adds to crops `(N, 3, h, w)`, averaged down to what the output resolves, and added to what is
+    there."""
+    fine = fineness(place, job.planes)
+    if place.factor > 1 or job.restorer.idle or job.restorer.aligned:
+        return reduced(added, SCALE // fine)
+    return narrowed(added, SCALE // fine) + base_delta(rgb, fine)
 
 
 def _denoised(frames: Iterable[_Drawn], distance: int) -> Iterator[_Drawn]:

@@ -42,10 +42,31 @@ def box_mean(picture: Tensor, reach: int) -> Tensor:
 
 
 @lru_cache(maxsize=64)
+def _narrowing(side: int, factor: int, device: torch.device) -> Tensor:
+    """The matrix `(side / factor, side)` that reduces a column by bicubic, as the sharp faces of training were."""
+    unit = torch.eye(side, device=device)[None, None]
+    size = side // factor, side
+    return F.interpolate(unit, size, mode="bicubic", align_corners=False, antialias=True)[0, 0]
+
+
+def narrowed(picture: Tensor, factor: int) -> Tensor:
+    """Reduced by bicubic, `(..., h, w) -> (..., h / factor, w / factor)`."""
+    if factor == 1:
+        return picture
+    rows, columns = (_narrowing(length, factor, picture.device) for length in picture.shape[-2:])
+    return rows @ picture @ columns.T
+
+
+def enlarged_for_network(picture: Tensor, scale: int) -> Tensor:
+    """What a network adds to, reduced by bicubic to `scale`: `(..., h, w) -> (..., scale h, scale w)`."""
+    return narrowed(bicubic(picture), SCALE // scale)
+
+
+@lru_cache(maxsize=64)
 def _matrix(side: int, fine: int, mode: str, device: torch.device) -> Tensor:
     """The matrix `(fine * side, side)` that enlarges a column as torch's interpolation by SCALE does, averaged down."""
-    columns = torch.eye(side, device=device)[:, None, :, None]
-    whole = F.interpolate(columns, scale_factor=SCALE, mode=mode, align_corners=False)[:, 0, :, 0].T
+    unit = torch.eye(side, device=device)[None, None]
+    whole = F.interpolate(unit, (SCALE * side, side), mode=mode, align_corners=False)[0, 0]
     return whole.reshape(fine * side, SCALE // fine, side).mean(1)
 
 
