@@ -15,4 +15,5 @@ from vidsr.networks import model_file
 from vidsr.previews import preview  # noqa: F401
 from vidsr.report import report_page  # noqa: F401
 
-plan(SAMPLE, None, Enhance(), model_file.load("plain"))  # what ffmpeg can do is asked once a process
+# What ffmpeg can do is asked once a process. The README's first command may have enhanced the sample already.
+plan(SAMPLE, None, Enhance(overwrite=True), model_file.load("plain"))
