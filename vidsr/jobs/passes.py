@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -199,7 +199,7 @@ def chosen(work: Plan, tracks: tuple[Track, ...]) -> tuple[tuple[Track, ...], di
 
 def render_range(
     work: Plan, job: Job, timeline: NDArray[np.int64], span: tuple[int, int], meter: Meter, tell: Tell | None = None
-) -> Iterator[Frame]:
+) -> Generator[Frame, None, None]:
     """Frames of a range of the film, restored: the one path that films, resumed films and previews share."""
     from vidsr.restore.pipeline import render, unheard
 
@@ -219,7 +219,9 @@ def render_range(
             meter.advance(1, active)
 
 
-def passed_through(work: Plan, timeline: NDArray[np.int64], span: tuple[int, int], meter: Meter) -> Iterator[Frame]:
+def passed_through(
+    work: Plan, timeline: NDArray[np.int64], span: tuple[int, int], meter: Meter
+) -> Generator[Frame, None, None]:
     """A range in which no face is restored: the decoder's own pictures."""
     first, stop = span
     keep_going = work.settings.keep_going
@@ -268,8 +270,9 @@ def render_segment(path: Path, film: OpenFilm, span: tuple[int, int], meter: Met
             if through
             else render_range(work, film.job, timeline, span, meter, tally.hear)
         )
-        for frame in frames:
-            sink.put(frame)
+        with closing(frames):  # a failing encoder's traceback would keep the threads that read
+            for frame in frames:
+                sink.put(frame)
         endings.wait()
         encoding = stack.pop_all()
 
