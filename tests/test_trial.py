@@ -49,12 +49,12 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(film: Path, tmp_path: Path)
         "h264 240x180",
         "30 of 30 frames",
         "1 shots, 1 faces",
-        "crops of 80x80",
+        "crops of 64x64",
         "film.enhanced.mp4, x2, 480x360",
     ):
-        assert word in found.stdout
+        assert word in found.stdout, found.stdout
     for word in ("libx264 crf 17", "trial: frames 0 to 29", "MiB of picture"):
-        assert word in found.stdout
+        assert word in found.stdout, found.stdout
     refused(vidsr("enhance", film, "-o", film, "--dry-run"), 1, "is the input")
 
 
