@@ -51,7 +51,7 @@ def test_every_kind_of_source_is_recognised(tmp_path: Path) -> None:
 @needs(SHARED)
 def test_real_imfdb_and_films_are_recognised(tmp_path: Path) -> None:
     mini = SHARED / "test/imfdb_mini"
-    assert said(mini, tmp_path).startswith(f"{mini} (stills): 9 faces; skipped ")
+    assert said(mini, tmp_path).startswith(f"{mini} (IMFDB): 9 faces; skipped 485 row that names")
     film = SHARED / "train/clips/grid_pwij3p.mpg"
     assert said(film, tmp_path / "cache").startswith(f"{film} (films): ")
     assert open_faces(str(film), tmp_path / "cache").moving

@@ -1,4 +1,4 @@
-"""What a path holds, found out by looking: shards, CelebA, films, stills, or nothing but 'synthetic'."""
+"""What a path holds, found out by looking: shards, CelebA, IMFDB, films, stills, or nothing but 'synthetic'."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch.utils.data import ConcatDataset, Dataset
 
 from vidsr.data.celeba import find_celeba, find_layout
 from vidsr.data.faces import Faces, Held, Images, Skipped, find_stills, pictures_below, synthetic
+from vidsr.data.imfdb import find_imfdb, movies
 from vidsr.data.shards import find_shards, shard_paths
 from vidsr.data.video_faces import films_below, find_films
 from vidsr.errors import InputError
@@ -58,12 +59,15 @@ def open_faces(source: str, cache: Path, seed: int = 1) -> Source:
     if (layout := find_layout(path)) is not None:
         people = find_celeba(layout)
         return Source(f"{source} (CelebA, {layout.name}, train)", people, skipped=people.skipped)
+    if movies(path):
+        actors = find_imfdb(path)
+        return Source(f"{source} (IMFDB)", actors, skipped=actors.skipped)
     if path.is_dir() and pictures_below(path):
         stills = find_stills(path)
         beside = [Skipped(film, "film among stills") for film in films_below(path)]
         return Source(f"{source} (stills)", stills, skipped=[*beside, *stills.skipped])
     if path.is_dir() and not films_below(path):
-        raise InputError(f"{source} holds no shards, no CelebA, no films and no pictures of faces")
+        raise InputError(f"{source} holds no shards, no CelebA, no IMFDB, no films and no pictures of faces")
     return _films(path, cache)
 
 
