@@ -26,7 +26,19 @@ from vidsr.errors import InputError, OutputError, ToolError
 from vidsr.frame import Frame
 from vidsr.picture import reduce
 from vidsr.stream import prefetch
-from vidsr.video import Film, Output, Reader, Writer, output_suffix, passages, probe, publish, require_encoder, tools
+from vidsr.video import (
+    Film,
+    Output,
+    Reader,
+    Writer,
+    looked_at,
+    output_suffix,
+    passages,
+    probe,
+    publish,
+    require_encoder,
+    tools,
+)
 from vidsr.video.mux import _picture
 from vidsr.video.process import Process
 from vidsr.video.reader import repair
@@ -579,3 +591,18 @@ def test_time_stamps_that_no_encoder_takes_are_refused() -> None:
     for pts in ([], [0, 0], [2, 1], [2**60, 2**60 + 1]):
         with pytest.raises(ValueError, match="time stamps"):
             pts_expression(np.array(pts, np.int64))
+
+
+@pytest.mark.parametrize(("codec", "name"), [("h263", "film.3gp"), ("mpeg4", "film.mp4")])
+def test_a_frame_is_the_same_where_the_file_calls_every_packet_a_keyframe(
+    tmp_path: Path, codec: str, name: str
+) -> None:
+    whole = tmp_path / f"whole.{name.partition('.')[2]}"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=128x96:r=10,trim=end_frame=24", "-c:v", codec, "-g", "24", whole)
+    (tmp_path / name).write_bytes(whole.read_bytes().replace(b"stss", b"skip"))  # the table of keyframes
+    film = looked_at(probe(tmp_path / name))
+    with Reader(film) as frames:
+        luma = {frame.pts: frame.luma.copy() for frame in frames}
+    with Reader(film, first=13, stop=15, timeline=np.array(list(luma), np.int64)) as part:
+        assert all(np.array_equal(frame.luma, luma[frame.pts]) for frame in part)
+    assert looked_at(probe(whole)).seekable

@@ -14,6 +14,8 @@ from vidsr.video.probe import Film, with_light
 from vidsr.video.process import GLOBAL, local, run, safe
 
 PACKETS = 16
+PREDICTED = ("P", "B", "S")
+"""Kinds of pictures that cannot be decoded without others, as ffprobe names them."""
 SAMPLES, SAMPLE_FRAMES = 3, 50
 LONG_S = 20
 """Films up to this length are sampled at their beginning only."""
@@ -77,19 +79,23 @@ def looked_at(film: Film, deinterlace: str = "auto", ignore_dolby_vision: bool =
             f"{film.path} is Dolby Vision of profile 5: without its own metadata, which cannot be kept, its colours "
             "are wrong; --ignore-dolby-vision enhances it all the same"
         )
-    frames = _first_frames(film)
+    frames, keys = _first_frames(film)
+    film = replace(film, seekable=not (keys and any(frame.text("pict_type") in PREDICTED for frame in frames)))
     film = with_light(film, [data for frame in frames for data in frame.many("side_data_list")])
     stereo = next((name for frame in frames if (name := frame.one("tags").text("stereo_mode"))), film.tags.stereo)
     film = replace(film, tags=replace(film.tags, stereo=stereo if stereo != "mono" else None))
     return _with_fields(film, frames, deinterlace)
 
 
-def _first_frames(film: Film) -> list[Answer]:
-    words = ["-select_streams", str(film.index), "-read_intervals", f"%+#{PACKETS}", "-show_frames"]
+def _first_frames(film: Film) -> tuple[list[Answer], bool]:
+    """The first frames, and whether the file calls all of their packets keyframes."""
+    words = ["-select_streams", str(film.index), "-read_intervals", f"%+#{PACKETS}", "-show_packets", "-show_frames"]
     try:
-        return ask(words, film.path).many("frames")
+        found = ask(words, film.path).many("packets_and_frames")
     except InputError:
-        return []  # the reader will say what is wrong with it
+        return [], False  # the reader will say what is wrong with it
+    packets, frames = ([one for one in found if one.text("type") == kind] for kind in ("packet", "frame"))
+    return frames, all((packet.text("flags") or "").startswith("K") for packet in packets)
 
 
 def _with_fields(film: Film, frames: Sequence[Answer], deinterlace: str) -> Film:

@@ -93,7 +93,8 @@ class Film:
     `field_order` is what the stream's header says, and `dolby_vision` its profile. `fields` is "tff" or "bff" where the
     film was found to be interlaced; `deinterlace` says how it is read then: "frame", "match" (fields that belong
     together are put together, the others made whole), "field" (two frames for each), "ivtc" (as "match", and the
-    doubled frames go), or "" as it is. Time base and rate are those of what is read.
+    doubled frames go), or "" as it is. Time base and rate are those of what is read. `seekable` is False where the file
+    calls every packet a keyframe, and they are not: decoding can begin at its start only.
     """
 
     path: Path
@@ -123,6 +124,7 @@ class Film:
     dolby_vision: int | None = None
     fields: str = ""
     deinterlace: str = ""
+    seekable: bool = True
 
     @property
     def chroma_location(self) -> str | None:

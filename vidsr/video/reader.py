@@ -243,10 +243,10 @@ def _landed(run: Decode, wanted: int) -> int:
 
 
 def _seekable(film: Film, timeline: NDArray[np.int64]) -> bool:
-    """Whether a pts names one frame only: not in bare streams, nor where a clock jumped back within the film, nor
-    where frames were dropped."""
-    if film.container in WITHOUT_STAMPS or film.deinterlace == "ivtc":  # what goes depends on where it begins
-        return False
+    """Whether a pts names one frame only, from which it can be decoded: not in bare streams, nor where a clock jumped
+    back within the film, nor where frames were dropped."""
+    if not film.seekable or film.container in WITHOUT_STAMPS or film.deinterlace == "ivtc":
+        return False  # the latter as what goes depends on where it begins
     if film.container not in WITH_CLOCK_JUMPS or film.duration_s is None:
         return True
     start_s = next((s.start_s for s in film.streams if s.index == film.index and s.start_s is not None), film.start_s)
