@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.program import SAMPLE
+from tests.program import beginning
 from vidsr.config import Encode, Enhance, Render
 from vidsr.jobs import film_job
 from vidsr.jobs.batch import Batch, Source, side_by_side
@@ -81,10 +81,7 @@ def run(film: Path, output: Path, what: Enhance, watch: Meter | None = None) -> 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Thirty frames of the sample with their sound."""
-    path = tmp_path_factory.mktemp("jobs") / "film.mp4"
-    cut = ["-i", SAMPLE, "-t", "1.2", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "copy"]
-    subprocess.run(["ffmpeg", "-v", "error", *cut, path], check=True)
-    return path
+    return beginning(tmp_path_factory.mktemp("jobs"), 1.2)
 
 
 class Counted:

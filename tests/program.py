@@ -23,6 +23,14 @@ LIMIT_S = 120.0
 CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods()
 
 
+def beginning(folder: Path, seconds: float, *options: str) -> Path:
+    """The first seconds of the sample, coded anew with these options, with their sound."""
+    path = folder / "film.mp4"
+    coding = ["-c:v", "libx264", "-preset", "ultrafast", *options, "-c:a", "copy"]
+    subprocess.run(["ffmpeg", "-v", "error", "-i", SAMPLE, "-t", str(seconds), *coding, path], check=True)
+    return path
+
+
 def needs(data: Path) -> pytest.MarkDecorator:
     """Skips a test where research data that does not come with the project is not beside it."""
     return pytest.mark.skipif(not data.exists(), reason=f"{ABSENT}: {data.name}")

@@ -278,6 +278,24 @@ def test_a_signal_stops_the_run_and_the_same_command_goes_on(film: Path, sign: s
     assert names(folder) == ["film.enhanced.mp4", "film.mp4"]
 
 
+def test_a_signal_in_a_callback_of_the_interpreter_still_ends_the_run() -> None:
+    script = """
+import signal, time, weakref
+from vidsr.cli import signals
+signals.listen(lambda: print("stopped", flush=True))
+signals.GRACE_S = 0.2
+class Thing: pass
+thing = Thing()
+watched = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
+del thing
+print("went on", flush=True)
+time.sleep(30)
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=20)
+    assert (run.returncode, run.stdout.split("\n")[:2], run.stderr) == (130, ["went on", "stopped"], "")
+
+
 def test_models_and_doctor_find_the_install_whole() -> None:
     found = vidsr("models")
     assert found.returncode == 0

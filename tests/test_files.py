@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 from tests.faces import track_of
 from tests.jobs import Silent, packets, run, settings
-from tests.program import SAMPLE
+from tests.program import beginning
 from vidsr.config import Encode
 from vidsr.data.faces import synthetic
 from vidsr.data.shards import write_shards
@@ -29,10 +28,7 @@ from vidsr.report import contact_sheet
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six frames of the sample with their sound."""
-    path = tmp_path_factory.mktemp("files") / "film.mp4"
-    cut = ["-i", SAMPLE, "-t", "0.24", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "copy"]
-    subprocess.run(["ffmpeg", "-v", "error", *cut, path], check=True)
-    return path
+    return beginning(tmp_path_factory.mktemp("files"), 0.24)
 
 
 def names(folder: Path) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.faces import track_of
 from tests.jobs import LOSSLESS, Silent, settings
-from tests.program import SAMPLE, names, refused, vidsr
+from tests.program import beginning, names, refused, vidsr
 from vidsr.analysis.tracks_file import save
 from vidsr.config import Encode, Enhance, Render
 from vidsr.jobs import estimate, film_job, passes
@@ -25,10 +25,7 @@ from vidsr.report.report import OUTSIDE
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Thirty frames of the sample with their sound, a keyframe every ten."""
-    path = tmp_path_factory.mktemp("trial") / "film.mp4"
-    cut = ["-i", SAMPLE, "-t", "1.2", "-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-c:a", "copy"]
-    subprocess.run(["ffmpeg", "-v", "error", *cut, path], check=True)
-    return path
+    return beginning(tmp_path_factory.mktemp("trial"), 1.2, "-g", "10")
 
 
 def planned(film: Path, output: Path, what: Enhance) -> Plan:

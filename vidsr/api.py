@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from vidsr import config
-from vidsr.cli.options import ENHANCED, enhance_settings, kind_of
+from vidsr.cli.options import ENHANCED, PREVIEWED, enhance_settings, kind_of
 from vidsr.errors import InputError, VidsrError
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ def _known(function: str) -> dict[str, tuple[dataclasses.Field[object], config.O
     found = {name: one for kind in ENHANCED for name, one in config.options_of(kind).items()}
     if function == "enhance":
         return found
-    fewer = {*config.options_of(config.Render), *config.options_of(config.Analyze), "deinterlace"}
-    fewer |= {"ignore_dolby_vision", "tracks", "overwrite", "keep_going"}
+    fewer = {*config.options_of(config.Render), *config.options_of(config.Analyze), *PREVIEWED}
     return {name: one for name, one in found.items() if name in fewer}
 
 

@@ -35,6 +35,11 @@ FILE, FOLDER, TIME = "file", "folder", "time"
 PICTURE, FACES, OUTPUT, MESSAGES, MACHINE, MANY = "Picture", "Faces", "Output", "Messages", "Machine", "Many films"
 """The headings of `enhance --help`, in their order."""
 
+DEVICE, DEVICES = "auto, cpu, cuda, cuda:N or mps (Apple).", ("auto", "cpu", "cuda", "mps")
+NUMBERS = "Numbers of the network; auto: bf16 if the device has it, else fp32."
+BEGIN = "Begin here: seconds, or 1:02:03.5."
+"""Words of options that two commands have."""
+
 T = TypeVar("T")
 
 
@@ -148,8 +153,8 @@ class Render:
         FACES,
         offers=("all", "largest"),
     )
-    device: str = local("auto", "auto, cpu, cuda, cuda:N or mps (Apple).", offers=("auto", "cpu", "cuda", "mps"))
-    precision: str = local("auto", "Numbers of the network; auto: bf16 if the device has it, else fp32.", PRECISIONS)
+    device: str = local("auto", DEVICE, offers=DEVICES)
+    precision: str = local("auto", NUMBERS, PRECISIONS)
     batch: int = local(16, "Faces of 64 pixels in one call of the network.", Range(1, 4096))
     keep_grain: bool = local(False, "Leave noise and the codec's flicker in faces as they are.", "", PICTURE)
 
@@ -170,7 +175,7 @@ class Enhance:
     ignore_dolby_vision: bool = option(
         False, "Enhance a film of Dolby Vision profile 5 by its base layer, whose colors are wrong.", "", PICTURE
     )
-    start: float | None = option(None, "Begin here: seconds, or 1:02:03.5.", TIME, PICTURE)
+    start: float | None = option(None, BEGIN, TIME, PICTURE)
     end: float | None = option(None, "End here.", TIME, PICTURE)
     tracks: str | None = option(None, "Use the faces in this file from `vidsr analyze`.", FILE, FACES)
     overwrite: bool = option(False, "Replace an output that exists.", "", OUTPUT, changes=False)
@@ -234,7 +239,7 @@ class Preview:
     """Which part of a film is shown: `frames` (first, stop), or seconds from `start`, or the most telling ones."""
 
     frames: tuple[int, int] | None = None
-    start: float | None = option(None, "Begin here: seconds, or 1:02:03.5.", TIME)
+    start: float | None = option(None, BEGIN, TIME)
     duration: float = option(3.0, "Show this many seconds.", Range(0, above=True))
 
 
@@ -289,8 +294,8 @@ class Train:
     held_mib: int = option(1024, "Memory for faces that were read, MiB in each process.", Range(0))
     workers: int = option(0, "Processes that make batches ahead; a GPU needs several.", Range(0, 256))
     seed: int = option(1, "Equal seeds give equal runs.", Range(0))
-    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps (Apple).", offers=("auto", "cpu", "cuda", "mps"))
-    precision: str = option("auto", "Numbers of the network; auto: bf16 if the device has it, else fp32.", PRECISIONS)
+    device: str = option("auto", DEVICE, offers=DEVICES)
+    precision: str = option("auto", NUMBERS, PRECISIONS)
     warmup: int = 100  # steps over which the learning rate rises
     patch: int = 32  # side of the low-resolution patches
     reels: int = 24  # films of 16 faces each that are held in memory

@@ -18,12 +18,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from docs.recipe.recogniser import SIDE, Recogniser
+from docs.recipe.recogniser import Recogniser
 from docs.recipe.samples import OFFSETS, Images, rounded
+from vidsr.analysis.alignment import RADII
+from vidsr.config import CROP_STEP
+from vidsr.evaluate.metrics import FACE, MIDDLE
 from vidsr.networks import model_file
 from vidsr.networks.generator import Critic, enlarge
+from vidsr.restore.crop import RIM
 from vidsr.restore.restorer import multiplies_bf16
-from vidsr.training.losses import RIVALRIES, Perceptual, fidelity
+from vidsr.training.losses import RIVALRIES, Perceptual, feature_distance, fidelity
 
 CARD = model_file.Card(
     "vidsr",
@@ -32,7 +36,6 @@ CARD = model_file.Card(
 )  # fmt: skip
 PERCEPTUAL, ADVERSARIAL, IDENTITY, FEATURES = 0.12, 0.01, 0.08, 0.04  # of the GAN stage
 CLIP = 0.5  # the largest norm of a gradient
-MIDDLE = 0.578  # the part of a face's window that the recogniser sees
 HELD = 160  # files of samples in memory
 
 
@@ -80,7 +83,7 @@ class Samples:
         truth = truths[n, 4 * y : 4 * (y + patch), 4 * x : 4 * (x + patch)]
         side = clips.shape[2]
         across, down = ((side - 2 * start) / patch - 1 for start in (x, y))
-        window = (side - 16) / 0.92  # in the mean, see restore.crop.crop_side
+        window = (side - CROP_STEP / 2) / (2 * RIM * max(RADII))  # in the mean, of what `crop_side` rounds up
         if mirrored := self.rng.random() < 0.5:
             clip, truth = clip[:, :, ::-1], truth[:, ::-1]
         place = (-across if mirrored else across, down - 0.06 * window / patch, MIDDLE * window / patch)
@@ -115,8 +118,8 @@ def chips(rgb: Tensor, places: Tensor) -> Tensor:
     x, y, half = places.to(rgb.dtype).unbind(1)
     zero = torch.zeros_like(half)
     matrix = torch.stack([half, zero, x, zero, half, y], 1).view(-1, 2, 3)
-    small = min(rgb.shape[-1], SIDE * 2)
-    grid = F.affine_grid(matrix, [len(rgb), 3, SIDE, SIDE], align_corners=False)
+    small = min(rgb.shape[-1], 2 * FACE)
+    grid = F.affine_grid(matrix, [len(rgb), 3, FACE, FACE], align_corners=False)
     return F.grid_sample(F.interpolate(rgb, size=small, mode="area"), grid, padding_mode="border", align_corners=False)
 
 
@@ -195,11 +198,9 @@ class Fit:
             who, maps = self.recogniser(chips(restored, places))
             with torch.no_grad():
                 person, wanted = self.recogniser(chips(truth, places))
-            pairs = zip(maps, wanted, strict=True)
-            seen = [(F.normalize(a, dim=1) - F.normalize(b, dim=1)).square().sum(1).mean() for a, b in pairs]
             losses |= {
                 "identity": IDENTITY * (1 - (who * person).sum(1)).mean(),
-                "features": FEATURES * torch.stack(seen).mean(),
+                "features": FEATURES * feature_distance(maps, wanted),
             }
         return losses
 

@@ -10,8 +10,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-SIDE = 112
-"""Pixels of the picture that the recogniser takes."""
 HALF_TAG = 0x01306B47  # of weights in half precision
 ADD, MULTIPLY = 0, 2  # codes of ncnn's BinaryOp; 1 subtracts
 
@@ -85,7 +83,7 @@ class Layer(nn.Module):
 
 
 class Recogniser(nn.Module):
-    """RGB `(B, 3, h, w)` in 0..1 of a face -> who it is, `(B, 128)` of unit length, and feature maps on the way."""
+    """RGB `(B, 3, h, w)` in 0..1 of a face -> who it is `(B, 128)`, and feature maps on the way, of unit length."""
 
     def __init__(self, param: Path) -> None:
         super().__init__()
@@ -105,5 +103,5 @@ class Recogniser(nn.Module):
             out = layer(*(known[self.same.get(name, name)] for name in layer.inputs))
             known[layer.outputs[0]] = out
             if layer.kind == "BinaryOp" and len(layer.inputs) == 2:
-                maps.append(out)
+                maps.append(F.normalize(out, dim=1))
         return F.normalize(out, dim=1), maps

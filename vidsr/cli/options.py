@@ -89,6 +89,8 @@ def options(kind: type[object], *names: str, several: Sequence[str] = ()) -> Cal
 
 COMPARED = ("model", "fidelity")
 """Of which a preview takes several, to be seen side by side."""
+PREVIEWED = ("deinterlace", "ignore_dolby_vision", "tracks", "overwrite", "keep_going")
+"""What a preview takes of `config.Enhance`."""
 HEADINGS = (config.PICTURE, config.FACES, config.OUTPUT, config.MESSAGES, config.MACHINE, config.MANY)
 OTHERS = {
     **dict.fromkeys(("output", "report", "dry_run"), config.OUTPUT),

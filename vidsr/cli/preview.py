@@ -10,7 +10,7 @@ import click
 
 from vidsr import config
 from vidsr.cli.console import say, verbosity
-from vidsr.cli.options import COMPARED, SOURCE, enhance_settings, options
+from vidsr.cli.options import COMPARED, PREVIEWED, SOURCE, enhance_settings, options
 from vidsr.files import shown
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def analyze(source: Path, output: Path, quiet: bool, **values: object) -> None:
 )
 @options(config.Render, several=COMPARED)
 @options(config.Analyze)
-@options(config.Enhance, "deinterlace", "ignore_dolby_vision", "tracks", "overwrite", "keep_going")
+@options(config.Enhance, *PREVIEWED)
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
 @verbosity
 def preview(

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -31,11 +32,18 @@ def listen(farewell: Callable[[], None]) -> None:
     # Python's own handlers wait for the main thread, which may be inside the network for seconds; this does not.
     signal.set_wakeup_fd(write_end.detach(), warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = _report_unraisable
     threading.Thread(target=_guard, args=(read_end, farewell), name="signals", daemon=True).start()
 
 
 def _terminate(*_: object) -> None:
     raise Terminated
+
+
+def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    # Raised in a callback of the interpreter (a weak reference's, a destructor), it ends there: the guard ends the run.
+    if not isinstance(unraisable.exc_value, (KeyboardInterrupt, Terminated)):
+        sys.__unraisablehook__(unraisable)
 
 
 def _guard(read_end: socket.socket, farewell: Callable[[], None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -207,8 +208,9 @@ def _timed(path: Path, work: Plan, job: Job, timeline: Stamps, span: Span, meter
     with (
         Writer(path, output_spec(work), timeline[slice(*span)]) as writer,
         drained(writer.write, passes.AHEAD) as sink,
+        closing(passes.render_range(work, job, timeline, span, meter)) as frames,
     ):
-        for frame in passes.render_range(work, job, timeline, span, meter):
+        for frame in frames:
             first = first or time.monotonic() - began
             sink.put(frame)
     return time.monotonic() - began, first

@@ -200,7 +200,10 @@ def chosen(work: Plan, tracks: tuple[Track, ...]) -> tuple[tuple[Track, ...], di
 def render_range(
     work: Plan, job: Job, timeline: NDArray[np.int64], span: tuple[int, int], meter: Meter, tell: Tell | None = None
 ) -> Generator[Frame, None, None]:
-    """Frames of a range of the film, restored: the one path that films, resumed films and previews share."""
+    """Frames of a range of the film, restored: the one path that films, resumed films and previews share.
+
+    Whoever may not take all of them closes it: the traceback of a failing encoder would keep the threads that read.
+    """
     from vidsr.restore.pipeline import render, unheard
 
     first, stop = span
@@ -270,7 +273,7 @@ def render_segment(path: Path, film: OpenFilm, span: tuple[int, int], meter: Met
             if through
             else render_range(work, film.job, timeline, span, meter, tally.hear)
         )
-        with closing(frames):  # a failing encoder's traceback would keep the threads that read
+        with closing(frames):
             for frame in frames:
                 sink.put(frame)
         endings.wait()

@@ -123,11 +123,10 @@ def _refuse_foreign(folder: Path) -> None:
     """A folder that only happens to have the work folder's name is nobody's to write to or to empty: OutputError."""
     if folder.is_symlink() or not folder.is_dir():
         raise OutputError(f"{folder} is in the place of the work folder, and is none; move it away")
-    # A link would lead what is written here to another place.
-    plain = {path.name for path in folder.iterdir() if path.is_file() and not path.is_symlink()}
-    foreign = [path.name for path in folder.iterdir() if not OWN.fullmatch(path.name) or path.name not in plain]
-    if foreign:
-        raise OutputError(f"{folder} holds files that are not this program's, such as {foreign[0]!r}; move it away")
+    for path in folder.iterdir():
+        # A link would lead what is written here to another place.
+        if not OWN.fullmatch(path.name) or path.is_symlink() or not path.is_file():
+            raise OutputError(f"{folder} holds files that are not this program's, such as {path.name!r}; move it away")
 
 
 def match(work: Plan) -> None:

@@ -22,6 +22,11 @@ HELD_MIB = 32
 """Films up to this size lie inside the page, which then needs no other file; larger ones beside it."""
 
 
+def mosaic_of(work: Plan, labels: tuple[str, ...]) -> Mosaic:
+    """How the pictures of a frame lie in a preview's film."""
+    return Mosaic(work.film.width * work.scale, work.film.height * work.scale, labels)
+
+
 @dataclass(frozen=True, repr=False)
 class Exhibit:
     """What a preview shows: a part of a film, its pictures' names, and why some faces were passed through; and the
@@ -35,8 +40,8 @@ class Exhibit:
 
     @property
     def mosaic(self) -> Mosaic:
-        """How the pictures of a frame lie in the preview's film."""
-        return Mosaic(self.work.film.width * self.work.scale, self.work.film.height * self.work.scale, self.labels)
+        """See `mosaic_of`."""
+        return mosaic_of(self.work, self.labels)
 
     @property
     def faces(self) -> list[Track]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from vidsr.jobs.plan import LONGEST_SIDE, output_spec, planned
 from vidsr.networks.model_file import Model
 from vidsr.picture import Rgb, small_rgb
 from vidsr.previews.excerpt import scene
-from vidsr.previews.page import Exhibit, page
+from vidsr.previews.page import Exhibit, mosaic_of, page
 from vidsr.report import contact_sheet
 from vidsr.report.html import write_page
-from vidsr.report.side_by_side import PIXELS, Mosaic
+from vidsr.report.side_by_side import PIXELS
 from vidsr.restore.enlarge import enlarged
 from vidsr.stream import drained
 from vidsr.video import Reader, Writer, probe, publish
@@ -42,7 +43,7 @@ Look = tuple[Frame, ...]
 """One frame as it was, enlarged plainly, and restored by every variant."""
 
 
-def _looks(given: Exhibit, span: tuple[int, int], meter: Meter) -> Iterator[Look]:
+def _looks(given: Exhibit, span: tuple[int, int], meter: Meter) -> Generator[Look, None, None]:
     timeline, work = given.scene.analysis.timeline, given.work
     restored = [passes.render_range(work, job, timeline, span, meter) for job in given.jobs]
     keep_going = work.settings.keep_going
@@ -89,7 +90,7 @@ def _exhibit(
     for name in ("index.html", "contact.png", LOOP):
         check_writable(folder / name, settings.overwrite)
     labels = ("input" if work.scale == 1 else "input, enlarged plainly", *(way.name for way in ways))
-    size = Mosaic(work.film.width * work.scale, work.film.height * work.scale, labels).size
+    size = mosaic_of(work, labels).size
     if max(size) > LONGEST_SIDE:
         raise OutputError(f"the preview would be {size[0]}x{size[1]}; lower --scale or compare fewer settings")
     found = scene(work, part, meter)
@@ -154,8 +155,12 @@ def _film(
     rows: list[contact_sheet.Row] = []
     segment, whole = scratch / "0.nut", scratch / "whole.mp4"
     meter.stage("render", len(given.jobs) * (span[1] - span[0]))
-    with Writer(segment, spec, timeline[slice(*span)]) as writer, drained(writer.write, passes.AHEAD) as sink:
-        for look in _looks(given, span, meter):
+    with (
+        Writer(segment, spec, timeline[slice(*span)]) as writer,
+        drained(writer.write, passes.AHEAD) as sink,
+        closing(_looks(given, span, meter)) as looks,
+    ):
+        for look in looks:
             source, *shown = look
             sink.put(mosaic.joined(shown, depth))
             pictures: dict[int, Rgb] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,15 +65,18 @@ RIVALRIES = {
 section 4.2, as in ESRGAN, Wang 2018, equations 1 and 2)."""
 
 
+def feature_distance(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """The mean over depths of the squared distance of unit-length features `(N, C, h, w)`, summed over channels (Zhang
+    2018, LPIPS, equation 1, with equal weights for all channels)."""
+    return torch.stack([((a - b) ** 2).sum(1).mean() for a, b in zip(found, wanted, strict=True)]).mean()
+
+
 class Perceptual(nn.Module):
-    """How different two pictures look to a classifier: the mean over depths of the squared distance of unit-length
-    features, summed over channels (Zhang 2018, LPIPS, equation 1, with equal weights for all channels)."""
+    """How different two pictures look to a classifier: see `feature_distance`."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
         self.features = Features(source)
 
     def forward(self, restored: Tensor, truth: Tensor) -> Tensor:
-        pairs = zip(self.features(restored), self.features(truth), strict=True)
-        parts = [((a - b) ** 2).sum(1).mean() for a, b in pairs]
-        return torch.stack(parts).mean()
+        return feature_distance(self.features(restored), self.features(truth))

@@ -114,9 +114,11 @@ class Process:
             if pipe is not None:
                 system.enlarge(pipe.fileno(), PIPE_BYTES)
         # A tool whose stderr nobody reads stops when that pipe is full.
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._read_errors, self._guard)]
-        for number, thread in enumerate(self._threads):
-            thread.name = f"vidsr-{('stderr', 'guard')[number]}"
+        self._threads = [
+            threading.Thread(target=work, name=f"vidsr-{name}", daemon=True)
+            for name, work in (("stderr", self._read_errors), ("guard", self._guard))
+        ]
+        for thread in self._threads:
             thread.start()
         return self
 
