@@ -14,13 +14,14 @@ import torch.nn.functional as F
 from click.testing import CliRunner
 from torch import Tensor, nn
 
+from tests.bench import occluded, still
 from tests.clips import ffmpeg
 from tests.faces import portrait
 from tests.program import ROOT, needs
 from vidsr.cli.evaluate import _film_models
 from vidsr.cli.main import cli
 from vidsr.config import Ruler
-from vidsr.evaluate import metrics, motion, native, occlusion, reference_clip, stills, table, videos
+from vidsr.evaluate import metrics, motion, native, reference_clip, stills, table, videos
 from vidsr.evaluate.degraded_copy import Coding
 from vidsr.evaluate.stills import Metrics
 from vidsr.networks import model_file
@@ -247,16 +248,16 @@ def test_film_is_measured_through_the_whole_pipeline() -> None:
 @needs(CLIPS)
 def test_a_still_scene_is_measured_against_the_plain_enlargement() -> None:
     models = [model_file.load("plain"), model_file.load("vidsr_x4_fidelity")]
-    rows = list(videos.still_scenes(CLIPS / "grid_lwbsza.mpg", models, Coding("x264", crf=28), frames=8))
+    rows = list(still.still_scenes(CLIPS / "grid_lwbsza.mpg", models, Coding("x264", crf=28), frames=8))
     assert rows[0].flicker == 1
     assert 0 < rows[1].flicker < 2
 
 
 def test_under_a_thing_and_beside_it_are_told_apart() -> None:
     face = cv2.resize(portrait()[44:172, 158:286], (256, 256), interpolation=cv2.INTER_CUBIC)
-    plain = occlusion.score(model_file.load("plain"), [face])
+    plain = occluded.score(model_file.load("plain"), [face])
     assert [row.kind for row in plain][-1] == "all"
     assert {getattr(row, part) for row in plain for part in ("bare_inside", "shown_outside")} == {0.0}
-    ours = occlusion.score(model_file.load("vidsr_x4_fidelity"), [face])[-1]
+    ours = occluded.score(model_file.load("vidsr_x4_fidelity"), [face])[-1]
     assert ours.shown_outside > 0
     assert ours.shown_outside != ours.bare_outside

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.bench.seams import Grays, seam, seams
 from tests.faces import FACE, blend, crop, frame_of, planes, portrait, track_of
 from tests.program import ROOT
 from vidsr.analysis.alignment import CENTRE, RADII
 from vidsr.config import Enhance
-from vidsr.evaluate.seams import Grays, seam, seams
 from vidsr.networks import model_file
 from vidsr.restore.blend import Restored
 from vidsr.restore.enlarge import enlarged

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,7 +100,6 @@ def evaluate_stills(
 @click.option("--scale", type=click.Choice(["1", "4"]), default=str(RULER.scale), show_default=True, help=SCALE)
 @click.option("--motion", is_flag=True, help="Also flicker and jitter, over the sharp film's, and warping.")
 @click.option("--alone", is_flag=True, help="Also every model frame by frame, without what steadies.")
-@click.option("--still", is_flag=True, help="One frame stands still under fresh noise; flicker over the plain one's.")
 @SCORES
 def evaluate_video(
     clips: tuple[Path, ...],
@@ -110,7 +108,6 @@ def evaluate_video(
     lpips: tuple[Path, Path] | None,
     identity: tuple[Path, Path] | None,
     dlib: bool,
-    still: bool,
     output: Path | None,
     **chosen: object,
 ) -> None:
@@ -127,9 +124,8 @@ def evaluate_video(
     rows: list[Row] = []
     for path in _clips(clips):
         plain: Row | None = None
-        scenes = (videos.still_scenes(path, models, coding, ruler.frames) for coding in videos.codings(ruler))
         try:
-            for row in chain.from_iterable(scenes) if still else videos.films(path, models, judges, ruler):
+            for row in videos.films(path, models, judges, ruler):
                 plain = row if row.way == videos.PLAIN else plain
                 rows.append(row)
                 click.echo(table.line(row, plain or row))
@@ -180,50 +176,3 @@ def _names() -> list[str]:
     from vidsr.networks import store
 
     return [*store.shipped(), config.Render.model]
-
-
-@evaluate.command("occluded")
-@click.argument("folder", type=SOURCE)
-@MODELS
-@SCORES
-def evaluate_occluded(folder: Path, names: tuple[str, ...], output: Path | None) -> None:
-    """Put drawn things before the sharp faces in FOLDER: what a model gains under them, and beside them.
-
-    Gains in PSNR-Y over the plain enlargement; `shown` is what is blended into a film, where the input must agree.
-    """
-    from vidsr.data.faces import load_stills
-    from vidsr.evaluate.occlusion import score
-
-    faces, _ = load_stills(folder)
-    rows: list[dict[str, object]] = []
-    click.echo(
-        f"{'model':24} {'before the face':16} {'network: under':>15} {'beside':>8} {'shown: under':>13} {'beside':>8}"
-    )
-    for model in _models(names):
-        for one in score(model, list(faces)):
-            rows.append({"model": model.name, **asdict(one)})
-            click.echo(
-                f"{model.name:24} {one.kind:16} {one.bare_inside:15.2f} {one.bare_outside:8.2f} "
-                f"{one.shown_inside:13.2f} {one.shown_outside:8.2f}"
-            )
-    _write_scores(output, rows)
-
-
-@evaluate.command("seam")
-@click.argument("clips", type=SOURCE, nargs=-1, required=True)
-@MODELS
-@click.option("--frames", type=click.IntRange(1), default=8, show_default=True, help="Of each clip, spread over it.")
-@SCORES
-def evaluate_seam(clips: tuple[Path, ...], names: tuple[str, ...], frames: int, output: Path | None) -> None:
-    """Enhance frames of CLIPS, and compare the gradient across the mask's edge with the plain enlargement's.
-
-    In grey levels a pixel; `edge` at the edge itself, `rim` what runs along the worst ring near it.
-    """
-    from vidsr.evaluate.seams import seams
-
-    rows = []
-    click.echo(f"{'clip':24} {'model':40} {'faces':>6} {'edge':>7} {'rim':>7}")
-    for row in seams(clips, _models(names), frames, config.Enhance()):
-        rows.append(row)
-        click.echo(f"{row.clip:24} {row.model:40} {row.faces:6} {row.edge:7.3f} {row.rim:7.3f}")
-    _write_scores(output, [asdict(one) for one in rows])

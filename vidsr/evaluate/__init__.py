@@ -1,4 +1,4 @@
 """How good a model is: on sharp stills by the protocol of papers, and on film through the whole pipeline.
 
 `metrics` are the measures, `stills` and `videos` the two protocols.
-`motion`, `native`, `occlusion` and `seams` each look at one property."""
+`motion` and `native` each look at one property."""

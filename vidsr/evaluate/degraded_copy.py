@@ -10,7 +10,6 @@ from vidsr.errors import ToolError
 from vidsr.video.probe import SPACES, Film
 from vidsr.video.process import GLOBAL, local, run, safe
 
-STILL_RATE = 25
 MULTIPLE = 8
 """The sharp copy's sides are multiples of this, so that a quarter of it is a film of even sides."""
 CODECS = ("x264", "mpeg2", "mpeg4")
@@ -54,7 +53,7 @@ class Coding:
 def cut_copy(film: Film, output: Path, first: int, frames: int) -> None:
     """Write `frames` of a film from about frame `first` on, without loss (FFV1). Raises ToolError."""
     seek = ["-ss", f"{float(first / film.rate):.6f}"] if first else []
-    _done([*seek, *_whole(film), "-frames:v", str(frames), "-an", "-c:v", "ffv1", local(output)])
+    encode([*seek, *_whole(film), "-frames:v", str(frames), "-an", "-c:v", "ffv1", local(output)])
 
 
 def reduced_copy(film: Film, output: Path, factor: float, multiple: int = MULTIPLE) -> None:
@@ -65,8 +64,8 @@ def reduced_copy(film: Film, output: Path, factor: float, multiple: int = MULTIP
     width, height = (round(length * factor) for length in (film.width, film.height))
     size = f"scale={width}:{height}:flags=bicubic+accurate_rnd+full_chroma_int:{SITED}:out_range=tv"
     tags = f"setparams=range=tv:colorspace={SPACES[film.matrix]}"  # a small copy's matrix would be guessed another
-    filters = ",".join([size, "format=yuv420p", _trim(width, height, multiple), tags])
-    _done([*_whole(film), "-vf", filters, "-an", "-c:v", "ffv1", local(output)])
+    filters = ",".join([size, "format=yuv420p", trim(width, height, multiple), tags])
+    encode([*_whole(film), "-vf", filters, "-an", "-c:v", "ffv1", local(output)])
 
 
 def coded_copy(film: Film, output: Path, coding: Coding) -> None:
@@ -79,38 +78,25 @@ def coded_copy(film: Film, output: Path, coding: Coding) -> None:
     words = [*_whole(film), *coding.words(film)]
     try:
         for one in passes:
-            _done([*words, *one, "-pix_fmt", "yuv420p", local(output)])
+            encode([*words, *one, "-pix_fmt", "yuv420p", local(output)])
     except ToolError:
         if coding.codec == "x264":
             raise
         # ffmpeg's rate control refuses a second pass whose rate is too low for the picture, or aborts over it.
-        _done([*words, "-pix_fmt", "yuv420p", local(output)])
-
-
-def still_copy(film: Film, sharp: Path, degraded: Path, frames: int, crf: int, noise: int) -> None:
-    """Write a film's first frame, standing still for `frames`, without loss (FFV1) to `sharp`, and reduced by 4
-    (bicubic) in H.264 to `degraded`, with fresh sensor noise in each frame.
-
-    `noise` is the strength of ffmpeg's filter `noise`, in gray levels. The sharp copy loses up to 7 pixels of its right
-    and lower edges. Raises ToolError.
-    """
-    still = ["select=eq(n\\,0)", _trim(film.width, film.height), f"loop={frames - 1}:1:0", f"setpts=N/{STILL_RATE}/TB"]
-    source = ["-i", local(film.path), "-map", f"0:{film.index}", "-frames:v", str(frames), "-vf", ",".join(still)]
-    _done([*source, "-r", str(STILL_RATE), "-an", "-c:v", "ffv1", local(sharp)])
-    small = f"scale=iw/4:ih/4:flags=bicubic,noise=alls={noise}:allf=t+u:all_seed=1"
-    coded = ["-c:v", "libx264", "-crf", str(crf), "-pix_fmt", "yuv420p", local(degraded)]
-    _done(["-i", local(sharp), "-vf", small, *coded])
+        encode([*words, "-pix_fmt", "yuv420p", local(output)])
 
 
 def _whole(film: Film) -> list[str]:
     return ["-i", local(film.path), "-map", f"0:{film.index}", "-fps_mode", "passthrough"]
 
 
-def _trim(width: int, height: int, multiple: int = MULTIPLE) -> str:
+def trim(width: int, height: int, multiple: int = MULTIPLE) -> str:
+    """A filter that leaves sides of multiples, on the right and below."""
     return f"crop={width // multiple * multiple}:{height // multiple * multiple}:0:0"
 
 
-def _done(words: list[str]) -> None:
+def encode(words: list[str]) -> None:
+    """Run ffmpeg with these words; raises ToolError."""
     code, _, complaints = run(["ffmpeg", *GLOBAL, "-loglevel", "error", *safe(), *words])
     if code:
         raise ToolError("ffmpeg could not make a degraded copy of a film", complaints)

@@ -19,7 +19,7 @@ from vidsr.analysis.tracks_file import Analysis
 from vidsr.config import Enhance, Ruler
 from vidsr.data.faces import Images
 from vidsr.errors import InputError
-from vidsr.evaluate.degraded_copy import Coding, coded_copy, cut_copy, reduced_copy, still_copy
+from vidsr.evaluate.degraded_copy import Coding, coded_copy, cut_copy, reduced_copy
 from vidsr.frame import Floats, Frame, Track
 from vidsr.jobs import passes
 from vidsr.jobs.events import Meter
@@ -31,7 +31,6 @@ from vidsr.video import Film, Reader, probe
 FACE = 256  # pixels: height of the truth's face; a smaller one stays as it is
 LEAD, TAIL = 24, 12
 """Frames before and after the measured ones: codec, network and averaging over time look at them."""
-STILL_NOISE = 8  # gray levels of sensor noise in a still scene
 MARGIN = 0.25  # of the face's union box, around the region in which landmarks and flow are found
 
 
@@ -121,7 +120,7 @@ def scene(path: Path, folder: Path, ruler: Ruler) -> Scene:
     cut = probe(folder / "cut.mkv")
     analysis = passes.analyze_film(cut, Enhance(), Meter())[0]
     span = lead, min(lead + ruler.frames, analysis.frames)
-    face = _largest(path.name, analysis, span)
+    face = largest(path.name, analysis, span)
     factor = min(1.0, FACE / face.height)
     reduced_copy(cut, folder / "truth.mkv", factor)
     reduced_copy(probe(folder / "truth.mkv"), folder / "film.mkv", 1 / SCALE, 2)
@@ -133,7 +132,7 @@ def scene(path: Path, folder: Path, ruler: Ruler) -> Scene:
         return Scene(path.name, film, pictures(truth, frames), face, span, ruler.scale)
 
 
-def _largest(name: str, analysis: Analysis, span: tuple[int, int]) -> Track:
+def largest(name: str, analysis: Analysis, span: tuple[int, int]) -> Track:
     """The face that is seen most in the measured frames."""
 
     def seen(track: Track) -> float:
@@ -170,13 +169,3 @@ def degraded(at: Scene, coding: Coding, folder: Path) -> Degraded:
     with Reader(film) as frames:
         decoded = list(frames)
     return Degraded(coding.name, film, decoded, passes.analyze_film(film, Enhance(), Meter())[0])
-
-
-def still(path: Path, folder: Path, coding: Coding, frames: int) -> tuple[Scene, Degraded]:
-    """A clip's first frame, standing still under fresh noise and H.264; the scene holds no truth."""
-    sharp, noisy = folder / "sharp.mkv", folder / "noisy.mp4"
-    still_copy(probe(path), sharp, noisy, frames, coding.crf, STILL_NOISE)
-    face = _largest(path.name, passes.analyze_film(probe(sharp), Enhance(), Meter())[0], (0, frames))
-    at = Scene(path.name, probe(sharp), [], face, (face.first, face.stop), SCALE)
-    film = probe(noisy)
-    return at, Degraded(coding.name, film, [], passes.analyze_film(film, Enhance(), Meter())[0])

@@ -22,7 +22,7 @@ from vidsr.config import Encode, Enhance, Render, Ruler
 from vidsr.data.faces import Images
 from vidsr.evaluate import metrics, motion, native
 from vidsr.evaluate.degraded_copy import USUAL, Coding
-from vidsr.evaluate.reference_clip import Degraded, Picture, Scene, degraded, pictures, scene, still
+from vidsr.evaluate.reference_clip import Degraded, Picture, Scene, degraded, pictures, scene
 from vidsr.evaluate.stills import Metrics
 from vidsr.frame import Floats
 from vidsr.jobs import passes
@@ -197,21 +197,6 @@ def _chip(picture: Images, landmarks: Floats) -> Images:
     matrix = (np.linalg.inv(whole[1]) @ whole[0])[:2]
     large = _warped(picture, np.asarray(2 * matrix, np.float32), 2 * metrics.CHIP)
     return np.asarray(cv2.resize(large, (metrics.CHIP, metrics.CHIP), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def still_scenes(path: Path, models: Sequence[Model], coding: Coding, frames: int) -> Iterator[Row]:
-    """A clip of which one frame stands still under fresh noise and H.264: `flicker` is over the plain enlargement's.
-
-    The first of `models` is what the others are divided by; the other measures are left out (NaN).
-    """
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        at, film = still(path, folder, coding, frames)
-        unit: float | None = None
-        for model in models:
-            found = motion.flicker(aligned(at, pipeline(at, film, model, folder)))
-            unit = found if unit is None else unit
-            yield Row(at.name, coding.name, model.name, PIPELINE, flicker=found / unit)
 
 
 def means(rows: Sequence[Row]) -> list[Row]:

@@ -1,13 +1,17 @@
 """What happens under a hand, a microphone or a strand of hair: faces with things before them whose place is known.
 
+    python -m tests.bench.occluded FOLDER [--model NAME]
+
 Each sharp still gets a drawn occluder, is reduced by 4 (Pillow's bicubic), restored, and blended as a film's faces are:
 by its agreement with the input. Inside and outside of the occluder the error is compared with the plain enlargement's.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,12 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidsr.data import degradation
-from vidsr.data.faces import Images
+from vidsr.data.faces import Images, load_stills
 from vidsr.data.occlusion import PAINTERS, occluded
 from vidsr.evaluate import metrics
 from vidsr.evaluate.stills import reduced
+from vidsr.networks import store
 from vidsr.networks.generator import SCALE, enlarge
-from vidsr.networks.model_file import Model
+from vidsr.networks.model_file import Model, open_model
 from vidsr.restore.blend import masks, shown
 
 COVERED, FREE = 0.5, 0.02
@@ -80,3 +85,21 @@ def score(model: Model, faces: Sequence[Images], seed: int = 1) -> list[Score]:
 def _gains(kind: str, faces: int, errors: NDArray[np.float64]) -> Score:
     gain = 10 * np.log10(errors[0] / errors)  # (3, 2)
     return Score(kind, faces, *(float(value) for value in gain[1:].ravel()))
+
+
+def main() -> None:
+    """Gains in PSNR-Y over the plain enlargement; `shown` is what is blended into a film."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--model", action="append")
+    given = parser.parse_args()
+    faces = list(load_stills(given.folder)[0])
+    for model in (open_model(name, None) for name in given.model or store.shipped()):
+        for one in score(model, faces):
+            network = f"network: {one.bare_inside:+.2f} dB under, {one.bare_outside:+.2f} beside"
+            shown = f"shown: {one.shown_inside:+.2f} under, {one.shown_outside:+.2f} beside"
+            print(f"{model.name:24} {one.kind:8} {network}; {shown}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,7 @@
 """Is there a seam where a restored face ends? The gradient across the mask's edge beside the plain enlargement's.
 
+    python -m tests.bench.seams FILM ... [--model NAME] [--frames N]
+
 Needs no truth, so any film will do. Around each shown face lie rings: the ellipse of `template.RADII`, shrunk and
 grown. The luma's step from one ring to the next, a pixel of the output, is measured in the restored frame and in the
 plain enlargement; what they differ by is what blending put there.
@@ -7,6 +9,7 @@ plain enlargement; what they differ by is what blending put there.
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +26,8 @@ from vidsr.frame import Floats, Frame, Track
 from vidsr.jobs import passes
 from vidsr.jobs.events import Meter
 from vidsr.jobs.plan import Plan, plan
-from vidsr.networks.model_file import Model
+from vidsr.networks import store
+from vidsr.networks.model_file import Model, open_model
 from vidsr.restore.enlarge import enlarged
 from vidsr.restore.pipeline import Job
 from vidsr.video import Reader
@@ -143,3 +147,19 @@ def _row(clip: str, work: Plan, job: Job, analysis: Analysis, frames: int) -> Se
     ]
     edge, rim = np.mean(found, axis=0) if found else (0.0, 0.0)
     return Seam(clip, work.model.name, len(found), float(edge), float(rim))
+
+
+def main() -> None:
+    """A line for each film and model: gray levels a pixel at the edge, and along the worst ring near it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("films", type=Path, nargs="+")
+    parser.add_argument("--model", action="append")
+    parser.add_argument("--frames", type=int, default=8, help="of each film, spread over it")
+    given = parser.parse_args()
+    models = [open_model(name, None) for name in given.model or [*store.shipped(), Enhance().render.model]]
+    for row in seams(given.films, models, given.frames, Enhance()):
+        print(f"{row.clip:24} {row.model:40} {row.faces:3} faces: edge {row.edge:.3f}, rim {row.rim:.3f}")
+
+
+if __name__ == "__main__":
+    main()
