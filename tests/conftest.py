@@ -22,7 +22,19 @@ if side_by_side := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # the libraries
     os.environ |= {"OMP_NUM_THREADS": _THREADS, "OPENCV_FOR_THREADS_NUM": _THREADS}
 
 
-LONGEST = ("video", "odd", "hostile", "jobs", "commands", "cluster", "workers", "pages", "preview", "train", "evaluate")
+LONGEST = (
+    "video",
+    "odd",
+    "hostile",
+    "jobs",
+    "commands",
+    "ray_cluster",
+    "process_pool",
+    "pages",
+    "preview",
+    "train",
+    "evaluate",
+)
 """Files of tests that take longest."""
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])  # a process's
 

@@ -16,8 +16,8 @@ from vidsr.frame import Frame, PixelFormat, Track
 from vidsr.networks.transfer import Transfer
 from vidsr.restore.blend import Restored, differences, fineness, masks, merged, patches, shown
 from vidsr.restore.crop import CropPath, Cut, Planes, cut
-from vidsr.restore.quality import verdicts
-from vidsr.restore.quality_totals import Verdict
+from vidsr.restore.quality import measured
+from vidsr.restore.quality_totals import Quality
 from vidsr.restore.resample import reduced
 
 YUV420 = PixelFormat("yuv420p", 8, 1, 1)
@@ -89,8 +89,8 @@ def blend(frame: Frame, faces: Sequence[Restored], planes: Planes) -> Frame:
     return merged(frame, found, planes)
 
 
-def verdict(face: Restored) -> Verdict:
+def quality(face: Restored) -> Quality:
     """Judge one restored face that is at hand."""
     rgb = torch.from_numpy(face.cut.rgb.transpose(2, 0, 1)[None])
-    found = verdicts(pictures(face)[0], rgb, torch.tensor([face.weight]), pictures(face)[1])[0]
-    return Verdict(*found.tolist())
+    found = measured(pictures(face)[0], rgb, torch.tensor([face.weight]), pictures(face)[1])[0]
+    return Quality(*found.tolist())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.program import PACKAGE
+from tests.program import PACKAGE, ROOT
 
 FLOORS = (
     *("ground", "video", "networks", "analysis", "restore", "report", "jobs", "previews", "data", "evaluate"),
@@ -101,3 +102,8 @@ def test_every_package_says_what_it_is_for() -> None:
     for name in FLOORS[1:]:
         text = ast.get_docstring(ast.parse((PACKAGE / name / "__init__.py").read_text())) or ""
         assert text, name
+
+
+def test_benches_find_what_they_import() -> None:
+    for path in sorted((ROOT / "tests/bench").glob("[!_]*.py")):
+        importlib.import_module(f"tests.bench.{path.stem}")

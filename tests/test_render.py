@@ -19,7 +19,7 @@ from vidsr.restore.blend import fineness
 from vidsr.restore.crop import Place
 from vidsr.restore.enlarge import enlarged
 from vidsr.restore.pipeline import Job, render
-from vidsr.restore.quality_totals import Verdict
+from vidsr.restore.quality_totals import Quality
 from vidsr.restore.restorer import Restorer
 
 FRAMES = 14
@@ -69,8 +69,8 @@ def lumas(frames: Iterator[Frame]) -> list[np.ndarray]:
 
 
 def test_verdicts_do_not_depend_on_how_the_film_was_cut() -> None:
-    def told(first: int, stop: int) -> list[tuple[int, int, Verdict]]:
-        heard: list[tuple[int, int, Verdict]] = []
+    def told(first: int, stop: int) -> list[tuple[int, int, Quality]]:
+        heard: list[tuple[int, int, Quality]] = []
         low, high = max(0, first - 2), min(FRAMES, stop + 2)
         list(render(film(low, high), first, stop, job(), lambda *said: heard.append(said)))
         return heard

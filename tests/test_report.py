@@ -28,7 +28,7 @@ from vidsr.report.report import (
     spans_of,
     track_reports,
 )
-from vidsr.restore.quality_totals import Tally, Verdict
+from vidsr.restore.quality_totals import Quality, QualityTotals
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "vidsr/report/report.schema.json").read_text())
 
@@ -45,8 +45,8 @@ def validate(path: Path) -> None:
 def report() -> Report:
     seen, lost = track_of(10, (50.0, 50.0), 30.0, ident=1), track_of(8, (50.0, 50.0), 600.0, first=12, ident=2)
     passed = {2: "too large"}
-    heard = Tally()
-    heard.hear(1, 5, Verdict(0.75, 4.0, 6.5))
+    heard = QualityTotals()
+    heard.add(1, 5, Quality(0.75, 4.0, 6.5))
     frames, faces = spans_of(0, 30, (seen, lost), passed), track_reports((seen, lost), passed, heard)
     notes, command = ("Chapters could not be kept.",), ("vidsr", "enhance", "in.mp4")
     shots = ((0, 12), (12, 30))
@@ -138,17 +138,17 @@ def test_a_range_counts_the_films_frames() -> None:
 
 def test_small_faces_carry_a_warning() -> None:
     small, large = track_of(5, (50.0, 50.0), 30.0, ident=1), track_of(5, (50.0, 50.0), 90.0, ident=2)
-    found = track_reports((small, large), {}, Tally())
+    found = track_reports((small, large), {}, QualityTotals())
     assert "20 pixels" in found[0].warning and "identify" in found[0].warning
     assert found[1].warning == ""
-    assert track_reports((small,), {1: "not chosen"}, Tally())[0].warning == ""
+    assert track_reports((small,), {1: "not chosen"}, QualityTotals())[0].warning == ""
 
 
 def test_a_covered_face_is_said_in_words() -> None:
     seen, hidden = track_of(10, (50.0, 50.0), 90.0, ident=1), track_of(10, (50.0, 50.0), 90.0, ident=2)
-    heard = Tally()
-    heard.hear(1, 5, Verdict(0.98, 4.0, 6.5))
-    heard.hear(2, 5, Verdict(0.60, 4.0, 4.1))
+    heard = QualityTotals()
+    heard.add(1, 5, Quality(0.98, 4.0, 6.5))
+    heard.add(2, 5, Quality(0.60, 4.0, 4.1))
     clear, covered = track_reports((seen, hidden), {}, heard)
     assert (clear.warning, clear.agreement, clear.sharpness_before, clear.sharpness_after) == ("", 0.98, 4.0, 6.5)
     assert "contradicts 40%" in covered.warning
@@ -158,15 +158,18 @@ def test_a_face_that_the_range_does_not_show_is_not_called_restored() -> None:
     tracks = [track_of(10, (50.0, 50.0), 60.0, first=first, ident=first) for first in (5, 6, 15, 24, 25)]
     reasons = outside(tracks, 15, 25)
     assert reasons == {5: OUTSIDE, 25: OUTSIDE}
-    found = {fate.id: (fate.state, fate.reason) for fate in track_reports(tracks, reasons, Tally())}
+    found = {fate.id: (fate.state, fate.reason) for fate in track_reports(tracks, reasons, QualityTotals())}
     assert found[5] == found[25] == ("passed", OUTSIDE)
     assert [found[number][0] for number in (6, 15, 24)] == ["restored"] * 3
 
 
 def test_a_face_is_shown_where_the_output_has_it() -> None:
     long = track_of(100, (50.0, 50.0), 40.0)
-    (whole,), (part,) = track_reports((long,), {}, Tally()), track_reports((long,), {}, Tally(), (70, 80))
+    (whole,), (part,) = (
+        track_reports((long,), {}, QualityTotals()),
+        track_reports((long,), {}, QualityTotals(), (70, 80)),
+    )
     assert 0 <= whole.place[0][0] < 100
     assert 70 <= part.place[0][0] < 80
-    (beyond,) = track_reports((long,), {}, Tally(), (200, 300))
+    (beyond,) = track_reports((long,), {}, QualityTotals(), (200, 300))
     assert beyond.place == whole.place

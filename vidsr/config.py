@@ -16,7 +16,7 @@ LANDMARKERS = ("detector", "fan")
 """The detector's own five points, or five of the 68 of face-alignment's network, which is downloaded at first use and
 which its detectors always take."""
 BALANCE = 0.5
-"""The fidelity of a family of models where none is asked for: in the middle a poor film gains
+"""The fidelity of a family of models where none is asked for: in the middle a degraded film gains
 sharpness, and is not farther from the truth than its plain enlargement."""
 STAGES = ("fidelity", "gan")
 ARCHITECTURES = ("vidsr", "srgan", "vdsr")
@@ -245,7 +245,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class Ruler:
-    """How `vidsr evaluate video` makes sharp clips poor, and what it looks at."""
+    """How `vidsr evaluate video` degrades sharp clips, and what it looks at."""
 
     crf: tuple[int, ...] = (1, 18, 23, 28, 33)  # of x264
     codec: tuple[str, ...] = ("x264",)

@@ -27,7 +27,7 @@ from tests.clips import FILMS
 LIMIT_S = 60.0
 LIMIT_MIB = 3 * 1024
 FRAMES = 12
-ENHANCE = ["enhance", "--scale", "1"]
+ENHANCE = ["enhance", "--scale", "1", "--model", "plain"]
 COPIED = (".mp4", ".mkv", ".mov")
 """Films whose picture may be copied, where no face is restored and nothing else is asked for."""
 HEADER = 4096

@@ -24,7 +24,7 @@ from tests.bench.tools import ffmpeg
 from vidsr.config import Enhance, Ruler
 from vidsr.data.faces import Images
 from vidsr.evaluate import metrics
-from vidsr.evaluate.reference_clip import Picture, Poor, Scene, pictures, scene
+from vidsr.evaluate.reference_clip import Degraded, Picture, Scene, pictures, scene
 from vidsr.evaluate.videos import pipeline
 from vidsr.frame import Track
 from vidsr.jobs import passes
@@ -66,8 +66,8 @@ def measured(clip: Path, ruler: Ruler, crf: int, fidelity: float | None) -> Foun
         analysis = passes.analyze_film(film, Enhance(), Meter())[0]
         with Reader(film, first=at.span[0], stop=at.span[1]) as frames:
             before = pictures(film, frames)
-        poor = Poor("soft", film, [], analysis)
-        after = pipeline(at, poor, open_model("vidsr_x4", fidelity), folder)
+        soft = Degraded("soft", film, [], analysis)
+        after = pipeline(at, soft, open_model("vidsr_x4", fidelity), folder)
     face = max(analysis.tracks, key=lambda track: len(track) * track.height)
     n = len(before) // 2
     strip = np.hstack([made[n].rgb[at.boxes[n]] for made in (before, after, at.truths)])

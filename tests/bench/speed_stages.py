@@ -22,6 +22,7 @@ from vidsr import config
 from vidsr.analysis.detector import CenterFace
 from vidsr.analysis.linking import Linker
 from vidsr.jobs import film_job
+from vidsr.jobs.events import Meter
 from vidsr.jobs.plan import plan
 from vidsr.networks import model_file
 from vidsr.restore.restorer import Restorer
@@ -67,7 +68,7 @@ PLACES = (
     ("blend", "vidsr.restore.pipeline", "patches"),
     ("blend", "vidsr.restore.pipeline", "differences"),
     ("blend", "vidsr.restore.pipeline", "merged"),
-    ("report", "vidsr.restore.pipeline", "verdicts"),
+    ("report", "vidsr.restore.pipeline", "measured"),
     ("encode", Writer, "write"),
     ("encode", Writer, "receive"),
     ("encode", Writer, "_finish"),
@@ -98,15 +99,16 @@ def _found(name: str) -> object:
     return resolve_name(name)
 
 
-class Split:
+class Split(Meter):
     """Told of the stages of a run, it notes when each began, and what the clock said then."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        super().__init__()
+        self._stages = clock
         self._marks: list[tuple[str, float, dict[str, float]]] = []
 
     def stage(self, name: str, frames: int | None) -> None:  # noqa: ARG002
-        self._marks.append((name, time.perf_counter(), dict(self._clock.seconds)))
+        self._marks.append((name, time.perf_counter(), dict(self._stages.seconds)))
 
     def advance(self, frames: int, faces: int) -> None: ...
 

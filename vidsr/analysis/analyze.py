@@ -85,9 +85,9 @@ def detected(source: Iterable[Look], colour: Colour, settings: Analyze, detector
     many at once, up to `(batch - 1) * detect_every` looks are held.
     """
     if detector.batch == 1:
-        gaze = RegionOfInterest(detector, colour, settings.min_score)
+        region = RegionOfInterest(detector, colour, settings.min_score)
         for look, due in _due(source, settings.detect_every):
-            yield look, _large(gaze(look), look, settings) if due else None
+            yield look, _large(region(look), look, settings) if due else None
         return
     turned = RotatedHeads(detector, colour, settings.min_score)
     held: list[tuple[Look, bool]] = []

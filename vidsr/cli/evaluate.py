@@ -111,9 +111,9 @@ def evaluate_video(
     output: Path | None,
     **chosen: object,
 ) -> None:
-    """Make the middle of sharp CLIPS poor (x4 smaller, coded), enhance it, and compare inside the largest face.
+    """Degrade the middle of sharp CLIPS (x4 smaller, coded), enhance it, and compare inside the largest face.
 
-    CLIPS are films, or folders of films. Gains are over the bicubic enlargement of the poor film; `network` is the
+    CLIPS are films, or folders of films. Gains are over the bicubic enlargement of the degraded film; `network` is the
     network alone on the film's own pixels, `pipeline` what the whole program makes of it.
     """
     from vidsr.evaluate import table, videos

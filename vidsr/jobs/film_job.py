@@ -18,7 +18,7 @@ from vidsr.jobs.plan import Plan, copies_picture, output_spec, reproduce_command
 from vidsr.jobs.tasks import Answer, Join, Joined, Prepare, Ready, Rendered, Segment, Task
 from vidsr.networks.lazy_model import model_for
 from vidsr.report.report import VERSION, Report, outside, spans_of, track_reports
-from vidsr.restore.quality_totals import Tally
+from vidsr.restore.quality_totals import QualityTotals
 from vidsr.stream import Behind, behind
 from vidsr.video import publish
 from vidsr.video.packets import packet_pts
@@ -232,9 +232,9 @@ def _published(film: OpenFilm, span: tuple[int, int], spans: Sequence[tuple[int,
     whole = (first, stop) == (0, analysis.frames)
     made = folder / own_name("whole", work.output.suffix)
     warnings = publish(work.film, paths, analysis.timeline, made, frames=None if whole else range(first, stop))
-    damage, tally = passes.damage_of(folder), Tally()
+    damage, totals = passes.damage_of(folder), QualityTotals()
     for path in paths:
-        tally.merge(Tally.read(path.with_suffix(passes.TALLY)))
+        totals.merge(QualityTotals.read(path.with_suffix(passes.QUALITY)))
     lost = [*work.film.warnings, *output_spec(work).warnings] if paths else []  # a copy of the picture loses nothing
     notes = [*([damage] if damage else []), *lost, *warnings, *work.model.notes]
     report = Report(
@@ -246,7 +246,7 @@ def _published(film: OpenFilm, span: tuple[int, int], spans: Sequence[tuple[int,
         first=first,
         stop=stop,
         frames=spans_of(first, stop, analysis.tracks, reasons),
-        tracks=track_reports(analysis.tracks, reasons, tally, (first, stop)),
+        tracks=track_reports(analysis.tracks, reasons, totals, (first, stop)),
         warnings=tuple(notes),
         rate=float(work.film.rate),
         shots=tuple((max(a, first), min(b, stop)) for a, b in analysis.shots if a < stop and first < b),

@@ -25,7 +25,7 @@ from vidsr.jobs.log import timed
 from vidsr.jobs.plan import Plan, checked_output, output_spec
 from vidsr.jobs.work_folder import whole
 from vidsr.report.report import HIDDEN
-from vidsr.restore.quality_totals import Tally
+from vidsr.restore.quality_totals import QualityTotals
 from vidsr.stream import Behind, drained, prefetch
 from vidsr.system import may_have_gpu, trim_heap
 from vidsr.video import Film, Reader, Writer, looked_at, probe
@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # torch is loaded where the first face is restored
 AHEAD = 4  # frames that the decoder may be ahead of the network, and the network of the encoder
 BOTH_MIB = 2
 """Frames up to this size: two encoders at once, one running dry, take little memory."""
-TALLY = ".tally.json"
+QUALITY = ".quality.json"
 MOST_IN_SEGMENT = 2000
 """Frames: as many irregular time stamps as one segment's expression can hold."""
 COMBED = "its frames are interlaced, and --deinterlace is off"
@@ -263,7 +263,7 @@ def render_segment(path: Path, film: OpenFilm, span: tuple[int, int], meter: Met
 
     Its end is left to `endings`, so that the next segment's beginning fills the gap while this one's encoder runs dry.
     """
-    partial, work, timeline, tally = partial_of(path), film.work, film.analysis.timeline, Tally()
+    partial, work, timeline, totals = partial_of(path), film.work, film.analysis.timeline, QualityTotals()
     with ExitStack() as stack:
         writer = stack.enter_context(Writer(partial, output_spec(work), timeline[span[0] : span[1]]))
         sink = stack.enter_context(drained(writer.write, AHEAD))
@@ -271,7 +271,7 @@ def render_segment(path: Path, film: OpenFilm, span: tuple[int, int], meter: Met
         frames = (
             passed_through(work, timeline, span, meter)
             if through
-            else render_range(work, film.job, timeline, span, meter, tally.hear)
+            else render_range(work, film.job, timeline, span, meter, totals.add)
         )
         with closing(frames):
             for frame in frames:
@@ -281,7 +281,7 @@ def render_segment(path: Path, film: OpenFilm, span: tuple[int, int], meter: Met
 
     def end() -> None:
         encoding.close()
-        write_atomic(path.with_suffix(TALLY), tally.dump())
+        write_atomic(path.with_suffix(QUALITY), totals.dump())
         fsync_rename(partial, path)
         write_atomic(path.with_suffix(".sha256"), sha256(path))
 

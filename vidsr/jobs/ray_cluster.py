@@ -88,9 +88,9 @@ class Token:
         try:
             if self.path.read_text() != self.text:
                 return f"another {self.path.parent}"
-            trial = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}")
-            trial.touch()
-            trial.unlink()
+            probe = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}")
+            probe.touch()
+            probe.unlink()
             self.film.stat()
         except OSError as error:
             return f"no {error.filename} ({error.strerror})"

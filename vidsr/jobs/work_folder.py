@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FORMAT = 2
 OWN = re.compile(
     r"(lock|log\.txt|damage|delivered|manifest\.json|tracks\.(json|sha256)|whole(\.[0-9a-f]{8})?\.\w+"
-    r"|\d+-\d+\.(nut|sha256|tally\.json))((\.[0-9a-f]{8})?\.partial)?"
+    r"|\d+-\d+\.(nut|sha256|quality\.json))((\.[0-9a-f]{8})?\.partial)?"
 )
 """Names in a work folder."""
 

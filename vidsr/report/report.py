@@ -15,11 +15,11 @@ from msgspec import Meta
 
 from vidsr.files import storage_errors, write_atomic
 from vidsr.frame import Track
-from vidsr.restore.quality_totals import Sample, Tally, Verdict
+from vidsr.restore.quality_totals import Quality, QualityTotals, Sample
 
 VERSION: Final = 1
 CURVES = 200
-"""Tracks whose curves are kept, the longest; of each as many samples as a tally has."""
+"""Tracks whose curves are kept, the longest; of each as many samples as `QualityTotals` has."""
 NO_FACE = "no face found"
 HIDDEN = "the face is hidden, lost or in profile for the moment"
 OUTSIDE = "outside of --start and --end"
@@ -49,7 +49,7 @@ class TrackReport:
     """One track: where it was, how high its face (median pixels), and whether it was restored.
 
     `shown` is the share of its frames in which it was; `agreement` and the sharpness before and after are means of its
-    verdicts (see `Verdict`), None where no frame of it was judged. `place` has a frame in which it is shown well, and
+    measures (see `Quality`), None where no frame of it was judged. `place` has a frame in which it is shown well, and
     `curve` samples of agreement, and sharpness before and after; reports of earlier versions have neither.
     """
 
@@ -111,20 +111,20 @@ def outside(tracks: Sequence[Track], first: int, stop: int) -> dict[int, str]:
 
 
 def track_reports(
-    tracks: Sequence[Track], passed: Mapping[int, str], tally: Tally, span: tuple[int, int] | None = None
+    tracks: Sequence[Track], passed: Mapping[int, str], totals: QualityTotals, span: tuple[int, int] | None = None
 ) -> tuple[TrackReport, ...]:
-    """What became of each track; `passed` has the reasons of those not restored, `tally` how the others came out.
+    """What became of each track; `passed` has the reasons of those not restored, `totals` how the others came out.
 
     The output shows the frames of `span`, or all.
     """
     longest = {track.id for track in sorted(tracks, key=len, reverse=True)[:CURVES]}
     return tuple(
-        _report_of(track, passed.get(track.id), tally, _place_of(track, span), track.id in longest) for track in tracks
+        _report_of(track, passed.get(track.id), totals, _place_of(track, span), track.id in longest) for track in tracks
     )
 
 
-def _report_of(track: Track, reason: str | None, tally: Tally, place: Place, curve: bool) -> TrackReport:
-    found = tally.mean(track.id)
+def _report_of(track: Track, reason: str | None, totals: QualityTotals, place: Place, curve: bool) -> TrackReport:
+    found = totals.mean(track.id)
     return TrackReport(
         track.id,
         track.first,
@@ -139,7 +139,7 @@ def _report_of(track: Track, reason: str | None, tally: Tally, place: Place, cur
         reason=reason or "",
         warning=_warning(track, found) if reason is None else "",
         place=(place,),
-        curve=tuple(sorted(tally.samples.get(track.id, []))) if curve else (),
+        curve=tuple(sorted(totals.samples.get(track.id, []))) if curve else (),
     )
 
 
@@ -151,7 +151,7 @@ def _place_of(track: Track, span: tuple[int, int] | None) -> Place:
     return frame, x0, y0, x1, y1
 
 
-def _warning(track: Track, found: Verdict | None) -> str:
+def _warning(track: Track, found: Quality | None) -> str:
     words = []
     if track.height < TOO_SMALL:
         words.append(f"reconstructed from a face {track.height:.0f} pixels high: do not use it to identify a person")

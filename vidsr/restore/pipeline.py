@@ -27,8 +27,8 @@ from vidsr.restore.blend import (
     shown,
 )
 from vidsr.restore.crop import CropPath, Cut, Place, Planes, cut, window
-from vidsr.restore.quality import verdicts
-from vidsr.restore.quality_totals import JUDGED, Verdict
+from vidsr.restore.quality import measured
+from vidsr.restore.quality_totals import JUDGED, Quality
 from vidsr.restore.resample import narrowed, reduced
 from vidsr.restore.restorer import Restorer
 from vidsr.restore.temporal import DISTANCES, REACH, averaged
@@ -38,7 +38,7 @@ HELD_MIB = 96
 """Memory for source frames that wait while a batch fills."""
 UNIT = 64
 """Side of the crop that counts as one face of a batch; larger ones count by their area."""
-Tell = Callable[[int, int, Verdict], None]
+Tell = Callable[[int, int, Quality], None]
 """Told of a track's number, a frame, and how the face turned out in it."""
 
 
@@ -229,16 +229,16 @@ def _averaged(face: Restored, near: Sequence[_Drawn]) -> Restored:
 
 @dataclass(frozen=True)
 class _Spread:
-    """Some faces on the device: what they add to their frames, and the verdicts `(M, 3)` on the judged among them."""
+    """Some faces on the device: what they add to their frames, and the quality `(M, 3)` of the judged among them."""
 
     faces: Sequence[Restored]
     luma: Tensor
     chroma: Tensor
-    verdicts: Tensor
+    quality: Tensor
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.luma, self.chroma, self.verdicts
+        return self.luma, self.chroma, self.quality
 
 
 @dataclass(frozen=True)
@@ -272,7 +272,7 @@ def _spread(faces: Sequence[Restored], planes: Planes, lanes: Transfer) -> _Spre
     luma, chroma = differences(pictures, faces, planes, lanes)
     if not judged:
         return _Spread(faces, luma, chroma, pictures.new_empty(0, 3))
-    return _Spread(faces, luma, chroma, verdicts(pictures[judged], rgb, weights, inside[judged]))
+    return _Spread(faces, luma, chroma, measured(pictures[judged], rgb, weights, inside[judged]))
 
 
 def _sent(group: Sequence[_Drawn], job: Job) -> _Sent:
@@ -302,12 +302,12 @@ def _finished(sent: _Sent, job: Job, tell: Tell) -> Iterator[Frame]:
             track, index = face.cut.track, face.cut.index
             made[index][track] = patches(face.cut.place, y, uv, frames[index], job.planes)
             if _judged(face):
-                tell(track, index, Verdict(*next(numbers)))
+                tell(track, index, Quality(*next(numbers)))
     for index, faces in made.items():
         yield merged(frames[index], [faces[track] for track in sorted(faces)], job.planes)
 
 
-def unheard(track: int, frame: int, found: Verdict) -> None:
+def unheard(track: int, frame: int, found: Quality) -> None:
     """For those who do not want to know."""
 
 

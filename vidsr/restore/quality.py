@@ -10,11 +10,11 @@ from vidsr.color import luma
 from vidsr.restore.resample import bicubic
 
 
-def verdicts(pictures: Tensor, rgb: Tensor, weights: Tensor, inside: Tensor) -> Tensor:
-    """Judge restored faces on the device: what `shown` gives `(N, 4, fh, fw)`, crops `(N, 3, h, w)`, weights `(N,)`,
+def measured(pictures: Tensor, rgb: Tensor, weights: Tensor, inside: Tensor) -> Tensor:
+    """Measure restored faces on the device: what `shown` gives `(N, 4, fh, fw)`, crops `(N, 3, h, w)`, weights `(N,)`,
     masks `(N, fh, fw)`.
 
-    The numbers of Verdict, in their order: `(N, 3)`. `f` is 4, or less where the output resolves less.
+    The numbers of Quality, in their order: `(N, 3)`. `f` is 4, or less where the output resolves less.
     """
     plain = bicubic(luma(rgb)[:, 0], pictures.shape[-1] // rgb.shape[-1])
     after = plain + weights[:, None, None] * luma(pictures[:, :3])[:, 0]

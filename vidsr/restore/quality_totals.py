@@ -1,4 +1,4 @@
-"""Verdicts of many faces, summed and sampled by track; kept beside each segment, so that a resumed film tells all."""
+"""The quality of many faces, summed and sampled by track; kept beside each segment for a resumed film's report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Sample = tuple[int, float, float, float]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Quality:
     """How one restored face turned out, inside its outline.
 
     `agreement` in 0..1 is the share of what was added that the input allowed; `before` and `after` are the sharpness of
@@ -29,19 +29,19 @@ class Verdict:
 
 
 @dataclass
-class Tally:
-    """For each track how many verdicts, the sums of agreement, sharpness before and sharpness after, and samples."""
+class QualityTotals:
+    """For each track how many measures, the sums of agreement, sharpness before and sharpness after, and samples."""
 
     sums: dict[int, tuple[float, float, float, float]] = field(default_factory=dict)
     samples: dict[int, list[Sample]] = field(default_factory=dict)
 
-    def hear(self, track: int, frame: int, found: Verdict) -> None:
-        """Add the verdict on a track's face in a frame."""
+    def add(self, track: int, frame: int, found: Quality) -> None:
+        """Add the quality of a track's face in a frame."""
         self._add(track, (1.0, found.agreement, found.before, found.after))
         self._keep(track, [(frame, round(found.agreement, 3), round(found.before, 2), round(found.after, 2))])
 
-    def merge(self, other: Tally) -> None:
-        """Add another tally."""
+    def merge(self, other: QualityTotals) -> None:
+        """Add other totals."""
         for track, values in other.sums.items():
             self._add(track, values)
         for track, samples in other.samples.items():
@@ -60,10 +60,10 @@ class Tally:
         n, a, b, c = self.sums.get(track, (0.0, 0.0, 0.0, 0.0))
         self.sums[track] = (n + values[0], a + values[1], b + values[2], c + values[3])
 
-    def mean(self, track: int) -> Verdict | None:
-        """The mean verdict on a track; None where none was heard."""
+    def mean(self, track: int) -> Quality | None:
+        """The mean quality of a track; None where none was measured."""
         count, *rest = self.sums.get(track, (0.0, 0.0, 0.0, 0.0))
-        return Verdict(*(value / count for value in rest)) if count else None
+        return Quality(*(value / count for value in rest)) if count else None
 
     def dump(self) -> str:
         """As JSON."""
@@ -72,7 +72,7 @@ class Tally:
         )
 
     @classmethod
-    def read(cls, path: Path) -> Tally:
+    def read(cls, path: Path) -> QualityTotals:
         """What `dump` gave; empty where the file is missing or damaged: the film does not depend on it."""
         try:
             rows = json.loads(path.read_text(encoding="utf-8"))

@@ -27,7 +27,7 @@ LEAST, STILL, MOST = 0.4 / 255, 2.0 / 255, 5 / 255
 they rest and no warp can have made a difference; and the most."""
 REST = 0.25
 """Motion up to about which a pixel rests, pixels a frame or a few."""
-CALM = 0.25
+STILLEST = 0.25
 """The part of a face's pixels that is taken to be at rest: what they differ by is noise."""
 MARGIN = 1.3
 """How many times the noise a difference may be before the average begins to give way to it."""
@@ -39,10 +39,10 @@ def sameness(apart: Tensor, motion: Tensor) -> Tensor:
     """How far neighbours show the same, `(K, h, w)` in 0..1, from their mean absolute differences `apart (K, h, w)` and
     the lengths of their motion, pixels, `(K, h, w)`.
 
-    Noise is what the calmest quarter of the pixels differs by in the neighbour that is most like the frame. It is never
-    more than MOST: where all neighbours moved, motion must not pass for it.
+    Noise is what the STILLEST quarter of the pixels differs by in the neighbour that is most like the frame. It is
+    never more than MOST: where all neighbours moved, motion must not pass for it.
     """
-    kept = max(1, round(CALM * apart[0].numel()))
+    kept = max(1, round(STILLEST * apart[0].numel()))
     noise = (MARGIN * apart.flatten(1).kthvalue(kept, 1).values.amin()).clamp(LEAST, MOST)
     rest = (-((motion / REST) ** 2)).exp()
     noise = torch.maximum(noise, LEAST + (STILL - LEAST) * rest)

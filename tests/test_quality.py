@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.faces import FACE, crop, frame_of, planes, portrait, track_of, verdict
+from tests.faces import FACE, crop, frame_of, planes, portrait, quality, track_of
 from vidsr.restore.blend import Restored
 
 
@@ -14,7 +14,7 @@ def face(added: torch.Tensor, weight: float = 1.0) -> Restored:
 
 
 def test_nothing_added_is_nothing_changed() -> None:
-    found = verdict(face(torch.zeros(3, 352, 352)))
+    found = quality(face(torch.zeros(3, 352, 352)))
     assert found.agreement == 1
     assert found.after == found.before > 0
 
@@ -23,17 +23,17 @@ def test_fine_texture_is_allowed_and_sharper() -> None:
     fine = torch.zeros(3, 352, 352)
     fine[:, ::2, ::2], fine[:, 1::2, 1::2] = 0.04, 0.04
     fine -= fine.mean()
-    found = verdict(face(fine))
+    found = quality(face(fine))
     assert found.agreement == pytest.approx(1, abs=0.02)
     assert found.after > found.before + 1
-    assert verdict(face(fine, 0.5)).after < found.after
+    assert quality(face(fine, 0.5)).after < found.after
 
 
 def test_what_the_input_contradicts_is_refused() -> None:
     broad = torch.zeros(3, 352, 352)
     broad[:, 100:280, 100:280] = 0.3  # a light that is not in the input
-    found = verdict(face(broad))
+    found = quality(face(broad))
     assert found.agreement < 0.9
-    everywhere = verdict(face(torch.full((3, 352, 352), 0.3)))
+    everywhere = quality(face(torch.full((3, 352, 352), 0.3)))
     assert everywhere.agreement == 0
     assert everywhere.after == pytest.approx(everywhere.before)

@@ -98,7 +98,7 @@ def test_one_of_two_nodes_is_killed_and_every_film_is_as_if_made_alone(
 DRIVER = """
 import sys
 from pathlib import Path
-from tests.test_cluster import WHO, pooled, settings, ray_cluster, dataclasses
+from tests.test_ray_cluster import WHO, pooled, settings, ray_cluster, dataclasses
 film, out, address = sys.argv[1:]
 with ray_cluster.cluster(dataclasses.replace(WHO, ray=address), "cpu", Path(out), Path(film)) as place:
     pooled([Path(film)], Path(out), settings(), place)
