@@ -136,8 +136,11 @@ def test_a_network_that_adds_nothing_gains_nothing_on_the_films_own_pixels(pan: 
             ("silent", "pipeline"),
             ("silent", "network"),
         ]
-        bicubic, plain, _, network = rows
-        assert network.psnr_y == bicubic.psnr_y
+        bicubic, plain, pipeline, network = rows
+        if scale == 4:
+            assert network.psnr_y == bicubic.psnr_y
+        else:  # enlarged and reduced again, the film is a little softer, whoever does it
+            assert network.psnr_y == pytest.approx(pipeline.psnr_y, abs=0.1) and network.psnr_y < bicubic.psnr_y
         assert plain.psnr_y == (pytest.approx(bicubic.psnr_y, abs=0.5) if scale == 4 else bicubic.psnr_y)
 
 

@@ -1,7 +1,8 @@
 """The network alone on the film's own pixels: what is to be had if nothing on the way to it and back loses anything.
 
 A window of whole pixels covers the face; neighbouring frames are cut at the same place and warped to the middle one as
-the pipeline does it. What the network adds lies on the film's grid times 4: no mask, no averaging, no agreement.
+the pipeline does it. What the network makes lies on the film's grid times 4, and at scale 1 is reduced by bicubic: no
+mask, no averaging over time, no agreement.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vidsr.color import Color, yuv_difference
@@ -18,7 +18,9 @@ from vidsr.evaluate.reference_clip import Degraded, Picture, Scene
 from vidsr.frame import Floats, Frame
 from vidsr.networks.generator import SCALE, added, enlarge
 from vidsr.networks.model_file import Model
+from vidsr.restore.blend import base_delta
 from vidsr.restore.crop import Place, Planes, cut, window
+from vidsr.restore.resample import narrowed
 
 MULTIPLE, AROUND = 16, 8
 """Pixels: of the window's side, and at least around the face."""
@@ -65,8 +67,10 @@ def alone(at: Scene, there: Grid, model: Model) -> list[Picture]:
     found = []
     for n, (corner, index) in enumerate(zip(corners, range(*at.span), strict=True)):
         with torch.inference_mode():
-            new = added(model.network, _clip(there, model, index, Place(*corner, side, 1, 0, np.eye(2, 3, dtype="f"))))
-        new = new if at.scale == SCALE else F.avg_pool2d(new, SCALE // at.scale)
+            clip = _clip(there, model, index, Place(*corner, side, 1, 0, np.eye(2, 3, dtype="f")))
+            new = narrowed(added(model.network, clip), SCALE // at.scale)
+            if at.scale != SCALE:
+                new += base_delta(clip[:, model.window // 2], at.scale)
         luma, large = there.luma[n].clone(), there.large[n].clone()
         x, y = (place * at.scale for place in corner)
         _add(luma[None], yuv_difference(new, there.planes.color)[0, :1], x, y)
