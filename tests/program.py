@@ -8,7 +8,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,11 @@ def beginning(folder: Path, seconds: float, *options: str) -> Path:
 def needs(data: Path) -> pytest.MarkDecorator:
     """Skips a test where research data that does not come with the project is not beside it."""
     return pytest.mark.skipif(not data.exists(), reason=f"{ABSENT}: {data.name}")
+
+
+def thinned(values: Iterable[Any], every: int = 3) -> list[Any]:
+    """Cases of one kind: each `every`th runs always, the others are marked slow."""
+    return [one if n % every == 0 else pytest.param(one, marks=pytest.mark.slow) for n, one in enumerate(values)]
 
 
 def vidsr(*words: object, **changes: str) -> subprocess.CompletedProcess[str]:

@@ -103,6 +103,7 @@ class Nearest(nn.Module):
         return F.interpolate(clip[:, 1], scale_factor=4, mode="nearest") - enlarge(clip[:, 1])
 
 
+@pytest.mark.slow
 def test_the_frames_are_those_of_the_middle_behind_a_lead_in(pan: Path, tmp_path: Path) -> None:
     at = reference_clip.scene(pan, tmp_path, Ruler(frames=4))
     assert at.span == (24, 28)  # of 4 + 24 + 4 + 12 frames
@@ -112,6 +113,7 @@ def test_the_frames_are_those_of_the_middle_behind_a_lead_in(pan: Path, tmp_path
     assert int(np.argmin(apart)) == 28
 
 
+@pytest.mark.slow
 def test_a_soft_truth_is_reduced_until_the_face_has_256_pixels_and_a_small_one_is_not(
     pan: Path, tmp_path: Path
 ) -> None:
@@ -192,6 +194,7 @@ def test_gains_and_ratios_are_those_of_the_means_beside_the_plain_enlargement() 
     assert [row["gain"] for row in table.plain_rows(rows)] == [0, 1, 2, 0, 2, 2, 0, 1.5, 2]
 
 
+@pytest.mark.slow
 def test_two_models_are_compared_in_one_table(pan: Path, tmp_path: Path) -> None:
     for name in ("one", "other"):
         (tmp_path / name).mkdir()

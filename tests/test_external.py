@@ -176,6 +176,7 @@ def gfpgan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_gfpgan_gives_the_same_face_twice(gfpgan: Path) -> None:
     model = model_file.open_model(str(gfpgan), None)
     gfpgan.unlink()

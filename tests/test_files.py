@@ -12,7 +12,7 @@ import pytest
 
 from tests.faces import track_of
 from tests.jobs import Silent, packets, run, settings
-from tests.program import beginning
+from tests.program import beginning, thinned
 from vidsr.config import Encode
 from vidsr.data.faces import synthetic
 from vidsr.data.shards import write_shards
@@ -57,7 +57,7 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("kind", thinned(NAMES))
 def test_a_film_of_any_name_is_enhanced_beside_itself(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:

@@ -388,12 +388,14 @@ DISK_AND_DEVICE = ("full-disk-of-the-output", "out-of-memory-on-cuda")
 @pytest.mark.parametrize(
     "words",
     [
-        ["kill", "--few", "--count", "2"],
-        ["fuzz", "--few", "--count", "6"],
-        ["escape"],
-        ["faults", "ffmpeg-killed", "decoder-that-hangs", "two-at-once", *DISK_AND_DEVICE],
+        pytest.param(words, marks=() if words[0] == "escape" else pytest.mark.slow, id=" ".join(words[:2]))
+        for words in (
+            ["kill", "--few", "--count", "2"],
+            ["fuzz", "--few", "--count", "6"],
+            ["escape"],
+            ["faults", "ffmpeg-killed", "decoder-that-hangs", "two-at-once", *DISK_AND_DEVICE],
+        )
     ],
-    ids=lambda words: " ".join(words[:2]),
 )
 def test_a_trial_holds(words: list[str]) -> None:
     found = forked(f"tests.bench.{words[0]}", *words[1:], limit_s=590)

@@ -165,6 +165,7 @@ def test_a_small_film_that_says_it_is_interlaced_is_made_whole(tmp_path: Path, o
     assert (film.fields, film.deinterlace) == (order, "frame")
 
 
+@pytest.mark.slow
 def test_analyze_and_preview_take_deinterlace_as_enhance_does(tmp_path: Path) -> None:
     path, tracks, look = fields(tmp_path / "film.mkv", "top", "right"), tmp_path / "tracks.json", tmp_path / "look"
     for mode, frames in (("frame", FRAMES), ("field", 2 * FRAMES)):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tests import scene
 from tests.clips import FILMS, TONE, ffmpeg, ffprobe
 from tests.faces import track_of
+from tests.program import thinned
 from vidsr.analysis.detector import open_detector
 from vidsr.analysis.tracks_file import Analysis, select
 from vidsr.config import Analyze, Enhance, Preview, Render
@@ -156,7 +157,7 @@ def test_what_a_page_cannot_hold_is_refused(long: Path) -> None:
         preview(wide, long.with_name("large"), Preview((0, 2)), large, ways, Heard())
 
 
-@pytest.mark.parametrize("name", [name for name in FILMS if not name.startswith("gray")])
+@pytest.mark.parametrize("name", thinned([name for name in FILMS if not name.startswith("gray")]))
 def test_what_packets_promise_is_what_the_decoder_gives_or_nothing_is_promised(name: str, tmp_path: Path) -> None:
     FILMS[name](tmp_path / name)
     film = probe(tmp_path / name)
@@ -166,6 +167,7 @@ def test_what_packets_promise_is_what_the_decoder_gives_or_nothing_is_promised(n
     assert promised is None or promised.tolist() == real
 
 
+@pytest.mark.slow
 def test_a_sound_that_mp4_cannot_hold_does_not_stand_in_the_way(tmp_path: Path) -> None:
     film = tmp_path / "film.mkv"
     made(tmp_path / "film.mp4", face, 10)

@@ -61,6 +61,7 @@ def wanted(film: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return packets(output)
 
 
+@pytest.mark.slow
 def test_four_workers_give_the_packets_of_one_process(film: Path, wanted: list[str], tmp_path: Path) -> None:
     """Two do in the tests of the network and of a killed worker, one in that of a killed driver."""
     watch = Silent()
@@ -141,6 +142,7 @@ def test_a_killed_driver_takes_its_workers_along_and_only_what_is_unfinished_is_
     assert names(tmp_path) == ["out.mp4"]
 
 
+@pytest.mark.slow
 def test_many_films_with_a_bad_one_in_one_command(film: Path, tmp_path: Path) -> None:
     folder, out = tmp_path / "films", tmp_path / "out"
     (folder / "inner").mkdir(parents=True)

@@ -105,6 +105,7 @@ with ray_cluster.cluster(dataclasses.replace(WHO, ray=address), "cpu", Path(out)
 """
 
 
+@pytest.mark.slow
 def test_a_driver_that_was_killed_goes_on_with_what_is_unfinished(
     local: Local, film: Path, wanted: list[str], tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from tests.faces import portrait
+from tests.program import thinned
 from vidsr.config import Train
 from vidsr.data.faces import synthetic
 from vidsr.data.shards import write_shards
@@ -211,7 +212,7 @@ def test_the_temporal_loss_is_blind_to_what_does_not_change() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"stage": "gan", "critic_features": 4}, {"architecture": "srgan", "window": 1}]
+    "changes", thinned([{"stage": "gan", "critic_features": 4}, {}, {"architecture": "srgan", "window": 1}])
 )
 def test_a_stopped_run_goes_on_the_same_curve(
     tmp_path: Path, changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
@@ -286,6 +287,7 @@ def test_two_processes_find_the_gradients_of_one(tmp_path: Path) -> None:
     assert max(float(a.abs().max()) for a in alone) > 1e-4
 
 
+@pytest.mark.slow
 def test_torchrun_trains_on_two_nodes(tmp_path: Path) -> None:
     """Two nodes of one process each, on this machine, by the words of docs/cluster.md; the data lies in shards."""
     output, shards = tmp_path / "many.safetensors", tmp_path / "shards"

@@ -128,6 +128,7 @@ def test_a_film_is_restored_by_an_added_model(tmp_path: Path) -> None:
         assert fate["agreement"] > 0.9 and fate["sharpness_after"] > 1.02 * fate["sharpness_before"]
 
 
+@pytest.mark.slow
 def test_what_a_face_restorer_invents_is_refused_and_reported(tmp_path: Path) -> None:
     (fate,) = report_of(saved(tmp_path / "random.pth", small_restoreformer()), tmp_path, 6)["tracks"]
     assert fate["agreement"] < 0.3

@@ -21,6 +21,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.clips import FILMS, X264, clock_set_back, ffmpeg, ffprobe, frame_hashes, packets, picture, resized
+from tests.program import thinned
 from vidsr.config import Encode
 from vidsr.errors import InputError, OutputError, ToolError
 from vidsr.frame import Frame
@@ -159,7 +160,7 @@ def test_a_film_read_for_a_look_is_reduced_and_nothing_else(folder: Path, name: 
             assert np.abs(plane.astype(int) - wide).mean() < 3
 
 
-@pytest.mark.parametrize("name", FILMS)
+@pytest.mark.parametrize("name", thinned(FILMS))
 def test_a_published_film_is_the_same_film(folder: Path, tmp_path: Path, name: str) -> None:
     film, frames = known(folder, name)
     made = tmp_path / f"made{output_suffix(film, 'libx264')}"
@@ -184,7 +185,7 @@ def chapters(path: Path) -> list[tuple[str, str, str]]:
     return [(c["start_time"], c["end_time"], c["tags"]["title"]) for c in ffprobe(path, "-show_chapters")["chapters"]]
 
 
-@pytest.mark.parametrize("name", COPIED)
+@pytest.mark.parametrize("name", thinned(COPIED))
 def test_a_film_is_published_with_its_own_picture(folder: Path, tmp_path: Path, name: str) -> None:
     film, frames = known(folder, name)
     made = tmp_path / f"made{film.path.suffix}"
@@ -210,7 +211,7 @@ def test_as_many_packets_wait_as_memory_is_meant_for_them(folder: Path, tmp_path
     assert queues == [4096, 31, 8]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", thinned(FORMATS, 2))
 def test_samples_reach_a_lossless_encoder_bit_for_bit(folder: Path, tmp_path: Path, name: str) -> None:
     film, frames = known(folder, name)
     made = tmp_path / "made.mkv"

@@ -156,7 +156,7 @@ def _kept(path: Path) -> Iterator[None]:
 
 def _begin(work: Plan, say: Say) -> None:
     film = work.film
-    say.info("%s", _versions())
+    say.info("%s", versions())
     say.info("process %d: %s", os.getpid(), shlex.join(sys.argv))
     size = f"{film.width}x{film.height}, {float(film.rate):.3f} frames/s, {film.duration_s} s"
     say.info("input %s: %s in %s, %s, %s", film.path, film.codec, film.container, size, film.decoded)
@@ -166,7 +166,8 @@ def _begin(work: Plan, say: Say) -> None:
 
 
 @lru_cache(maxsize=1)
-def _versions() -> str:
+def versions() -> str:
+    """Of the program and of what it stands on, for the first line of a log."""
     words = [f"vidsr {__version__}", f"Python {platform.python_version()}"]
     for name in ("torch", "numpy", "opencv-python"):
         with suppress(ModuleNotFoundError):

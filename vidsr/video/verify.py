@@ -43,19 +43,20 @@ def check_published(film: Film, destination: Path, shown: Shown, kept: Sequence[
     made = probe(destination)
     with behind() as decoding:  # it takes longest, and the other checks wait for ffprobe most of the time
         decoding.then(lambda: check_decodes(made, len(shown.timeline)))
-        _check_times(made, film, shown.timeline)
-        return [*_missing(made, kept), *_ending(made, film, shown), *_chapters(made, film), *_tags(made, film, kept)]
+        stamps = np.array(sorted(packet_pts(destination, made.index)), np.int64)
+        _check_times(made, film, shown.timeline, stamps)
+        ending = _ending(made, film, shown, stamps)
+        return [*_missing(made, kept), *ending, *_chapters(made, film), *_tags(made, film, kept)]
 
 
-def _check_times(made: Film, film: Film, timeline: NDArray[np.int64]) -> None:
+def _check_times(made: Film, film: Film, timeline: NDArray[np.int64], found: NDArray[np.int64]) -> None:
     destination, ratio = made.path, film.time_base / made.time_base
-    found = sorted(packet_pts(destination, made.index))
     if len(found) != len(timeline):
         raise OutputError(f"{destination} has {len(found)} frames, not {len(timeline)}: this is a bug, report it.")
     crowded = _crowded(timeline, ratio)
-    for index, (pts, wanted) in enumerate(zip(found, timeline, strict=True)):
+    for index, (pts, wanted) in enumerate(zip(found.tolist(), timeline.tolist(), strict=True)):
         # At most half a tick off: in whole numbers, and 0 where a tick of the film is a whole number of the file's.
-        off = 2 * abs(pts * ratio.denominator - int(wanted) * ratio.numerator)
+        off = 2 * abs(pts * ratio.denominator - wanted * ratio.numerator)
         if off > ratio.denominator * (1 if index not in crowded else 6):
             raise OutputError(f"{destination}: frame {index} is at the wrong tick, {pts}: this is a bug, report it.")
 
@@ -84,13 +85,13 @@ def _kind(stream: Stream) -> str:
     return "cover" if stream.attached_picture else stream.kind
 
 
-def _ending(made: Film, film: Film, shown: Shown) -> list[str]:
+def _ending(made: Film, film: Film, shown: Shown, stamps: NDArray[np.int64]) -> list[str]:
     """A sentence where the last frame goes sooner or later than it should: containers differ in what they can tell of
     it, and a picture's length in the order of its packets is not the time that it is shown."""
     if shown.last_ticks is None:
         return []
     wanted_s = float((int(shown.timeline[-1]) - int(shown.timeline[0]) + shown.last_ticks) * film.time_base)
-    off_s = wanted_s - _last_packet_s(made)
+    off_s = wanted_s - _last_packet_s(made, stamps)
     if made.duration_s is not None and off_s > 0:  # in Matroska, only the whole file's length may tell it
         off_s = max(0.0, min(off_s, wanted_s - made.duration_s))
     if abs(off_s) <= 2 * float(1 / film.rate) + 0.1:
@@ -98,9 +99,8 @@ def _ending(made: Film, film: Film, shown: Shown) -> list[str]:
     return [f"The last frame is shown {abs(off_s):.2f} s {'shorter' if off_s > 0 else 'longer'} than in the source."]
 
 
-def _last_packet_s(made: Film) -> float:
+def _last_packet_s(made: Film, stamps: NDArray[np.int64]) -> float:
     """How long after the first frame the last one ends, by its own packet."""
-    stamps = np.array(sorted(packet_pts(made.path, made.index)), np.int64)
     ends = int(stamps[-1]) + last_ticks(made, stamps + made.shift_ticks) - int(stamps[0])
     return float(ends * made.time_base)
 
