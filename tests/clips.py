@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,31 @@ def ffmpeg(*words: str | Path) -> None:
         ["ffmpeg", "-nostdin", "-y", "-loglevel", "error", *map(str, words)], capture_output=True, check=False
     )
     assert run.returncode == 0, run.stderr.decode()
+
+
+def bitmap_subtitle(path: Path, size: tuple[int, int] = (96, 64)) -> Path:
+    """A PGS file (Blu-ray's subtitles, `.sup`): a white bar of 16x8 pixels from 0.1 s to 0.3 s."""
+
+    def segment(at_s: float, kind: int, payload: bytes) -> bytes:
+        return b"PG" + struct.pack(">IIBH", round(90000 * at_s), 0, kind, len(payload)) + payload
+
+    def composition(number: int, state: int, objects: bytes) -> bytes:
+        head = struct.pack(">HHBHBBBB", *size, 0x10, number, state, 0, 0, bool(objects))
+        return head + objects
+
+    window = struct.pack(">HHHH", 8, 8, 16, 8)
+    lines = 8 * bytes([0, 0x80 | 16, 1, 0, 0])
+    path.write_bytes(
+        segment(0.1, 0x16, composition(0, 0x80, struct.pack(">HBBHH", 0, 0, 0, 8, 8)))
+        + segment(0.1, 0x17, b"\1\0" + window)
+        + segment(0.1, 0x14, bytes([0, 0, 1, 235, 128, 128, 255]))
+        + segment(0.1, 0x15, struct.pack(">HBB", 0, 0, 0xC0) + (len(lines) + 4).to_bytes(3, "big") + window[4:] + lines)
+        + segment(0.1, 0x80, b"")
+        + segment(0.3, 0x16, composition(1, 0, b""))
+        + segment(0.3, 0x17, b"\1\0" + window)
+        + segment(0.3, 0x80, b"")
+    )
+    return path
 
 
 def picture(size: str = "96x64", frames: int = 13, rate: str = "25") -> list[str]:

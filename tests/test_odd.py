@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.clips import TONE, X264, ffmpeg, frame_hashes, picture
+from tests.clips import TONE, X264, bitmap_subtitle, ffmpeg, frame_hashes, picture
 from tests.odd import asked, made, odd, planned
 from tests.program import thinned, vidsr
 from vidsr.config import Encode, Enhance
@@ -187,6 +187,21 @@ def test_a_duration_of_all_ones_is_unknown_and_no_damage(tmp_path: Path) -> None
     path = odd("sample_fragmented.mp4")
     assert probe(path).duration_s is None
     assert len(made(path, tmp_path, QUICK).frames) == 30
+
+
+@pytest.mark.parametrize(("codec", "output"), [("dvbsub", ".mkv"), ("dvdsub", ".mkv"), ("dvdsub", ".mp4")])
+def test_a_subtitle_that_nobody_ended_is_not_the_films_length(tmp_path: Path, codec: str, output: str) -> None:
+    path, words = tmp_path / "film.mkv", bitmap_subtitle(tmp_path / "words.sup")
+    ffmpeg(*picture(frames=13), "-i", words, *X264, "-c:s", codec, path)
+    assert float(asked(path)["format"]["duration"]) > 1e6
+    assert probe(path).duration_s is None
+    found = made(path, tmp_path / f"out{output}", QUICK)
+    assert len(found.frames) == 13
+    kept = [stream.codec for stream in found.film.streams if stream.kind == "subtitle"]
+    if output == ".mkv":
+        assert kept == [asked(path)["streams"][1]["codec_name"]]
+    else:
+        assert not kept and "subtitle" in " ".join(found.notes)
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "libx264"), (".mov", "mpeg4")])

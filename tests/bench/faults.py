@@ -280,7 +280,7 @@ def encoder_missing(stage: Stage) -> list[str]:
     """An ffmpeg that was built without libx264."""
     script = 'case "$*" in *-encoders*) "$REAL" "$@" | grep -v libx264;; *) exec "$REAL" "$@";; esac'
     with _wrapped(stage, script) as path:
-        outcome = stage.run(before=lambda: os.environ.update(PATH=path))
+        outcome = stage.run("--codec", "libx264", before=lambda: os.environ.update(PATH=path))
     return [*stage.fails(outcome, 1, "no encoder libx264"), *stage.resumes()]
 
 

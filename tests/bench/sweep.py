@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.clips import SUBTITLES
+from tests.clips import SUBTITLES, bitmap_subtitle
 from tests.odd import made, planned
 from vidsr.config import Encode
 from vidsr.errors import RefusedError, VidsrError
@@ -75,14 +75,17 @@ def source(folder: Path, codec: str, coded: list[str]) -> Path:
 
 
 def subtitles(folder: Path, match: str = "") -> Iterator[tuple[str, Path]]:
-    """A film for each codec of text."""
+    """A film for each codec of text, and of pictures of text."""
     words = folder / "words.srt"
     words.write_text(SUBTITLES)
-    for codec in filter(re.compile(match).search, encoders("S")):
-        for suffix in (".mkv", ".mp4", ".webm"):
+    bitmap = bitmap_subtitle(folder / "words.sup")
+    for codec in filter(re.compile(match).search, ["hdmv_pgs", *encoders("S")]):
+        inputs = bitmap if codec in ("hdmv_pgs", "dvbsub", "dvdsub", "xsub") else words
+        for suffix in (".mkv", ".mp4", ".webm", ".ts", ".avi"):
             path = folder / f"{codec}{suffix}"
-            video = ["-c:v", "libvpx-vp9"] if suffix == ".webm" else ["-c:v", "mpeg4"]
-            if written(path, [*PICTURE, "-i", str(words), *video, "-c:s", codec]) and is_known(path, "subtitle"):
+            video = ["-c:v", {".webm": "libvpx-vp9", ".ts": "mpeg2video"}.get(suffix, "mpeg4")]
+            coded = ["-c:s", "copy" if codec == "hdmv_pgs" else codec]
+            if written(path, [*PICTURE, "-i", str(inputs), *video, *coded]) and is_known(path, "subtitle"):
                 yield codec, path
                 break
         else:

@@ -245,7 +245,7 @@ def _film(path: Path, answer: Answer, picture: Answer) -> Film:
         full_range=full_range,
         tags=tags,
         start_s=about.number("start_time") or 0.0,
-        duration_s=_duration(picture, about),
+        duration_s=_duration(picture, about, rate),
         streams=tuple(_stream(place, stream) for place, stream in enumerate(streams)),
         chapters=len(answer.many("chapters")),
         warnings=tuple(_losses(picture, decoded)),
@@ -256,14 +256,20 @@ def _film(path: Path, answer: Answer, picture: Answer) -> Film:
     )
 
 
-def _duration(picture: Answer, about: Answer) -> float | None:
-    """Seconds, of the picture or else of the whole file; None where nobody knew it."""
+def _duration(picture: Answer, about: Answer, rate: Fraction) -> float | None:
+    """Seconds, of the picture or else of the whole file; None where nobody knew it.
+
+    The whole file's may be that of a subtitle which nobody ended: it is not the picture's if that had more frames than
+    the file has bytes.
+    """
     base = picture.fraction("time_base")
     if base is not None and (picture.integer("duration_ts") or 0) >= UNKNOWN_TICKS:
         return None
     whole_s, begin_s = about.number("duration"), max(0.0, about.number("start_time") or 0.0)
     if whole_s is not None and "matroska" in (about.text("format_name") or "") and whole_s > begin_s:
         whole_s -= begin_s  # there, it counts from 0
+    if whole_s is not None and whole_s * rate > (about.number("size") or math.inf):
+        whole_s = None
     return next((d for d in (picture.number("duration"), whole_s) if d is not None and d > 0), None)
 
 
