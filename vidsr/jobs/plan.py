@@ -137,7 +137,11 @@ def planned(film: Film, output: Path | None, settings: Enhance, model: Model) ->
 
 def output_spec(work: Plan) -> Output:
     """How the output's picture is stored: the input's properties at the output's size."""
-    return Output.of(work.film, work.settings.encode, work.scale)
+    spec = Output.of(work.film, work.settings.encode, work.scale)
+    if video.container_of(work.output.suffix).muxer != "matroska":
+        return spec
+    # Matroska says itself how a frame holds two views; of a file that says so twice, ffmpeg 9 decodes nothing.
+    return replace(spec, tags=replace(spec.tags, stereo=None))
 
 
 def copies_picture(work: Plan) -> bool:

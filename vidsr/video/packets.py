@@ -15,6 +15,7 @@ from vidsr.video.probe import Film
 
 NO_FRAME = "D"
 """ffprobe's mark on packets that players drop, such as those before an mp4's edit list."""
+FOR_EVER_S = 100_000_000
 LONGEST_TICKS = 1 << 31
 """A frame that is said to be shown longer is not to be believed."""
 
@@ -50,7 +51,8 @@ def last_ticks(film: Film, timeline: NDArray[np.int64]) -> int:
         return usual
     last = int(timeline[-1]) - film.shift_ticks
     near_s = max(0.0, float((last - 32 * usual) * film.time_base))
-    words = ["-select_streams", str(film.index), "-read_intervals", f"{near_s:.3f}%"]
+    # ffprobe 7 forgets to say that an interval without an end is not one of so many packets.
+    words = ["-select_streams", str(film.index), "-read_intervals", f"{near_s:.3f}%+{FOR_EVER_S}"]
     rows: list[list[str]] = []
     with suppress(InputError):  # not every format can be sought in
         rows += (row for row in packet_rows(film.path, "pts,duration,flags", words) if NO_FRAME not in "".join(row[2:]))

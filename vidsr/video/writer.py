@@ -93,7 +93,7 @@ class Output:
         losses = []
         if self.fields and codec != "libx264":
             losses.append(f"{codec} does not keep that the picture is interlaced: choose --codec libx264.")
-        if self.tags.mastering and codec not in LIGHT:
+        if self.tags.mastering and codec not in PARAMS:
             losses.append(f"Mastering display and light level (HDR10) are not kept by {codec}: choose --codec libx265.")
         if self.stored != self.pixels:
             losses.append(f"{codec} cannot hold {self.pixels.name}: the picture is stored as {self.stored.name}.")
@@ -221,8 +221,10 @@ def _coding(output: Output) -> dict[str, str | int | float]:
     return options
 
 
-LIGHT = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav1": "svtav1-params"}
-"""Where each encoder takes HDR10's mastering display and light level."""
+PARAMS = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav1": "svtav1-params"}
+"""Where each encoder takes what ffmpeg has no option for: the rate, HDR10's mastering display and light level."""
+FASTEST_AV1 = 240
+"""SVT-AV1 takes no more frames a second."""
 PACKED = {
     "checkerboard_lr": 0,
     "col_interleaved_lr": 1,
@@ -235,11 +237,18 @@ PACKED = {
 
 
 def _told(output: Output, options: dict[str, str | int | float]) -> dict[str, str | int | float]:
-    """The encoder's options with what HDR10 says of the display, and how the frame holds two views."""
+    """The encoder's options with the film's rate, what HDR10 says of the display, and how the frame holds two views.
+
+    The rate is told here because ffmpeg 7 takes it from the time base where that was set: levels of films many times as
+    fast, and refusals by SVT-AV1.
+    """
     codec, tags = output.encode.codec, output.tags
-    if codec not in LIGHT:
+    if codec not in PARAMS:
         return {}
-    words = [str(options[LIGHT[codec]])] if LIGHT[codec] in options else []
+    words = [str(options[PARAMS[codec]])] if PARAMS[codec] in options else []
+    rate = min(output.rate, Fraction(FASTEST_AV1)) if codec == "libsvtav1" else output.rate
+    number = "fps-num={}:fps-denom={}" if codec == "libsvtav1" else "fps={}/{}"
+    words.append(number.format(rate.numerator, rate.denominator))
     names = {"libx264": ("mastering-display", "cll"), "libx265": ("master-display", "max-cll")}
     display, light = names.get(codec, ("mastering-display", "content-light"))
     if tags.mastering is not None:
@@ -248,7 +257,7 @@ def _told(output: Output, options: dict[str, str | int | float]) -> dict[str, st
         words.append(f"{light}={tags.light}")
     if codec == "libx264" and tags.stereo in PACKED:
         words.append(f"frame-packing={PACKED[tags.stereo]}")
-    return {LIGHT[codec]: ":".join(words)} if words else {}
+    return {PARAMS[codec]: ":".join(words)}
 
 
 def _in_units(mastering: str) -> str:
