@@ -24,8 +24,9 @@ from vidsr.analysis.alignment import RADII
 from vidsr.config import CROP_STEP
 from vidsr.evaluate.metrics import FACE, MIDDLE
 from vidsr.networks import model_file
-from vidsr.networks.generator import Critic, enlarge
+from vidsr.networks.generator import SCALE, Critic, enlarge
 from vidsr.restore.crop import RIM
+from vidsr.restore.resample import narrowed
 from vidsr.restore.restorer import multiplies_bf16
 from vidsr.training.losses import RIVALRIES, Perceptual, feature_distance, fidelity
 
@@ -34,6 +35,7 @@ CARD = model_file.Card(
     {"window": len(OFFSETS), "features": 48, "blocks": 10, "offsets": OFFSETS, "context": (64, 96, 128)},
     "fidelity", "non-commercial research", "coded films and stills", "", {},
 )  # fmt: skip
+REDUCED = 0.25  # of the fidelity of both reduced again: what the film was before its codec
 PERCEPTUAL, ADVERSARIAL, IDENTITY, FEATURES = 0.12, 0.01, 0.08, 0.04  # of the GAN stage
 CLIP = 0.5  # the largest norm of a gradient
 HELD = 160  # files of samples in memory
@@ -172,7 +174,8 @@ class Fit:
         with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16()):
             added = self.network.added(clip)
         restored = enlarge(clip[:, clip.shape[1] // 2]) + added.float()
-        losses = {"fidelity": fidelity(restored, truth)}
+        small = (narrowed(picture, SCALE) for picture in (restored, truth))
+        losses = {"fidelity": fidelity(restored, truth), "reduced": REDUCED * fidelity(*small)}
         if self.given.gan:
             losses |= self._looks(restored, truth, places)
         self._descend(torch.stack(list(losses.values())).sum(), self.network, self.optimiser)
