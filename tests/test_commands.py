@@ -282,6 +282,7 @@ def test_a_signal_in_a_callback_of_the_interpreter_still_ends_the_run() -> None:
     script = """
 import signal, time, weakref
 from vidsr.cli import signals
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 signals.listen(lambda: print("stopped", flush=True))
 signals.GRACE_S = 0.2
 class Thing: pass
