@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,16 @@ def beginning(folder: Path, seconds: float, *options: str) -> Path:
 def needs(data: Path) -> pytest.MarkDecorator:
     """Skips a test where research data that does not come with the project is not beside it."""
     return pytest.mark.skipif(not data.exists(), reason=f"{ABSENT}: {data.name}")
+
+
+def tree(folder: Path, film: Path, *names: str) -> tuple[Path, Path]:
+    """A folder in which copies of a film have these names, and an empty one for outputs."""
+    films, out = folder / "films", folder / "out"
+    out.mkdir()
+    for name in names:
+        (films / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(film, films / name)
+    return films, out
 
 
 def thinned(values: Iterable[Any], every: int = 3) -> list[Any]:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.jobs import Silent, settings
 from tests.jobs import film as film  # a fixture
+from tests.program import tree
 from vidsr.errors import AlreadyDone, InputError, OutputError
 from vidsr.jobs import film_job
 from vidsr.jobs.batch import Batch, Source, Sum, one_by_one, walk
@@ -58,11 +59,7 @@ def ends(batch: Batch, folder: Path) -> list[Ended[Source]]:
 
 
 def test_inner_folders_get_their_own_and_what_is_done_is_kept(film: Path, tmp_path: Path) -> None:
-    folder, out = tmp_path / "films", tmp_path / "out"
-    (folder / "inner").mkdir(parents=True)
-    out.mkdir()
-    shutil.copy(film, folder / "a.mp4")
-    shutil.copy(film, folder / "inner/a.mp4")
+    folder, out = tree(tmp_path, film, "a.mp4", "inner/a.mp4")
     (folder / "c.mp4").write_text("no film")
     first = ends(batch_of(out), folder)
     assert [type(end.error) for end in first] == [type(None), InputError, type(None)]

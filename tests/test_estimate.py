@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 from tests.faces import track_of
 from tests.jobs import LOSSLESS, Silent, settings
-from tests.program import beginning, names, refused, vidsr
+from tests.program import beginning, names, refused, tree, vidsr
 from vidsr.analysis.tracks_file import save
 from vidsr.config import Encode, Enhance, Render
 from vidsr.jobs import estimate, film_job, passes
@@ -56,11 +55,7 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(film: Path, tmp_path: Path)
 
 
 def test_a_dry_run_of_a_finished_batch_says_what_the_run_does(film: Path, tmp_path: Path) -> None:
-    films, out = tmp_path / "films", tmp_path / "out"
-    (films / "inner").mkdir(parents=True)
-    out.mkdir()
-    for name in ("a.mp4", "inner/b.mp4"):
-        shutil.copy(film, films / name)
+    films, out = tree(tmp_path, film, "a.mp4", "inner/b.mp4")
     words = ("enhance", films, "-o", out, "--scale", "1", "--model", "plain", "--preset", "ultrafast", "-q")
     (out / "a.enhanced.mp4").write_bytes(b"made before")
     found = vidsr(*words, "--dry-run")

@@ -23,7 +23,8 @@ from vidsr.video.timecode import later_timecode
 
 QUICK = Encode(preset="ultrafast")
 SHORT = picture(frames=8)
-HOLDS_PCM = int((re.search(r"\d+", tools()["ffmpeg"]) or ["9"])[0]) >= 6
+FFMPEG = int((re.search(r"\d+", tools()["ffmpeg"]) or ["9"])[0])
+HOLDS_PCM = FFMPEG >= 6
 """Whether this ffmpeg writes PCM into mp4."""
 
 
@@ -51,7 +52,8 @@ def test_a_tag_that_a_container_does_not_know_is_named_as_lost(tmp_path: Path) -
     assert probe(path).tags.primaries == "ebu3213"
     found = made(path, tmp_path / "out.mp4", QUICK)
     told = "The picture's tag primaries (ebu3213) could not be kept." in found.notes
-    assert told != (found.film.tags.primaries == "ebu3213")  # mp4 keeps it from ffmpeg 7 on
+    assert told != (found.film.tags.primaries == "ebu3213")
+    assert told or FFMPEG >= 6
     assert made(path, tmp_path / "out.mkv", QUICK).film.tags.primaries == "ebu3213"
 
 
@@ -125,13 +127,14 @@ def sound(path: Path) -> str:
 
 
 def test_what_cannot_be_written_is_refused_before_the_work_with_exit_code_2(tmp_path: Path) -> None:
-    path = tmp_path / "film.mkv"
-    ffmpeg(*SHORT, *TONE, *X264, "-c:a", "wmav2", path)
+    codec, name = ("wmav2", "film.mkv") if HOLDS_PCM else ("pcm_s16le", "film.mov")
+    path = tmp_path / name
+    ffmpeg(*SHORT, *TONE, *X264, "-c:a", codec, path)
     for more in ([], ["--dry-run"]):
         done = vidsr("enhance", path, "-o", tmp_path / "out.mp4", *more)
         assert done.returncode == 2
-        assert "wmav2" in done.stderr and "Traceback" not in done.stderr
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["film.mkv"]
+        assert codec in done.stderr and "Traceback" not in done.stderr
+    assert sorted(one.name for one in tmp_path.iterdir()) == [name]
 
 
 def test_an_encoder_that_cannot_do_it_is_known_before_the_work(tmp_path: Path) -> None:
@@ -152,10 +155,10 @@ def test_gaps_in_films_with_b_frames_are_no_bug(tmp_path: Path, codec: str) -> N
     path = tmp_path / "film.mp4"
     gaps = ["-vf", "setpts=N/25/TB+2*gte(N\\,7)/TB", "-fps_mode", "vfr", "-bf", "2"]
     ffmpeg(*picture(frames=10), "-c:v", codec, *gaps, "-video_track_timescale", "90000", path)
-    shown = frame_hashes(path, 0)  # ffmpeg 7 ends the edit list before the last one
+    shown = frame_hashes(path, 0)  # ffmpeg 7 makes an edit list that ends before the last one
     found = made(path, tmp_path, QUICK)
     assert not [note for note in found.notes if "last frame" in note]
-    assert len(found.frames) == len(shown) >= 9
+    assert len(found.frames) == len(shown) >= (9 if FFMPEG >= 6 else 10)
 
 
 @pytest.mark.parametrize("name", ["dvb.ts", "wrap.ts"])
@@ -196,7 +199,8 @@ def test_a_gif_whose_last_picture_stays_lasts_as_long(tmp_path: Path) -> None:
 
 def test_a_duration_of_all_ones_is_unknown_and_no_damage(tmp_path: Path) -> None:
     path = odd("sample_fragmented.mp4")
-    assert (probe(path).duration_s or 1.0) < 2  # ffmpeg 7 adds the fragments up
+    found = probe(path).duration_s
+    assert found is None or (FFMPEG >= 6 and found < 2)  # newer ones add the fragments up
     assert len(made(path, tmp_path, QUICK).frames) == 30
 
 
@@ -232,7 +236,7 @@ def test_an_edit_list_that_ends_among_b_frames_shows_what_players_show(tmp_path:
 def test_one_damaged_packet_is_told_with_what_to_do(tmp_path: Path, suffix: str, codec: str) -> None:
     whole, path = tmp_path / f"whole{suffix}", tmp_path / f"film{suffix}"
     ffmpeg(*picture("320x240", frames=12), "-c:v", codec, "-pix_fmt", "yuv420p", "-g", "4", whole)
-    ffmpeg("-i", whole, "-c", "copy", "-bsf:v", "noise=amount=3*eq(n\\,5)", path)
+    ffmpeg("-i", whole, "-c", "copy", "-bsf:v", f"noise=amount={20 if FFMPEG < 9 else 3}*eq(n\\,5)", path)
     with pytest.raises(InputError, match="--keep-going"), Reader(probe(path)) as reader:
         list(reader)
     with Reader(probe(path), keep_going=True) as reader:
@@ -304,7 +308,7 @@ def test_what_phones_write_beside_a_film_is_kept(tmp_path: Path, name: str, suff
         if key.startswith(("com.", "location", "creation_time", "title")):
             assert ours[key][:19] == value[:19]
     lost = [note for note in found.notes if "tag" in note]
-    assert all("creation_time" in note for note in lost)  # ffmpeg 9 writes none into the tracks of mov
+    assert all(FFMPEG >= 9 and "creation_time" in note for note in lost)  # it writes none into the tracks of mov
 
 
 def test_exiftool_finds_where_and_with_what_a_phone_filmed(tmp_path: Path) -> None:
@@ -452,7 +456,7 @@ def test_stereo_3d_is_kept(tmp_path: Path, suffix: str, told: str, output: str) 
         first = path.with_name("first.mkv")
         ffmpeg(*SHORT, *X264, "-metadata:s:v", "stereo_mode=top_bottom", first)
         ffmpeg("-i", first, "-c", "copy", "-strict", "unofficial", path)
-    if looked_at(probe(path)).tags.stereo is None:
+    if FFMPEG >= 6 and looked_at(probe(path)).tags.stereo is None:
         pytest.skip("this ffmpeg copies no mark of stereo 3D into mp4")
     found = made(path, tmp_path / f"out{output}", QUICK)
     assert looked_at(found.film).tags.stereo == "top_bottom"

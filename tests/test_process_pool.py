@@ -16,7 +16,7 @@ import torch
 
 from tests.jobs import Counted, Silent, packets, pooled, run, settings
 from tests.jobs import film as film  # a fixture
-from tests.program import FAST, ROOT, names, refused, spawned
+from tests.program import FAST, ROOT, names, refused, spawned, tree
 from vidsr.config import Render, Workers
 from vidsr.errors import DeviceError, InputError, VidsrError
 from vidsr.jobs.batch import open_executor
@@ -144,11 +144,7 @@ def test_a_killed_driver_takes_its_workers_along_and_only_what_is_unfinished_is_
 
 @pytest.mark.slow
 def test_many_films_with_a_bad_one_in_one_command(film: Path, tmp_path: Path) -> None:
-    folder, out = tmp_path / "films", tmp_path / "out"
-    (folder / "inner").mkdir(parents=True)
-    out.mkdir()
-    for name in ("a.mp4", "inner/c.mp4"):
-        shutil.copy(film, folder / name)
+    folder, out = tree(tmp_path, film, "a.mp4", "inner/c.mp4")
     (folder / "b.mp4").write_text("no film")
     found = spawned("enhance", folder, *FAST[:-1], "-o", out, "--devices", "cpu,cpu")
     refused(found, 3, "b.mp4", "2 of 3 films done: 60 frames, faces restored in 60")

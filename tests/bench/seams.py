@@ -2,7 +2,7 @@
 
     python -m tests.bench.seams FILM ... [--model NAME] [--frames N]
 
-Needs no truth, so any film will do. Around each shown face lie rings: the ellipse of `template.RADII`, shrunk and
+Needs no truth, so any film will do. Around each shown face lie rings: the ellipse of `alignment.RADII`, shrunk and
 grown. The luma's step from one ring to the next, a pixel of the output, is measured in the restored frame and in the
 plain enlargement; what they differ by is what blending put there.
 """
