@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from vidsr.picture import Colour
+from vidsr.picture import Colour, Samples, png, small_rgb
 
-Samples = NDArray[np.uint8] | NDArray[np.uint16]
 Floats = NDArray[np.float32]
 
 LANDMARKS = 5
@@ -89,8 +86,6 @@ class Frame:
 
     def _repr_png_(self) -> bytes | None:
         """For a notebook: the picture by its film's own matrix and range; None where these are not known."""
-        from vidsr.picture import png, small_rgb
-
         return None if self.colour is None else png(small_rgb(self, self.colour, SHOWN_SIDE))
 
 

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from vidsr.analysis.alignment import CENTRE, RADII, SOFT
 from vidsr.color import yuv_difference
-from vidsr.frame import Floats, Frame, Samples
+from vidsr.frame import Floats, Frame
 from vidsr.networks.generator import SCALE
 from vidsr.networks.transfer import Transfer
+from vidsr.picture import Samples
 from vidsr.restore.crop import Box, Cut, Place, Planes
 from vidsr.restore.enlarge import enlarged, lanczos_matrix
 from vidsr.restore.resample import bicubic, bilinear, box_mean, enlarged_for_network, reduced

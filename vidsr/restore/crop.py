@@ -18,8 +18,8 @@ from vidsr.analysis.alignment import CENTRE, RADII, to_square
 from vidsr.analysis.optical_flow import carried, dense_flow
 from vidsr.color import Color, rgb_of
 from vidsr.config import CROP_STEP, SMALLEST_CROP
-from vidsr.frame import Floats, Frame, PixelFormat, Samples, Track
-from vidsr.picture import png
+from vidsr.frame import Floats, Frame, PixelFormat, Track
+from vidsr.picture import Samples, png
 
 RIM = 0.97
 """How much of the mask's radius a crop covers: beyond it less than a twentieth of anything is shown."""

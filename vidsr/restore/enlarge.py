@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsr.frame import Floats, Frame, Samples
+from vidsr.frame import Floats, Frame
+from vidsr.picture import Samples
 from vidsr.restore.crop import Planes
 
 

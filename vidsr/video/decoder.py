@@ -12,7 +12,8 @@ from typing import TypeVar
 import ffmpeg
 import numpy as np
 
-from vidsr.frame import Frame, Samples
+from vidsr.frame import Frame
+from vidsr.picture import Samples
 from vidsr.video.pixels import full_range_name, is_colour
 from vidsr.video.probe import SPACES, Film
 from vidsr.video.process import FILE, GLOBAL, SAFE, Process, named

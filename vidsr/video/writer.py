@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from vidsr.config import Encode
 from vidsr.errors import OutputError
-from vidsr.frame import Frame, PixelFormat, Samples
+from vidsr.frame import Frame, PixelFormat
+from vidsr.picture import Samples
 from vidsr.video.containers import container_of
 from vidsr.video.decoder import SCALER
 from vidsr.video.pixels import storable
