@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.program import FAST, LIGHT, ROOT, SAMPLE, names, refused, spawned, vidsr
+from tests.program import FAST, LIGHT, ROOT, SAMPLE, names, refused, spawned, tree, vidsr
 from tests.test_report import report as some_report
 from tests.test_report import validate
 from vidsr import config, system
@@ -175,12 +174,8 @@ def test_faces_that_are_not_there(film: Path) -> None:
 
 
 def test_one_bad_film_does_not_stop_the_others(film: Path, tmp_path: Path) -> None:
-    folder, out = tmp_path / "films", tmp_path / "out"
-    folder.mkdir()
-    out.mkdir()
-    shutil.copy(film, folder / "a.mp4")
+    folder, out = tree(tmp_path, film, "a.mp4", "c.mp4")
     (folder / "b.mp4").write_text("no film")
-    shutil.copy(film, folder / "c.mp4")
     (folder / "notes.txt").write_text("not even named like one")
     found = vidsr("enhance", folder, *FAST, "-o", out)
     refused(found, 3, "b.mp4", "2 of 3 films done")

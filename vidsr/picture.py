@@ -18,7 +18,7 @@ LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0
 """The weights of red and of blue in luma: ITU-R BT.601-7, BT.709-6 and BT.2020-2, section on signal format."""
 
 
-class Stored(Protocol):
+class SampleFormat(Protocol):
     """How a film's samples are stored."""
 
     @property
@@ -29,14 +29,14 @@ class Colour(Protocol):
     """What a film says about its samples: `matrix` is a key of `LUMA_WEIGHTS`."""
 
     @property
-    def pixels(self) -> Stored: ...
+    def pixels(self) -> SampleFormat: ...
     @property
     def matrix(self) -> str: ...
     @property
     def full_range(self) -> bool: ...
 
 
-class Planes(Protocol):
+class YuvPlanes(Protocol):
     """The samples of a frame: `luma (H, W)` and `chroma (2, h, w)`."""
 
     @property
@@ -82,7 +82,7 @@ def _reduced_chroma(chroma: Samples, size: tuple[int, int], depth: int) -> Gray:
     return np.stack([_to_8_bits(_resize(plane, size), depth) for plane in chroma])
 
 
-def reduce(frame: Planes, depth: int, side: int) -> Small:
+def reduce(frame: YuvPlanes, depth: int, side: int) -> Small:
     """Reduce a frame's planes to the long side `side`, 8 bits; a frame that is small enough keeps its size."""
     height, width = frame.luma.shape
     small_w, small_h = reduced_size(width, height, side)
@@ -124,7 +124,7 @@ def to_rgb(small: Small, colour: Colour) -> Rgb:
     return np.asarray(cv2.transform(cv2.merge(planes), rgb_matrix(colour.matrix, colour.full_range)), np.uint8)
 
 
-def small_rgb(frame: Planes, colour: Colour, side: int) -> Rgb:
+def small_rgb(frame: YuvPlanes, colour: Colour, side: int) -> Rgb:
     """The frame as RGB `(h, w, 3)`, uint8, its long side reduced to `side`; never enlarged."""
     return to_rgb(reduce(frame, colour.pixels.depth, side), colour)
 
