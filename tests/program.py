@@ -51,7 +51,8 @@ def tree(folder: Path, film: Path, *names: str) -> tuple[Path, Path]:
 
 def thinned(values: Iterable[Any], every: int = 3) -> list[Any]:
     """Cases of one kind: each `every`th runs always, the others are marked slow."""
-    return [one if n % every == 0 else pytest.param(one, marks=pytest.mark.slow) for n, one in enumerate(values)]
+    cases = [one if isinstance(one, tuple) else (one,) for one in values]
+    return [pytest.param(*one, marks=pytest.mark.slow if n % every else ()) for n, one in enumerate(cases)]
 
 
 def vidsr(*words: object, **changes: str) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.program import FAST, LIGHT, ROOT, SAMPLE, names, refused, spawned, tree, vidsr
+from tests.program import FAST, LIGHT, ROOT, SAMPLE, names, refused, spawned, thinned, tree, vidsr
 from tests.test_report import report as some_report
 from tests.test_report import validate
 from vidsr import config, system
@@ -246,7 +246,7 @@ def test_preview_chooses_and_compares(film: Path) -> None:
     assert vidsr("preview", film, "-o", folder, "--overwrite", *many).returncode == 2
 
 
-@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("sign", "code"), thinned([(signal.SIGINT, 130), (signal.SIGTERM, 143)]))
 def test_a_signal_stops_the_run_and_the_same_command_goes_on(film: Path, sign: signal.Signals, code: int) -> None:
     folder = film.parent
     words = [sys.executable, "-m", "vidsr", "enhance", str(film), "--scale", "1", "--preset", "ultrafast"]

@@ -65,6 +65,7 @@ def test_a_dry_run_of_a_finished_batch_says_what_the_run_does(film: Path, tmp_pa
     assert names(out) == ["a.enhanced.mp4"]
 
 
+@pytest.mark.slow
 def test_the_size_of_frames_that_are_alike_is_foretold(film: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mkv"
     work = planned(film, output, settings(encode=LOSSLESS))

@@ -128,6 +128,7 @@ def test_a_soft_truth_is_reduced_until_the_face_has_256_pixels_and_a_small_one_i
     assert large.masks[0][rows, columns].mean() == pytest.approx(np.pi / 4, abs=0.02)
 
 
+@pytest.mark.slow
 def test_a_network_that_adds_nothing_gains_nothing_on_the_films_own_pixels(pan: Path) -> None:
     for scale in (4, 1):
         ruler = Ruler(crf=(28,), frames=3, scale=scale)
@@ -169,6 +170,7 @@ def test_bits_a_pixel_are_those_of_a_film_of_the_usual_size(pan: Path) -> None:
     assert small[small.index("-b:v") + 1] == "400000"
 
 
+@pytest.mark.slow
 def test_each_codec_is_measured_once_and_x264_once_for_each_crf(pan: Path, tmp_path: Path) -> None:
     codings = videos.codings(Ruler(crf=(18, 33), codec=("mpeg4", "x264", "mpeg2")))
     assert [coding.name for coding in codings] == ["crf 18", "crf 33", "mpeg2 3000k", "mpeg4 800k"]

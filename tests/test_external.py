@@ -138,6 +138,7 @@ def test_a_face_restorer_sees_our_window_at_512_from_minus_one_to_one(side: int)
     assert side != 128 or spotted.max() == 1.0  # what a network overshoots is cut
 
 
+@pytest.mark.slow
 @needs(SHARED)
 def test_facexlibs_alignment_is_our_window() -> None:
     detector = cv2.FaceDetectorYN.create(str(SHARED / "weights/yunet_n_640_640.onnx"), "", (384, 384), 0.6)
@@ -188,6 +189,7 @@ def test_gfpgan_gives_the_same_face_twice(gfpgan: Path) -> None:
     assert torch.equal(restorer.added(clip), first)
 
 
+@pytest.mark.slow
 def test_restoreformer_is_called_as_its_own_program_calls_it(tmp_path: Path) -> None:
     network = small_restoreformer()
     model = tried(model_file.open_model(saved(tmp_path / "rf.pth", network), None))

@@ -158,6 +158,7 @@ def test_faces_change_and_nothing_else_does(film: Path, tmp_path: Path) -> None:
     assert height < 90 and width < 90
 
 
+@pytest.mark.slow
 def test_the_length_of_the_segments_changes_no_picture(film: Path, tmp_path: Path) -> None:
     found, model = [], tmp_path / "small.safetensors"
     model_file.save(model, network(), CARD)
@@ -190,7 +191,7 @@ def processes(folder: Path) -> str:
     return found.stdout
 
 
-@pytest.mark.parametrize("sight", ["*.nut.partial", "*.sha256"])
+@pytest.mark.parametrize("sight", thinned(["*.nut.partial", "*.sha256"]))
 def test_a_run_that_was_killed_goes_on_and_ends_alike(
     film: Path, unbroken: list[str], tmp_path: Path, sight: str
 ) -> None:
@@ -243,7 +244,7 @@ def test_other_settings_are_named_and_not_mixed_in(film: Path, tmp_path: Path) -
     assert output.exists()
 
 
-@pytest.mark.parametrize("text", ["", '{"format": 1'])
+@pytest.mark.parametrize("text", thinned(["", '{"format": 1']))
 def test_a_manifest_cut_in_half_starts_the_work_again(film: Path, tmp_path: Path, text: str) -> None:
     """What else may lie there, test_hostile tries, without the run after it."""
     output = tmp_path / "out.mp4"

@@ -337,6 +337,7 @@ def test_no_track_crosses_a_cut() -> None:
     assert [len(track) for track in singer] == [129], "a hand before the mouth does not break the track"
 
 
+@pytest.mark.slow
 @needs_clips
 def test_a_street_gives_a_track_for_each_of_its_faces() -> None:
     tracks = clip_analysis("crowd_1080p.mp4").tracks

@@ -98,6 +98,7 @@ def test_wrong_options_get_a_sentence(
     assert names(film.parent) == ["film.mp4"]
 
 
+@pytest.mark.slow
 def test_a_preview_shows_itself(film: Path, tmp_path: Path) -> None:
     made = preview(film, frames=(2, 6), model="plain", scale=2, quiet=True)
     assert made.files == ()

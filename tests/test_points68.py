@@ -75,6 +75,7 @@ def test_68_points_go_with_their_own_boxes(monkeypatch: pytest.MonkeyPatch) -> N
         assert np.allclose(one.landmarks, one.box.reshape(2, 2).mean(axis=0) + 0.5, atol=1e-3)
 
 
+@pytest.mark.slow
 @needs(FILES)
 def test_blazeface_finds_the_portraits_face(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its detector is the real one; the 68-point network has random weights, so only the box is looked at."""

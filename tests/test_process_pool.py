@@ -77,6 +77,7 @@ def test_four_workers_give_the_packets_of_one_process(film: Path, wanted: list[s
     assert names(tmp_path) == ["out.mp4"]
 
 
+@pytest.mark.slow
 def test_a_network_on_two_workers_of_one_thread_gives_the_packets_of_one_process(film: Path, tmp_path: Path) -> None:
     what, threads = settings(render=Render(scale="1"), end=0.48), torch.get_num_threads()
     torch.set_num_threads(2)

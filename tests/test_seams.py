@@ -73,6 +73,7 @@ def test_blending_even_a_wrong_face_leaves_no_seam() -> None:
     assert np.abs(restored - PLAIN).max() > 5
 
 
+@pytest.mark.slow
 def test_a_film_is_measured_by_its_frames() -> None:
     sample: Path = ROOT / "tests/samples/portrait.mp4"
     plain, ours = seams([sample], [model_file.load("plain"), model_file.load("vidsr_x4_fidelity")], 2, Enhance())

@@ -50,6 +50,7 @@ def test_every_module_is_imported_without_what_windows_lacks() -> None:
     assert found.returncode == 0, found.stderr
 
 
+@pytest.mark.slow
 def test_a_film_is_enhanced_without_what_windows_lacks(tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
     subprocess.run(["ffmpeg", "-v", "error", "-i", SAMPLE, "-frames:v", "8", "-c", "copy", film], check=True)

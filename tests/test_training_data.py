@@ -78,6 +78,7 @@ def test_every_frame_of_a_reel_shows_its_truth() -> None:
     assert right < 0.75 * wrong
 
 
+@pytest.mark.slow
 def test_batch_number_k_is_the_same_wherever_the_run_began() -> None:
     faces = synthetic(np.random.default_rng(2), 4)
     through = list(itertools.islice(Clips(faces, None, RUN).batches(0), 2 * FRESH + 2))
