@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
 
 from vidsr import system
 from vidsr.errors import ToolError, VidsrError
@@ -27,15 +26,13 @@ GLOBAL = ("-nostdin", "-hide_banner", "-nostats", "-y")
 KEPT_LINES = 20
 LINE_CHARACTERS = 500
 PIPE_BYTES = 1 << 20
-FILE = "the file"
-"""Stands for the film's name until a command is complete."""
 DEMUXERS = (
     "mov,matroska,avi,mpeg,mpegts,mpegvideo,gif,apng,asf,flv,ogg,nut,mxf,dv,ivf,rm,wtv,pva,nsv,nuv,vob,yuv4mpegpipe,"
     "h264,hevc,m4v,h263,obu,av1,vc1,cavsvideo,dirac,amv,swf,flic,film_cpk,smk,bink,roq,4xm,mjpeg,mp3,aac,flac,wav"
 )
 """ffmpeg's readers of single files. Playlists and patterns of names, which open other files, are not among them."""
 
-SAFE = {"protocol_whitelist": "file,pipe", "format_whitelist": DEMUXERS}
+SAFE = ("-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXERS)
 """Options before every input: local files only, and no format that points elsewhere."""
 PATIENCE_S = 30.0
 """How long a tool that reads a film may give nothing: enough for a disk that wakes up."""
@@ -54,16 +51,6 @@ log = logging.getLogger(__name__)
 def local(path: Path) -> str:
     """Name a file so that ffmpeg cannot take it for an option, a protocol, a pattern or another folder's file."""
     return f"file:{path.absolute()}"
-
-
-def safe() -> list[str]:
-    """The options before every input."""
-    return [word for name, value in SAFE.items() for word in (f"-{name}", value)]
-
-
-def named(words: Sequence[object], path: Path) -> list[str]:
-    """The words of a command with `path` in the place of FILE, as ffmpeg-python takes no name that is not Unicode."""
-    return [local(path) if word == FILE else str(word) for word in words]
 
 
 def tool(name: str) -> str:
@@ -100,12 +87,24 @@ class Process:
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
 
     def __enter__(self) -> Process:
+        log.debug("%s", shlex.join(self._command)[:LOGGED_CHARACTERS])
         leash, self._leash = os.pipe()
         try:
-            self._child = self._spawn(leash)
-        except ToolError:
+            self._child = subprocess.Popen(
+                [tool(self._command[0]), *self._command[1:]],
+                stdin=subprocess.PIPE if self._feed else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=(leash,) if system.passes_descriptors() else (),
+                start_new_session=True,  # Ctrl-C is ours to handle: ffmpeg would take it as "finish the file"
+            )
+            system.tie(leash, self._child.pid)
+        except (OSError, ToolError) as error:
             os.close(self._leash)
-            raise
+            if isinstance(error, ToolError):
+                raise
+            raise ToolError(f"{self._command[0]} could not be started: {error}.") from error
         finally:
             os.close(leash)
         assert isinstance(self._child.stdout, FileIO)
@@ -122,26 +121,7 @@ class Process:
             thread.start()
         return self
 
-    def _spawn(self, leash: int) -> subprocess.Popen[bytes]:
-        log.debug("%s", shlex.join(self._command)[:LOGGED_CHARACTERS])
-        try:
-            child = subprocess.Popen(
-                [tool(self._command[0]), *self._command[1:]],
-                stdin=subprocess.PIPE if self._feed else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                pass_fds=(leash,) if system.passes_descriptors() else (),
-                start_new_session=True,  # Ctrl-C is ours to handle: ffmpeg would take it as "finish the file"
-            )
-        except OSError as error:
-            raise ToolError(f"{self._command[0]} could not be started: {error}.") from error
-        system.tie(leash, child.pid)
-        return child
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def read_into(self, buffer: memoryview) -> int:
@@ -265,10 +245,12 @@ class Process:
         self._on_line(None)
 
 
-def run(command: Sequence[str]) -> tuple[int, bytes, str]:
-    """Run a tool to its end; returns its exit status, its stdout and the last lines of its stderr."""
+def run(
+    command: Sequence[str], patience_s: float = PATIENCE_S, on_line: Callable[[str | None], bool] | None = None
+) -> tuple[int, bytes, str]:
+    """Run a tool, see `Process`, to its end; returns its exit status, its stdout and the last lines of its stderr."""
     output = bytearray()
-    with Process(command) as process:
+    with Process(command, patience_s=patience_s, on_line=on_line) as process:
         block = memoryview(bytearray(65536))
         while count := process.read_into(block):
             output += block[:count]

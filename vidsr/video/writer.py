@@ -6,9 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 
-import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +18,7 @@ from vidsr.video.containers import container_of
 from vidsr.video.decoder import SCALER
 from vidsr.video.pixels import storable
 from vidsr.video.probe import Film, Tags
-from vidsr.video.process import FILE, GLOBAL, LONG_PATIENCE_S, Process, encoders, named, require_encoder
+from vidsr.video.process import GLOBAL, LONG_PATIENCE_S, Process, encoders, local, require_encoder
 from vidsr.video.tags import numbered
 from vidsr.video.timing import pts_expression
 
@@ -141,62 +139,48 @@ class Writer:
         samples = np.ascontiguousarray(plane if stored == shape else np.pad(plane, wider, "edge"))
         self._process.write(samples.data.cast("B"))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        finished = False
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        whole = False
         try:
             if kind is None:
-                self._finish()
-                finished = True
+                if self.count != len(self._pts):
+                    raise ValueError(f"{self.path.name} got {self.count} frames of {len(self._pts)}")
+                if self._process.finish() != 0 or not self.path.exists():
+                    raise self._process.failure(f"could not encode {self.path}", OutputError)
+                whole = True
         finally:
             self._process.stop()
-            if not finished:
+            if not whole:
                 self.path.unlink(missing_ok=True)
-
-    def _finish(self) -> None:
-        if self.count != len(self._pts):
-            raise ValueError(f"{self.path.name} got {self.count} frames of {len(self._pts)}")
-        if self._process.finish() != 0 or not self.path.exists():
-            raise self._process.failure(f"could not encode {self.path}", OutputError)
 
 
 def _command(path: Path, output: Output, pts: NDArray[np.int64]) -> list[str]:
-    frames = ffmpeg.input(
-        "pipe:0",
-        f="rawvideo",
-        pixel_format=output.pixels.name,
-        video_size=output.stored_size,
-        framerate=str(output.rate),
-        protocol_whitelist="pipe",
-    )
-    for name, arguments, options in _filters(output, pts):
-        frames = frames.filter(name, *arguments, **options)
-    run = ffmpeg.output(frames, FILE, f="nut", write_index=0, fps_mode="passthrough", **_coding(output))
-    return named(run.global_args(*GLOBAL, "-loglevel", "error").compile(), path)
+    width, height = output.stored_size
+    words = ["ffmpeg", *GLOBAL, "-loglevel", "error", "-protocol_whitelist", "pipe", "-f", "rawvideo"]
+    words += ["-pixel_format", output.pixels.name, "-video_size", f"{width}x{height}", "-framerate", str(output.rate)]
+    words += ["-i", "pipe:0", "-filter_complex", f"[0]{','.join(_filters(output, pts))}[frames]", "-map", "[frames]"]
+    words += [word for name, value in _coding(output).items() for word in (f"-{name}", str(value))]
+    return [*words, "-fps_mode", "passthrough", "-write_index", "0", "-f", "nut", local(path)]
 
 
-def _filters(output: Output, pts: NDArray[np.int64]) -> list[tuple[str, tuple[str, ...], dict[str, str]]]:
+def _filters(output: Output, pts: NDArray[np.int64]) -> list[str]:
     tags = output.tags
     # FFV1 has no place for the range: newer versions would convert to limited range; its container is told by publish.
     reach = None if output.encode.codec == "ffv1" else tags.range
     names = {"range": reach, "color_primaries": tags.primaries, "color_trc": tags.transfer}
     names |= {"colorspace": tags.space}
-    told = {name: numbered(name, value) for name, value in names.items() if value}
-    filters: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
-        ("settb", (str(output.time_base),), {}),
-        ("setpts", (pts_expression(pts),), {}),
-    ]
+    told = [f"{name}={numbered(name, value)}" for name, value in names.items() if value]
+    filters = [f"settb={output.time_base}", f"setpts='{pts_expression(pts)}'"]
     if told:
         # Tags on the frames themselves: as options of the output, newer versions take them as orders to convert.
-        filters.append(("setparams", (), told))
+        filters.append(f"setparams={':'.join(told)}")
     if output.fields:
-        filters.append(("setfield", (output.fields,), {}))
+        filters.append(f"setfield={output.fields}")
     if output.sample_aspect:
-        filters.append(("setsar", (), {"sar": str(output.sample_aspect), "max": "65535"}))
+        filters.append(f"setsar={output.sample_aspect}:65535")
     if output.stored != output.pixels:
         reach = tags.range or "tv"
-        filters.append(("scale", (), {"in_range": reach, "out_range": reach, "flags": SCALER}))
+        filters.append(f"scale=in_range={reach}:out_range={reach}:flags={SCALER}")
     return filters
 
 
