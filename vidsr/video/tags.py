@@ -59,11 +59,6 @@ def numbered(option: str, name: str) -> str:
     return str(NUMBERS.get(option, {}).get(name, name))
 
 
-def stale(stream: Stream) -> Iterable[str]:
-    """The names of a stream's tags that must not go on to another one in its place."""
-    return (key for key, _ in stream.metadata if STALE.fullmatch(key))
-
-
 def needs_names(film: Film) -> bool:
     """Whether an mp4 or mov must write tags under their own names, as phones do, to keep them all."""
     return any(key.lower() not in MOVIE_TAGS and not OF_THE_CONTAINER.fullmatch(key) for key, _ in film.metadata)
