@@ -13,7 +13,7 @@ import numpy as np
 
 from vidsr.frame import Frame
 from vidsr.picture import Samples
-from vidsr.video.pixels import full_range_name, is_colour
+from vidsr.video.pixels import is_colour
 from vidsr.video.probe import SPACES, Film
 from vidsr.video.process import GLOBAL, SAFE, Process, local
 
@@ -192,6 +192,6 @@ def _conversion(film: Film, reduced: bool) -> list[str]:
     elif film.converted or reduced:
         reach = "pc" if film.full_range else "tv"
         scale += f":in_range={reach}:out_range={reach}"
-    if not film.converted:
-        names += filter(None, [full_range_name(film.pixels)])
+    if not film.converted and film.pixels.depth == 8:
+        names.append(film.pixels.name.replace("yuv", "yuvj"))  # ffmpeg's older name for the same planes in full range
     return [scale, f"format={'|'.join(names)}"]

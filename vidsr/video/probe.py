@@ -127,15 +127,6 @@ class Film:
     seekable: bool = True
 
     @property
-    def chroma_location(self) -> str | None:
-        return self.tags.chroma_location
-
-    @property
-    def is_hdr(self) -> bool:
-        """Whether its light needs more than 8 bits: PQ or HLG."""
-        return self.tags.transfer in ("smpte2084", "arib-std-b67") and self.pixels.depth > 8
-
-    @property
     def shift_ticks(self) -> int:
         """`shift_s` in ticks of the picture."""
         return round(self.shift_s / self.time_base)

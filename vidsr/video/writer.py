@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -101,6 +101,7 @@ class Output:
         return losses
 
 
+@dataclass(eq=False, repr=False)
 class Writer:
     """Encodes the frames of one segment into the file `path`; a context manager.
 
@@ -109,13 +110,15 @@ class Writer:
     (OutputError with its last lines), no file is left.
     """
 
-    def __init__(self, path: Path, output: Output, pts: NDArray[np.int64]) -> None:
-        require_encoder(output.encode.codec)
-        self.path = path
-        self.output = output
-        self.count = 0
-        self._pts = pts
-        self._process = Process(_command(path, output, pts), feed=True, patience_s=LONG_PATIENCE_S)
+    path: Path
+    output: Output
+    pts: NDArray[np.int64]
+    count: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        require_encoder(self.output.encode.codec)
+        words = _command(self.path, self.output, self.pts)
+        self._process = Process(words, feed=True, patience_s=LONG_PATIENCE_S)
 
     def __enter__(self) -> Writer:
         self._process.__enter__()
@@ -123,8 +126,8 @@ class Writer:
 
     def write(self, frame: Frame) -> None:
         """Encode the next frame."""
-        if self.count >= len(self._pts) or frame.pts != self._pts[self.count]:
-            raise ValueError(f"{frame} is not frame {self.count} of {len(self._pts)} of the segment {self.path.name}")
+        if self.count >= len(self.pts) or frame.pts != self.pts[self.count]:
+            raise ValueError(f"{frame} is not frame {self.count} of {len(self.pts)} of the segment {self.path.name}")
         output, (width, height) = self.output, self.output.stored_size
         self._hand(frame.luma, (output.height, output.width), (height, width))
         chroma = output.pixels.chroma_shape(output.height, output.width)
@@ -143,8 +146,8 @@ class Writer:
         whole = False
         try:
             if kind is None:
-                if self.count != len(self._pts):
-                    raise ValueError(f"{self.path.name} got {self.count} frames of {len(self._pts)}")
+                if self.count != len(self.pts):
+                    raise ValueError(f"{self.path.name} got {self.count} frames of {len(self.pts)}")
                 if self._process.finish() != 0 or not self.path.exists():
                     raise self._process.failure(f"could not encode {self.path}", OutputError)
                 whole = True
@@ -258,7 +261,8 @@ def chosen_codec(film: Film, suffix: str = ".mkv") -> str:
     HDR becomes HEVC, which players take it in, and so do samples that H.264 cannot hold but HEVC can; all else H.264.
     """
     codecs = container_of(suffix).codecs
+    hdr = film.tags.transfer in ("smpte2084", "arib-std-b67") and film.pixels.depth > 8  # PQ, HLG
     finer = storable(film.pixels, "libx264") != film.pixels == storable(film.pixels, "libx265")
-    if "libx265" in codecs and "libx265" in encoders() and (film.is_hdr or finer):
+    if "libx265" in codecs and "libx265" in encoders() and (hdr or finer):
         return "libx265"
     return next((codec for codec in codecs if codec in encoders()), codecs[0])
