@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from io import FileIO
 from pathlib import Path
@@ -61,6 +62,7 @@ def tool(name: str) -> str:
     return found
 
 
+@dataclass(eq=False, repr=False)
 class Process:
     """A running ffmpeg or ffprobe: leaving the block kills it if it still runs, and waits for its end.
 
@@ -69,30 +71,25 @@ class Process:
     gives or takes nothing for `patience_s`, or is killed.
     """
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        *,
-        feed: bool = False,
-        patience_s: float = PATIENCE_S,
-        on_line: Callable[[str | None], bool] | None = None,
-    ) -> None:
-        self._command = command
-        self._feed = feed
-        self._patience_s = patience_s
-        self._on_line = on_line or (lambda _: False)
+    command: Sequence[str]
+    _: KW_ONLY
+    feed: bool = False
+    patience_s: float = PATIENCE_S
+    on_line: Callable[[str | None], bool] | None = None
+
+    def __post_init__(self) -> None:
         self._busy_s = math.inf
         self._stalled = False
         self._over = threading.Event()
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
 
     def __enter__(self) -> Process:
-        log.debug("%s", shlex.join(self._command)[:LOGGED_CHARACTERS])
+        log.debug("%s", shlex.join(self.command)[:LOGGED_CHARACTERS])
         leash, self._leash = os.pipe()
         try:
             self._child = subprocess.Popen(
-                [tool(self._command[0]), *self._command[1:]],
-                stdin=subprocess.PIPE if self._feed else subprocess.DEVNULL,
+                [tool(self.command[0]), *self.command[1:]],
+                stdin=subprocess.PIPE if self.feed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
@@ -104,7 +101,7 @@ class Process:
             os.close(self._leash)
             if isinstance(error, ToolError):
                 raise
-            raise ToolError(f"{self._command[0]} could not be started: {error}.") from error
+            raise ToolError(f"{self.command[0]} could not be started: {error}.") from error
         finally:
             os.close(leash)
         assert isinstance(self._child.stdout, FileIO)
@@ -212,8 +209,8 @@ class Process:
             status = self._child.wait(1)  # its last words may still be on their way
             self._threads[0].join()
             if status < 0:
-                return ToolError(f"{self._command[0]} was ended by signal {-status}.", self.last_lines)
-        return kind(f"{self._command[0]} {what}.", self.last_lines)
+                return ToolError(f"{self.command[0]} was ended by signal {-status}.", self.last_lines)
+        return kind(f"{self.command[0]} {what}.", self.last_lines)
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:
@@ -228,11 +225,11 @@ class Process:
 
     def tired(self) -> ToolError:
         """The error to raise where the tool was waited for in vain."""
-        return ToolError(f"{self._command[0]} made no progress in {self._patience_s:.0f} s.", self.last_lines)
+        return ToolError(f"{self.command[0]} made no progress in {self.patience_s:.0f} s.", self.last_lines)
 
     def _guard(self) -> None:
         while not self._over.wait(GUARD_S):
-            if time.monotonic() - self._busy_s > self._patience_s:
+            if time.monotonic() - self._busy_s > self.patience_s:
                 self._stalled = True
                 self._child.kill()
 
@@ -240,9 +237,10 @@ class Process:
         assert self._child.stderr is not None
         while data := self._child.stderr.readline(LINE_CHARACTERS):
             line = data.decode("utf-8", "replace").rstrip()
-            if not self._on_line(line):
+            if self.on_line is None or not self.on_line(line):
                 self._lines.append(line)
-        self._on_line(None)
+        if self.on_line is not None:
+            self.on_line(None)
 
 
 def run(
