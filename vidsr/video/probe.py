@@ -11,9 +11,8 @@ from pathlib import Path
 from vidsr.errors import InputError
 from vidsr.files import check_readable
 from vidsr.frame import PixelFormat
-from vidsr.picture import reduced_size
 from vidsr.video.ffprobe import Answer, ask
-from vidsr.video.pixels import has_alpha, is_colour, nearest, planar
+from vidsr.video.pixels import has_alpha, is_colour, nearest
 
 SIDES = range(16, 16385)
 MOST_PIXELS = 8192 * 4320
@@ -130,12 +129,6 @@ class Film:
     def shift_ticks(self) -> int:
         """`shift_s` in ticks of the picture."""
         return round(self.shift_s / self.time_base)
-
-    def reduced(self, side: int) -> Film:
-        """The film as it is read where its long side is reduced to `side`, in 8 bits; never enlarged."""
-        width, height = reduced_size(self.width, self.height, side)
-        pixels = planar(8, self.pixels.shift_x, self.pixels.shift_y)
-        return replace(self, width=width, height=height, pixels=pixels)
 
 
 def probe_streams(path: Path) -> tuple[Stream, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from vidsr.errors import InputError, VidsrError
 from vidsr.frame import Frame
+from vidsr.picture import reduced_size
 from vidsr.video.decoder import Decode
+from vidsr.video.pixels import planar
 from vidsr.video.probe import Film
 from vidsr.video.process import PATIENCE_S
 
@@ -69,7 +71,11 @@ class Reader:
     rescaled: list[int] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        whole, self.film = self.film, self.film if self.side is None else self.film.reduced(self.side)
+        whole = self.film
+        if self.side is not None:
+            width, height = reduced_size(whole.width, whole.height, self.side)
+            pixels = planar(8, whole.pixels.shift_x, whole.pixels.shift_y)
+            self.film = replace(whole, width=width, height=height, pixels=pixels)
         self._reduced = self.film != whole
         self._before = round(NEIGHBOURS / (whole.rate * whole.time_base)) if whole.deinterlace else 0
         self._closed = False

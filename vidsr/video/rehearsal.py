@@ -159,10 +159,8 @@ def output_suffix(film: Film, codec: str = "auto") -> str:
         return ".mkv"
     with suppress(RefusedError):
         kept, _ = passages(film, suffix)
-        left_out = {stream.index for stream in film.streams if stream.kind != "data"} - {
-            one.stream.index for one in kept
-        }
-        if not left_out and not any(one.stream.kind == "audio" and one.codec != COPY for one in kept):
+        held = {one.stream.index for one in kept if one.stream.kind != "audio" or one.codec == COPY}
+        if all(stream.index in held for stream in film.streams if stream.kind != "data"):
             return suffix
     return ".mkv"
 
