@@ -42,35 +42,25 @@ ENCODER_OPTIONS: dict[str, dict[str, str | int]] = {
 
 @dataclass(frozen=True)
 class Output:
-    """The picture stream to write: frames of `width` x `height` in `pixels`, time in ticks of `time_base`.
+    """The picture stream to write: frames of `width` x `height` in `pixels`; time and aspect are those of `film`.
 
     `fields` is "tff" or "bff" where the frames are to stay interlaced.
     """
 
+    film: Film
     width: int
     height: int
     pixels: PixelFormat
-    time_base: Fraction
-    rate: Fraction
-    sample_aspect: Fraction | None
     tags: Tags
     encode: Encode
-    fields: str = ""
+    fields: str
 
     @classmethod
     def of(cls, film: Film, encode: Encode, scale: int = 1) -> Output:
         """The picture stream that keeps everything of `film`'s but its size, which is multiplied by `scale`."""
-        return cls(
-            width=film.width * scale,
-            height=film.height * scale,
-            pixels=film.pixels,
-            time_base=film.time_base,
-            rate=film.rate,
-            sample_aspect=film.sample_aspect,
-            tags=film.tags,
-            encode=replace(encode, codec=chosen_codec(film)) if encode.codec == "auto" else encode,
-            fields=film.fields if film.deinterlace == "" and scale == 1 and not film.rotation % 180 else "",
-        )
+        encode = replace(encode, codec=chosen_codec(film)) if encode.codec == "auto" else encode
+        fields = film.fields if film.deinterlace == "" and scale == 1 and not film.rotation % 180 else ""
+        return cls(film, film.width * scale, film.height * scale, film.pixels, film.tags, encode, fields)
 
     @property
     def stored(self) -> PixelFormat:
@@ -105,7 +95,7 @@ class Output:
 class Writer:
     """Encodes the frames of one segment into the file `path`; a context manager.
 
-    `pts` (n,) int64 are the time stamps of its frames, in ticks of `output.time_base`; exactly those frames must be
+    `pts` (n,) int64 are the time stamps of its frames, in ticks of `output.film`; exactly those frames must be
     written, in that order: ValueError otherwise. Equal frames give an equal file. If the block raises, or ffmpeg fails
     (OutputError with its last lines), no file is left.
     """
@@ -160,8 +150,9 @@ class Writer:
 def _command(path: Path, output: Output, pts: NDArray[np.int64]) -> list[str]:
     width, height = output.stored_size
     words = ["ffmpeg", *GLOBAL, "-loglevel", "error", "-protocol_whitelist", "pipe", "-f", "rawvideo"]
-    words += ["-pixel_format", output.pixels.name, "-video_size", f"{width}x{height}", "-framerate", str(output.rate)]
-    words += ["-i", "pipe:0", "-filter_complex", f"[0]{','.join(_filters(output, pts))}[frames]", "-map", "[frames]"]
+    words += ["-pixel_format", output.pixels.name, "-video_size", f"{width}x{height}"]
+    words += ["-framerate", str(output.film.rate), "-i", "pipe:0"]
+    words += ["-filter_complex", f"[0]{','.join(_filters(output, pts))}[frames]", "-map", "[frames]"]
     words += [word for name, value in _coding(output).items() for word in (f"-{name}", str(value))]
     return [*words, "-fps_mode", "passthrough", "-write_index", "0", "-f", "nut", local(path)]
 
@@ -173,14 +164,14 @@ def _filters(output: Output, pts: NDArray[np.int64]) -> list[str]:
     names = {"range": reach, "color_primaries": tags.primaries, "color_trc": tags.transfer}
     names |= {"colorspace": tags.space}
     told = [f"{name}={numbered(name, value)}" for name, value in names.items() if value]
-    filters = [f"settb={output.time_base}", f"setpts='{pts_expression(pts)}'"]
+    filters = [f"settb={output.film.time_base}", f"setpts='{pts_expression(pts)}'"]
     if told:
         # Tags on the frames themselves: as options of the output, newer versions take them as orders to convert.
         filters.append(f"setparams={':'.join(told)}")
     if output.fields:
         filters.append(f"setfield={output.fields}")
-    if output.sample_aspect:
-        filters.append(f"setsar={output.sample_aspect}:65535")
+    if output.film.sample_aspect:
+        filters.append(f"setsar={output.film.sample_aspect}:65535")
     if output.stored != output.pixels:
         reach = tags.range or "tv"
         filters.append(f"scale=in_range={reach}:out_range={reach}:flags={SCALER}")
@@ -193,7 +184,7 @@ def _coding(output: Output) -> dict[str, str | int | float]:
     options: dict[str, str | int | float] = {
         "c:v": encode.codec,
         "pix_fmt": output.stored.name,
-        "enc_time_base": f"{output.time_base.numerator}:{output.time_base.denominator}",
+        "enc_time_base": f"{output.film.time_base.numerator}:{output.film.time_base.denominator}",
         "avoid_negative_ts": "disabled",  # it would shift a segment that begins at 0 and has B-frames
         "fflags": "+bitexact",
         "flags:v": f"+bitexact{interlaced}",
@@ -234,7 +225,7 @@ def _told(output: Output, options: dict[str, str | int | float]) -> dict[str, st
     if codec not in PARAMS:
         return {}
     words = [str(options[PARAMS[codec]])] if PARAMS[codec] in options else []
-    rate = min(output.rate, Fraction(FASTEST_AV1)) if codec == "libsvtav1" else output.rate
+    rate = min(output.film.rate, Fraction(FASTEST_AV1)) if codec == "libsvtav1" else output.film.rate
     number = "fps-num={}:fps-denom={}" if codec == "libsvtav1" else "fps={}/{}"
     words.append(number.format(rate.numerator, rate.denominator))
     names = {"libx264": ("mastering-display", "cll"), "libx265": ("master-display", "max-cll")}
