@@ -260,20 +260,14 @@ def _duration(picture: Answer, about: Answer, rate: Fraction) -> float | None:
 def _shift(streams: list[Answer], picture: Answer) -> Fraction:
     """The offset that brings a late or negative clock to 0: a whole number of every stream's ticks, so that none is
     rounded, and of ffmpeg's microseconds as near as need be."""
-    known = [(start, base) for one in streams for start, base in [_start(one)] if start is not None]
-    begin = min((start for start, _ in known), default=Fraction(0))
-    shown = _start(picture)[0]
-    if begin <= LATE_S and (shown is None or shown >= 0):  # sound may begin before 0, by its codec's delay
+    pairs = ((one.integer("start_pts"), one.fraction("time_base") or Fraction(1)) for one in streams)
+    known = [(start, base) for start, base in pairs if start is not None]
+    begin = min((start * base for start, base in known), default=Fraction(0))
+    if begin <= LATE_S and (picture.integer("start_pts") or 0) >= 0:  # sound may begin before 0, by its codec's delay
         return Fraction(0)
     ticks = [base for _, base in known]
     tick = Fraction(math.lcm(*(one.numerator for one in ticks)), math.gcd(*(one.denominator for one in ticks)))
     return -math.floor(begin / tick) * tick
-
-
-def _start(stream: Answer) -> tuple[Fraction | None, Fraction]:
-    """Where a stream begins, seconds, and its tick."""
-    start, base = stream.integer("start_pts"), stream.fraction("time_base") or Fraction(1)
-    return None if start is None else start * base, base
 
 
 def _turned(rotation: float) -> bool:
