@@ -9,13 +9,14 @@ from fractions import Fraction
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
+import ffmpeg
 import numpy as np
 
 from vidsr.frame import Frame
 from vidsr.picture import Samples
 from vidsr.video.pixels import is_colour
 from vidsr.video.probe import SPACES, Film
-from vidsr.video.process import GLOBAL, SAFE, Process, local
+from vidsr.video.process import FILE, ONLY_FILES, Process, compiled
 
 T = TypeVar("T")
 
@@ -142,9 +143,9 @@ class Decode:
 
 
 def _command(film: Film, begin: int | None, seek_s: Fraction | None, reduced: bool) -> list[str]:
-    words = ["ffmpeg", *GLOBAL, "-loglevel", "level+warning", "-copyts", *SAFE, "-threads", str(THREADS)]
+    clock: dict[str, str | int | None] = {}
     if seek_s is not None:
-        words += ["-seek_timestamp", "1", "-ss", f"{float(seek_s - film.shift_s):.6f}", "-noaccurate_seek"]
+        clock = {"seek_timestamp": 1, "ss": f"{float(seek_s - film.shift_s):.6f}", "noaccurate_seek": None}
     # Every tick from here on is one of the film's, whatever this version of ffmpeg does by default.
     filters = [*_whole_frames(film), f"settb={film.time_base}"]
     if film.shift_ticks:  # by -itsoffset, frames whose packets begin before 0 were seen to move once more
@@ -156,12 +157,13 @@ def _command(film: Film, begin: int | None, seek_s: Fraction | None, reduced: bo
         # By pts, not by number: where the picture changes its size, filters begin anew, and count from 0 again.
         filters.append(f"select='gte(pts,{begin})'")
     filters += _conversion(film, reduced)
-    words += ["-i", local(film.path), "-filter_complex", f"[0:{film.index}]{','.join(filters)}[frames]"]
-    words += ["-map", "[frames]", "-f", "rawvideo", "-fps_mode", "passthrough", "pipe:1"]
+    chain = f"[0:{film.index}]{','.join(filters)}[frames]"
+    source = ffmpeg.input(FILE, threads=THREADS, **ONLY_FILES, **clock)
+    run = source.output("pipe:1", filter_complex=chain, map="[frames]", f="rawvideo", fps_mode="passthrough")
     if seek_s is not None:
-        first_packet = "-c copy -frames:v 1 -f framecrc -flush_packets 1 pipe:2"
-        words += ["-map", f"0:{film.index}", *first_packet.split()]
-    return words
+        first = {"c": "copy", "frames:v": 1, "f": "framecrc", "flush_packets": 1}
+        run = ffmpeg.merge_outputs(run, source[str(film.index)].output("pipe:2", **first))
+    return compiled(run, film.path, "-loglevel", "level+warning", "-copyts")
 
 
 def _whole_frames(film: Film) -> list[str]:

@@ -20,6 +20,8 @@ from functools import lru_cache
 from io import FileIO
 from pathlib import Path
 
+import ffmpeg
+
 from vidsr import system
 from vidsr.errors import ToolError, VidsrError
 
@@ -27,14 +29,18 @@ GLOBAL = ("-nostdin", "-hide_banner", "-nostats", "-y")
 KEPT_LINES = 20
 LINE_CHARACTERS = 500
 PIPE_BYTES = 1 << 20
+FILE = "the file"
+"""Stands for a film's name until a command is complete: ffmpeg-python takes no name that is not Unicode."""
 DEMUXERS = (
     "mov,matroska,avi,mpeg,mpegts,mpegvideo,gif,apng,asf,flv,ogg,nut,mxf,dv,ivf,rm,wtv,pva,nsv,nuv,vob,yuv4mpegpipe,"
     "h264,hevc,m4v,h263,obu,av1,vc1,cavsvideo,dirac,amv,swf,flic,film_cpk,smk,bink,roq,4xm,mjpeg,mp3,aac,flac,wav"
 )
 """ffmpeg's readers of single files. Playlists and patterns of names, which open other files, are not among them."""
 
-SAFE = ("-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXERS)
-"""Options before every input: local files only, and no format that points elsewhere."""
+ONLY_FILES = {"protocol_whitelist": "file,pipe", "format_whitelist": DEMUXERS}
+"""Options of every input: local files only, and no format that points elsewhere."""
+SAFE = tuple(word for name, value in ONLY_FILES.items() for word in (f"-{name}", value))
+"""The same as words."""
 PATIENCE_S = 30.0
 """How long a tool that reads a film may give nothing: enough for a disk that wakes up."""
 LONG_PATIENCE_S = 600.0
@@ -52,6 +58,11 @@ log = logging.getLogger(__name__)
 def local(path: Path) -> str:
     """Name a file so that ffmpeg cannot take it for an option, a protocol, a pattern or another folder's file."""
     return f"file:{path.absolute()}"
+
+
+def compiled(run: ffmpeg.nodes.OutputStream, path: Path, *options: str) -> list[str]:
+    """The words of a command that ffmpeg-python was given, with `path` for FILE and some options for all of it."""
+    return [local(path) if word == FILE else word for word in run.global_args(*GLOBAL, *options).compile()]
 
 
 def tool(name: str) -> str:

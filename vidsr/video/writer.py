@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
+import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +19,7 @@ from vidsr.video.containers import container_of
 from vidsr.video.decoder import SCALER
 from vidsr.video.pixels import storable
 from vidsr.video.probe import Film, Tags
-from vidsr.video.process import GLOBAL, LONG_PATIENCE_S, Process, encoders, local, require_encoder
+from vidsr.video.process import FILE, LONG_PATIENCE_S, Process, compiled, encoders, require_encoder
 from vidsr.video.tags import numbered
 from vidsr.video.timing import pts_expression
 
@@ -148,13 +149,17 @@ class Writer:
 
 
 def _command(path: Path, output: Output, pts: NDArray[np.int64]) -> list[str]:
-    width, height = output.stored_size
-    words = ["ffmpeg", *GLOBAL, "-loglevel", "error", "-protocol_whitelist", "pipe", "-f", "rawvideo"]
-    words += ["-pixel_format", output.pixels.name, "-video_size", f"{width}x{height}"]
-    words += ["-framerate", str(output.film.rate), "-i", "pipe:0"]
-    words += ["-filter_complex", f"[0]{','.join(_filters(output, pts))}[frames]", "-map", "[frames]"]
-    words += [word for name, value in _coding(output).items() for word in (f"-{name}", str(value))]
-    return [*words, "-fps_mode", "passthrough", "-write_index", "0", "-f", "nut", local(path)]
+    source = ffmpeg.input(
+        "pipe:0",
+        f="rawvideo",
+        pixel_format=output.pixels.name,
+        video_size=output.stored_size,
+        framerate=str(output.film.rate),
+        protocol_whitelist="pipe",
+    )
+    chain = f"[0]{','.join(_filters(output, pts))}[frames]"
+    coding = {"fps_mode": "passthrough", "write_index": 0, "f": "nut", **_coding(output)}
+    return compiled(source.output(FILE, filter_complex=chain, map="[frames]", **coding), path, "-loglevel", "error")
 
 
 def _filters(output: Output, pts: NDArray[np.int64]) -> list[str]:
