@@ -124,20 +124,6 @@ def seen_from(x: int, y: int, poses: list[tuple[Pose, Picture]], margin: int = 6
     return whole[margin + y : margin + y + HEIGHT, margin + x : margin + x + WIDTH]
 
 
-def test_a_camera_that_sways_shows_nothing_new_once_it_has_swayed() -> None:
-    watched = Watched()
-    gaze = RegionOfInterest(watched, film(), Analyze().min_score)
-    path = [(round(25 * np.sin(n / 2)), round(20 * np.sin(n / 3))) for n in range(40)]
-    views = looks(lambda n: seen_from(*path[n % 20], []), 40)
-    for look in views[:20]:
-        gaze(look)
-    learnt = len(watched.sizes)
-    assert learnt <= 12
-    for look in views[20:]:
-        gaze(look)
-    assert len(watched.sizes) <= learnt + 1  # the one that is due
-
-
 def test_a_face_is_found_as_soon_as_a_camera_that_turns_shows_it() -> None:
     gaze = RegionOfInterest(Watched(), film(), Analyze().min_score)
     faces = [(Pose(WIDTH + 60, 180, 0.5), head())]

@@ -38,22 +38,16 @@ class Color:
     @cached_property
     def to_yuv(self) -> Tensor:
         """`(3, 3)`: RGB -> sample values less their offset; maps differences too."""
-        luma, chroma = self._spans
+        peak, unit = float((1 << self.depth) - 1), float(1 << (self.depth - 8))
+        # The distance from black to white, and across the chroma axis, in sample values.
+        luma, chroma = (peak, peak) if self.full_range else (219 * unit, 224 * unit)
         return torch.from_numpy(ycbcr(self.matrix) * [[luma], [chroma], [chroma]]).float()
-
-    @property
-    def _spans(self) -> tuple[float, float]:
-        """Distance from black to white, and across the chroma axis, in sample values."""
-        if self.full_range:
-            peak = float((1 << self.depth) - 1)
-            return peak, peak
-        return float(219 << (self.depth - 8)), float(224 << (self.depth - 8))
 
 
 @lru_cache(maxsize=32)
-def _there(color: Color, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Offset, way to RGB and way to YUV on a device: sent once, as sending what is not pinned waits for the device."""
-    return color.offset.to(device)[:, None, None], color.to_rgb.to(device), color.to_yuv.to(device)
+def _to_yuv(color: Color, device: torch.device) -> Tensor:
+    """`color.to_yuv` on a device: sent once, as sending what is not pinned waits for the device."""
+    return color.to_yuv.to(device)
 
 
 def luma(rgb: Tensor) -> Tensor:
@@ -72,4 +66,4 @@ def rgb_of(samples: Floats, color: Color) -> Floats:
 
 def yuv_difference(rgb: Tensor, color: Color) -> Tensor:
     """A difference of RGB `(..., 3, h, w)` as a difference of YUV sample values; zero stays zero exactly."""
-    return torch.einsum("ij,...jhw->...ihw", _there(color, rgb.device)[2], rgb)
+    return torch.einsum("ij,...jhw->...ihw", _to_yuv(color, rgb.device), rgb)

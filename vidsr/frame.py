@@ -130,14 +130,8 @@ class Track:
     def __post_init__(self) -> None:
         n = len(self.landmarks)
         _check(n > 0, "a track has at least one frame")
-        for name, shape in (
-            ("landmarks", (n, LANDMARKS, 2)),
-            ("boxes", (n, 4)),
-            ("score", (n,)),
-            ("observed", (n,)),
-            ("matrices", (n, 2, 3)),
-            ("weight", (n,)),
-        ):
+        shapes = {"landmarks": (n, LANDMARKS, 2), "boxes": (n, 4), "matrices": (n, 2, 3)}
+        for name, shape in {**shapes, **dict.fromkeys(("score", "observed", "weight"), (n,))}.items():
             found = getattr(self, name).shape
             _check(found == shape, f"{name} must be {shape}, not {found}")
 

@@ -76,12 +76,6 @@ def _to_8_bits(plane: Samples, depth: int) -> Gray:
     )
 
 
-def _reduced_chroma(chroma: Samples, size: tuple[int, int], depth: int) -> Gray:
-    if chroma.dtype == np.uint8 and (chroma.shape[2], chroma.shape[1]) == size:
-        return np.asarray(chroma, np.uint8)
-    return np.stack([_to_8_bits(_resize(plane, size), depth) for plane in chroma])
-
-
 def reduce(frame: YuvPlanes, depth: int, side: int) -> Small:
     """Reduce a frame's planes to the long side `side`, 8 bits; a frame that is small enough keeps its size."""
     height, width = frame.luma.shape
@@ -90,7 +84,10 @@ def reduce(frame: YuvPlanes, depth: int, side: int) -> Small:
     rows, columns = frame.chroma.shape[1:]
     # Chroma stays coarser than luma where it is: only the frames that are looked at in colour pay for enlarging it.
     chroma_size = min(columns, small_w), min(rows, small_h)
-    chroma = _reduced_chroma(frame.chroma, chroma_size, depth)
+    if frame.chroma.dtype == np.uint8 and chroma_size == (columns, rows):
+        chroma = np.asarray(frame.chroma, np.uint8)
+    else:
+        chroma = np.stack([_to_8_bits(_resize(plane, chroma_size), depth) for plane in frame.chroma])
     return Small(luma, chroma, (width / small_w, height / small_h))
 
 

@@ -23,7 +23,6 @@ from tests.odd import made, planned
 from vidsr.config import Encode
 from vidsr.errors import RefusedError, VidsrError
 from vidsr.video.probe import probe_streams
-from vidsr.video.tags import NUMBERS
 
 CONTAINERS = (".mp4", ".mov", ".mkv", ".webm")
 TAGS = ("range", "space", "primaries", "transfer", "chroma_location")
@@ -35,6 +34,25 @@ CODED = ["-c:v", "ffv1", "-pix_fmt", "yuv420p"]
 SOUND = ["-f", "lavfi", "-i", "sine=440:d=0.3:r={rate}", "-ac", "{channels}"]
 HOLDS_ALL = (".mkv", ".mov", ".nut", ".avi", ".asf", ".mxf", ".vob", ".m2ts", ".ts")
 """Containers that are tried, one after the other, for a source with a codec."""
+
+PRIMARIES = [
+    *("bt709", "unknown", "reserved", "bt470m", "bt470bg", "smpte170m", "smpte240m", "film", "bt2020", "smpte428"),
+    *("smpte431", "smpte432"),
+]
+TRANSFERS = [
+    *("bt709", "unknown", "reserved", "bt470m", "bt470bg", "smpte170m", "smpte240m", "linear", "log100", "log316"),
+    *("iec61966-2-4", "bt1361e", "iec61966-2-1", "bt2020-10", "bt2020-12", "smpte2084", "smpte428", "arib-std-b67"),
+]
+MATRICES = [
+    *("bt709", "unknown", "reserved", "fcc", "bt470bg", "smpte170m", "smpte240m", "ycgco", "bt2020nc", "bt2020c"),
+    *("smpte2085", "chroma-derived-nc", "chroma-derived-c", "ictcp"),
+]
+NUMBERS = {
+    "color_primaries": {name: n for n, name in enumerate(PRIMARIES, 1)} | {"ebu3213": 22},
+    "color_trc": {name: n for n, name in enumerate(TRANSFERS, 1)},
+    "colorspace": {name: n for n, name in enumerate(MATRICES, 1)} | {"gbr": 0},
+}
+"""ITU-T H.273's numbers for ffprobe's names."""
 
 
 def colours(folder: Path, match: str = "") -> Iterator[tuple[str, Path]]:

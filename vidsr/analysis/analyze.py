@@ -121,13 +121,9 @@ def _with_detections(
 
 
 def _large(found: list[Detection], look: Look, settings: Analyze) -> list[Detection]:
-    return [one for one in found if _side(one, look) >= settings.min_face]
-
-
-def _side(detection: Detection, look: Look) -> float:
-    """Smallest side of a face's box, pixels of the frame."""
-    x0, y0, x1, y1 = detection.box.tolist()
-    return float(min((x1 - x0) * look.small.scale[0], (y1 - y0) * look.small.scale[1]))
+    """Those whose box has sides of at least `min_face`, pixels of the frame."""
+    sides = [np.diff(one.box.astype(float).reshape(2, 2), axis=0) * look.small.scale for one in found]
+    return [one for one, side in zip(found, sides, strict=True) if side.min() >= settings.min_face]
 
 
 @dataclass(frozen=True)
@@ -173,6 +169,7 @@ def _track(path: Tracklet, shot: Shot, settings: Analyze, fps: float) -> Track:
     seen = along(path, np.array([key.points for key in path.keys])) * scale
     smooth = along(path, keys_without_noise(path, fps)) * scale
     first, n = path.keys[0].frame - len(path.head), len(seen)
+    scores = np.interp(np.arange(n), [key.frame - first for key in path.keys], [key.score for key in path.keys])
     observed = _observed(path, n, settings.detect_every)
     fade = _fade(observed, settings.fade_frames, opens=first > shot.first, closes=first + n < shot.stop)
     return Track(
@@ -180,17 +177,11 @@ def _track(path: Tracklet, shot: Shot, settings: Analyze, fps: float) -> Track:
         first=first,
         landmarks=np.round(seen[:, :LANDMARKS], 2).astype(np.float32),
         boxes=np.round(seen[:, LANDMARKS:].reshape(n, 4), 2).astype(np.float32),
-        score=_scores(path, n),
+        score=np.round(scores, 3).astype(np.float32),
         observed=observed,
         matrices=steady(smooth[:, :LANDMARKS], fps, settings.smooth_s),
         weight=np.round(fade * frontal(smooth[:, :LANDMARKS]), 3).astype(np.float32),
     )
-
-
-def _scores(path: Tracklet, n: int) -> Floats:
-    at = np.array([key.frame for key in path.keys]) - path.keys[0].frame + len(path.head)
-    scores = np.interp(np.arange(n), at, [key.score for key in path.keys])
-    return np.round(scores, 3).astype(np.float32)
 
 
 def _observed(path: Tracklet, n: int, every: int) -> NDArray[np.bool_]:

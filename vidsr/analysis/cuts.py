@@ -41,21 +41,14 @@ def looks(frames: Iterable[Frame], film: Film, side: int) -> Iterator[Look]:
 
     Runs `FLASH` frames behind its source.
     """
-    return _marked((_look(frame, film, side) for frame in frames), film)
-
-
-def _look(frame: Frame, film: Film, side: int) -> Look:
-    small = reduce(frame, film.pixels.depth, side)
-    height, width = small.luma.shape
-    return Look(frame.index, frame.pts, replace(small, scale=(film.width / width, film.height / height)))
-
-
-def _marked(source: Iterable[Look], colour: Colour) -> Iterator[Look]:
     ahead: deque[Look] = deque()
     cuts = _Cuts()
-    for position, look in enumerate(source):
-        ahead.append(look)
-        cuts.add(position, _tiny(look.small, colour))
+    for position, frame in enumerate(frames):
+        small = reduce(frame, film.pixels.depth, side)
+        height, width = small.luma.shape
+        small = replace(small, scale=(film.width / width, film.height / height))
+        ahead.append(Look(frame.index, frame.pts, small))
+        cuts.add(position, _tiny(small, film))
         if len(ahead) > FLASH:
             yield replace(ahead.popleft(), cut=cuts.begins(position - FLASH))
     first = cuts.end() - len(ahead)
@@ -85,14 +78,11 @@ class _Cuts:
         self._detector = AdaptiveDetector(min_scene_len=1, window_width=ADAPTIVE_WINDOW, min_content_val=LEAST_CHANGE)
         self._tiny: dict[int, Rgb] = {}
         self._suspects: set[int] = set()
-        self._count = 0
 
     def add(self, position: int, tiny: Rgb) -> None:
         self._tiny[position] = tiny
         self._tiny.pop(position - 2 * FLASH - 2, None)
-        self._count = position + 1
         self._feed(position, tiny)
-        self._last = tiny
 
     def _feed(self, position: int, tiny: Rgb) -> None:
         # Any rate will do: only the order of the frames counts. The channels' order does not matter to HSV's
@@ -102,9 +92,10 @@ class _Cuts:
 
     def end(self) -> int:
         """Let the detector judge the last frames too, as if the film stood still after them; give the frame count."""
-        for position in range(self._count, self._count + ADAPTIVE_WINDOW if self._count else 0):
-            self._feed(position, self._last)
-        return self._count
+        count = max(self._tiny, default=-1) + 1
+        for position in range(count, count + ADAPTIVE_WINDOW if count else 0):
+            self._feed(position, self._tiny[count - 1])
+        return count
 
     def begins(self, position: int) -> bool:
         """Whether a shot begins at `position`; asked in order, at most `FLASH` frames behind the newest."""

@@ -46,11 +46,8 @@ def measured(analysis: Analysis, film: Film) -> Analysis:
     for frame, there in sorted(_looks(analysis.tracks).items()):
         for track, energy in _seen(analysis, film, frame, there):
             found[track.id].append(energy)
-    factors = {
-        track.id: reduction(np.mean(found[track.id], axis=0), track.window)
-        for track in analysis.tracks
-        if track.id in found
-    }
+    windows = {track.id: track.window for track in analysis.tracks}
+    factors = {one: reduction(np.mean(seen, axis=0), windows[one]) for one, seen in found.items()}
     tracks = tuple(replace(track, factor=factors.get(track.id, 1)) for track in analysis.tracks)
     return replace(analysis, tracks=tracks)
 

@@ -34,9 +34,10 @@ CHANNELS = (1, 2, 2, 10)
 ON_DEVICE = 16
 """Pictures for one call of the network on CUDA."""
 
-Maps = tuple[Floats, Floats, Floats, Floats]
+Maps = Sequence[Floats]
 Network = Callable[[Rgb], Maps]
-"""From pictures `(B, h, w, 3)`, uint8, whose sides are multiples of MULTIPLE, to maps `(B, C, h / 4, w / 4)`."""
+"""From pictures `(B, h, w, 3)`, uint8, whose sides are multiples of MULTIPLE, to maps `(B, C, h / 4, w / 4)`: four, of
+centres, sizes, offsets and landmarks."""
 
 
 class Detector(Protocol):
@@ -53,11 +54,10 @@ def open_detector(settings: Analyze, device: str = "cpu") -> Detector:
     ModelError."""
     if settings.detector == "centerface" and settings.landmarks == "detector":
         return CenterFace(settings.min_score, device)
-    from vidsr.analysis.landmarks68 import FaceAlignment, Pointed
+    from vidsr.analysis.landmarks68 import Points68
 
-    if settings.detector == "centerface":
-        return Pointed(CenterFace(settings.min_score, device), device)
-    return FaceAlignment(settings.detector, settings.min_score, device)
+    boxes = CenterFace(settings.min_score, device) if settings.detector == "centerface" else settings.detector
+    return Points68(boxes, settings.min_score, device)
 
 
 def centerface_file() -> Path:
@@ -82,8 +82,7 @@ def _cv2_network(path: Path) -> Network:
         return [np.asarray(one, np.float32) for one in net.forward(OUTPUTS)]
 
     def run(pictures: Rgb) -> Maps:
-        maps = zip(*(single(picture) for picture in pictures), strict=True)
-        return _in_order([np.concatenate(one) for one in maps])
+        return [np.concatenate(one) for one in zip(*(single(picture) for picture in pictures), strict=True)]
 
     return run
 
@@ -108,14 +107,9 @@ def _torch_network(path: Path, device: str) -> Network:
             (there,) = lanes.bring([pictures])
             parcel = lanes.fetch(portions.run(len(pictures), lambda part: maps(there[part])))
         found = np.concatenate(parcel.open())  # the device is waited for here, once in a batch
-        return _in_order(np.split(found, np.cumsum(CHANNELS)[:-1], axis=1))
+        return np.split(found, np.cumsum(CHANNELS)[:-1], axis=1)
 
     return run
-
-
-def _in_order(maps: Sequence[Floats]) -> Maps:
-    heat, size, offset, landmarks = maps
-    return heat, size, offset, landmarks
 
 
 class CenterFace:
@@ -135,12 +129,7 @@ class CenterFace:
     def __call__(self, pictures: Sequence[Rgb]) -> list[list[Detection]]:
         maps = self._network(np.stack([_padded(picture) for picture in pictures]))
         height, width = pictures[0].shape[:2]
-        return [self._decoded(one, width, height) for one in zip(*maps, strict=True)]
-
-    def _decoded(self, maps: Maps, width: int, height: int) -> list[Detection]:
-        boxes, landmarks, scores = _decode(maps, self._least)
-        boxes = np.clip(boxes, 0, [width, height, width, height]).astype(np.float32)
-        return [Detection(boxes[i], landmarks[i], float(scores[i])) for i in suppress(boxes, scores)]
+        return [_decoded(one, self._least, width, height) for one in zip(*maps, strict=True)]
 
 
 def _padded(picture: Rgb) -> Rgb:
@@ -149,8 +138,8 @@ def _padded(picture: Rgb) -> Rgb:
     return np.pad(picture, ((0, below), (0, beside), (0, 0)))
 
 
-def _decode(maps: Maps, min_score: float) -> tuple[Floats, Floats, Floats]:
-    """Boxes `(n, 4)`, landmarks `(n, 5, 2)`, scores `(n,)` of all cells above `min_score` (CenterFace, section 3)."""
+def _decoded(maps: Maps, min_score: float, width: int, height: int) -> list[Detection]:
+    """The faces of all cells above `min_score` in a picture of this size (CenterFace, section 3)."""
     heat, size, offset, points = maps
     rows, columns = np.nonzero(heat[0] > min_score)
     sizes = np.exp(size[:, rows, columns].T[:, ::-1]) * STRIDE  # (n, 2) width, height: the maps hold y before x
@@ -158,9 +147,11 @@ def _decode(maps: Maps, min_score: float) -> tuple[Floats, Floats, Floats]:
     centres = (cells + offset[:, rows, columns].T[:, ::-1] + 0.5) * STRIDE
     corners = centres - sizes / 2
     relative = points[:, rows, columns].T.reshape(-1, 5, 2)[:, :, ::-1]
-    landmarks = corners[:, None] + relative * sizes[:, None]
-    boxes = np.concatenate([corners, corners + sizes], axis=1)
-    return boxes.astype(np.float32), landmarks.astype(np.float32), heat[0, rows, columns]
+    landmarks = (corners[:, None] + relative * sizes[:, None]).astype(np.float32)
+    boxes = np.concatenate([corners, corners + sizes], axis=1).astype(np.float32)
+    boxes = np.clip(boxes, 0, [width, height, width, height]).astype(np.float32)
+    scores = heat[0, rows, columns]
+    return [Detection(boxes[i], landmarks[i], float(scores[i])) for i in suppress(boxes, scores)]
 
 
 def suppress(boxes: Floats, scores: Floats, overlap: float = OVERLAP) -> list[int]:

@@ -60,50 +60,38 @@ def _opened(finder: str, device: str, what: str) -> Network68:
     return network
 
 
-class FaceAlignment:
-    """A detector of the face-alignment package, `name` as it calls them, with its 68-point network behind it.
+class Points68:
+    """A `Detector` whose landmarks are the 68-point network's: its boxes and scores are those of another `detector`, or
+    of the package's own that it names.
 
     Raises ModelError where its networks are not here and cannot be downloaded.
     """
 
-    batch = 1
-
-    def __init__(self, name: str, min_score: float, device: str = "cpu") -> None:
-        self._min_score = min_score
-        self._network = _opened(name, device, f"the detector {name} is")
-
-    def __call__(self, pictures: Sequence[Rgb]) -> list[list[Detection]]:
-        return [self._one(picture) for picture in pictures]
-
-    def _one(self, picture: Rgb) -> list[Detection]:
-        found = self._network.face_detector.detect_from_image(picture.copy())
-        boxes = [np.asarray(box[:5], np.float32) for box in found if box[4] > self._min_score]
-        return sorted(_pointed(self._network, picture, boxes), key=lambda detection: -detection.score)
-
-
-class Pointed:
-    """A `Detector` that keeps another one's boxes and scores, and takes its landmarks from the 68-point network.
-
-    Raises ModelError where that is not here and cannot be downloaded.
-    """
-
-    def __init__(self, detector: Detector, device: str = "cpu") -> None:
-        self.batch = detector.batch
-        self._detector = detector
-        # The package wants a detector; this one would read boxes from files, is never asked, and needs no download.
-        self._network = _opened("folder", device, "the network of --landmarks fan is")
+    def __init__(self, detector: Detector | str, min_score: float, device: str = "cpu") -> None:
+        self._detector, self._min_score = detector, min_score
+        if isinstance(detector, str):
+            self.batch = 1
+            self._network = _opened(detector, device, f"the detector {detector} is")
+        else:
+            self.batch = detector.batch
+            # The package wants a detector; this one would read boxes from files, is never asked, needs no download.
+            self._network = _opened("folder", device, "the network of --landmarks fan is")
 
     def __call__(self, pictures: Sequence[Rgb]) -> list[list[Detection]]:
-        return [self._one(*pair) for pair in zip(pictures, self._detector(pictures), strict=True)]
+        return [self._pointed(*pair) for pair in zip(pictures, self._boxes(pictures), strict=True)]
 
-    def _one(self, picture: Rgb, found: list[Detection]) -> list[Detection]:
-        return _pointed(self._network, picture, [np.append(one.box, np.float32(one.score)) for one in found])
+    def _boxes(self, pictures: Sequence[Rgb]) -> list[list[Floats]]:
+        """Boxes `(5,)` of each picture, the last number a score."""
+        if not isinstance(self._detector, str):
+            found = self._detector(pictures)
+            return [[np.append(one.box, np.float32(one.score)) for one in there] for there in found]
+        seen = [self._network.face_detector.detect_from_image(picture.copy()) for picture in pictures]
+        return [[np.asarray(box[:5], np.float32) for box in there if box[4] > self._min_score] for there in seen]
 
-
-def _pointed(network: Network68, picture: Rgb, boxes: list[Floats]) -> list[Detection]:
-    """Detections of boxes `(5,)`, the last number a score, with the network's points; in the boxes' order."""
-    if not boxes:
-        return []
-    points = network.get_landmarks_from_image(picture, detected_faces=[box.tolist() for box in boxes])
-    pairs = zip(boxes, points, strict=True)
-    return [Detection(box[:4], five_of(np.asarray(p)), float(box[4])) for box, p in pairs]
+    def _pointed(self, picture: Rgb, boxes: list[Floats]) -> list[Detection]:
+        if not boxes:
+            return []
+        points = self._network.get_landmarks_from_image(picture, detected_faces=[box.tolist() for box in boxes])
+        pairs = zip(boxes, points, strict=True)
+        found = [Detection(box[:4], five_of(np.asarray(p)), float(box[4])) for box, p in pairs]
+        return sorted(found, key=lambda one: -one.score)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vidsr.analysis.alignment import roll
 from vidsr.analysis.appearance import Appearance, appearance_of
@@ -98,48 +97,32 @@ class Tracklet:
     @property
     def tail(self) -> Points:
         """The points after the last detection, up to where flow lost them or the face was sought in vain."""
-        end = self.age if self.missed is None else self.missed - self.keys[-1].frame - 1
-        return np.array(self.follower.trail[:end]) if self.follower.trail[:end] else NOTHING
-
-    def expected(self, frame: int) -> list[Points]:
-        """Where the face may be in `frame`: where flow is, where it was last, and where its motion before leads."""
-        last = self.keys[-1]
-        places = [self.follower.points] if self.flows_to(frame) else []
-        return [*places, last.points, last.points + self._velocity() * (frame - last.frame)]
+        seen = self.follower.trail
+        if self.missed is not None:
+            seen = seen[: self.missed - self.keys[-1].frame - 1]
+        return np.array(seen) if seen else NOTHING
 
     def flows_to(self, frame: int) -> bool:
         """Whether flow has followed the face up to `frame`."""
         return self.follower.alive and self.age == frame - self.keys[-1].frame
 
-    def unseen(self, frame: int) -> int:
-        """How many frames before `frame` neither detector nor flow saw the face."""
-        return frame - self.keys[-1].frame - 1 - (self.age if self.missed is None else len(self.tail))
-
     def distance(self, key: Key) -> float:
-        """From where the face may be to a detection, in units of its size."""
-        return min(_distance(place, key) for place in self.expected(key.frame))
+        """From where the face may be to a detection, in units of its size: from where flow is, where the face was last,
+        and where its motion over the last few detections leads."""
+        first, last = self.keys[-4:][0], self.keys[-1]
+        velocity = (last.points - first.points).mean(axis=0) / max(1, last.frame - first.frame)
+        places = [self.follower.points] if self.flows_to(key.frame) else []
+        places += [last.points, last.points + velocity * (key.frame - last.frame)]
+        return min(_distance(place, key) for place in places)
 
     def growth(self, key: Key) -> float:
         """The change of the size's logarithm since the last detection."""
         return abs(float(np.log(key.size / self.keys[-1].size)))
 
-    def _velocity(self) -> Points:
-        """Pixels a frame `(2,)`, over the last few detections."""
-        recent = self.keys[-4:]
-        frames = recent[-1].frame - recent[0].frame
-        if frames == 0:
-            return np.zeros(2)
-        return np.asarray((recent[-1].points - recent[0].points).mean(axis=0) / frames)
-
     @property
     def ends(self) -> int:
         """The frame after the last one in which the face was seen."""
         return self.keys[-1].frame + 1 + len(self.tail)
-
-    @property
-    def begins(self) -> int:
-        """The first frame in which the face was seen."""
-        return self.keys[0].frame - len(self.head)
 
     def absorb(self, later: Tracklet) -> None:
         """Go on as another path, which began after this one was lost."""
@@ -197,7 +180,9 @@ class Linker:
                 path.follower.advance(self._past[-1], look.small.luma)
         self._past.append(look.small.luma)
         if detections is not None:
-            self._match(look, [_key(look.index, detection) for detection in detections])
+            points = (np.concatenate([one.landmarks, one.box.reshape(2, 2)]).astype(np.float64) for one in detections)
+            scores = (one.score for one in detections)
+            self._match(look, [Key(look.index, *pair) for pair in zip(points, scores, strict=True)])
 
     def close(self) -> list[Tracklet]:
         """The shot ends: give its paths, in order of their beginning."""
@@ -231,7 +216,8 @@ class Linker:
 
     def _break(self, path: Tracklet, later: Tracklet) -> float:
         """What it costs to take two paths for one face; NEVER where they are two."""
-        key, gap = later.keys[0], later.begins - path.ends
+        key = later.keys[0]
+        gap = key.frame - len(later.head) - path.ends
         if not 0 <= gap <= self._bridge or key.frame <= path.keys[-1].frame or path.growth(key) > GROWTH:
             return NEVER
         distance, unlike = path.distance(key), min(path.unlike(looks) for looks in later.looks)
@@ -241,17 +227,22 @@ class Linker:
 
     def _match(self, look: Look, keys: list[Key]) -> None:
         faces = [appearance_of(look.small, key.points[LANDMARKS:], roll(key.points[:LANDMARKS])) for key in keys]
-        cost = np.full((len(self._open), len(keys)), NEVER)
-        for i, path in enumerate(self._open):
-            for j, key in enumerate(keys):
-                cost[i, j] = self._cost(path, key, faces[j])
-        rows, columns = _assigned(cost)
-        pairs = [(i, j) for i, j in zip(rows.tolist(), columns.tolist(), strict=True) if cost[i, j] < NEVER]
-        for i, j in pairs:
-            self._open[i].extend(keys[j], faces[j], self._past)
-        matched, used = {i for i, _ in pairs}, {j for _, j in pairs}
+        seen = list(zip(keys, faces, strict=True))
+        cost = np.array([[self._cost(path, key, face) for key, face in seen] for path in self._open])
+        matched: dict[int, int] = {}
+        if cost.size:
+            # A third of a second, which films without faces need not wait.
+            from scipy.optimize import linear_sum_assignment
+
+            pairs = zip(*(places.tolist() for places in linear_sum_assignment(cost)), strict=True)
+            matched = {i: j for i, j in pairs if cost[i, j] < NEVER}
+        for i, j in matched.items():
+            self._open[i].extend(*seen[j], self._past)
         self._miss([path for i, path in enumerate(self._open) if i not in matched], look.index)
-        self._begin([(key, faces[j]) for j, key in enumerate(keys) if j not in used])
+        used = set(matched.values())
+        for j, (key, face) in enumerate(seen):
+            if j not in used and key.score >= self._settings.min_score:
+                self._open.append(Tracklet.begin(key, face, self._past))
 
     def _cost(self, path: Tracklet, key: Key, face: Appearance) -> float:
         distance = path.distance(key)
@@ -260,46 +251,21 @@ class Linker:
         lost = path.missed is not None or not path.follower.alive
         possible = near or (lost and _same_again(distance, unlike))
         # The face may have come back since the detector looked last.
-        too_late = path.unseen(key.frame) >= self._bridge + self._settings.detect_every
-        if too_late or not possible or unlike > _most_unlike(path, key, near) or path.growth(key) > GROWTH:
+        too_late = key.frame - path.ends >= self._bridge + self._settings.detect_every
+        carried = near and path.flows_to(key.frame) and _distance(path.follower.points, key) <= DRIFT
+        most_unlike = CARRIED if carried else OTHER if near else UNLIKE
+        if too_late or not possible or unlike > most_unlike or path.growth(key) > GROWTH:
             return NEVER
         return distance + path.growth(key) + 0.5 * unlike
 
     def _miss(self, missed: list[Tracklet], frame: int) -> None:
         for path in missed:
             path.missed = frame if path.missed is None else path.missed
-            if path.unseen(frame) >= self._bridge + self._settings.detect_every:
+            if frame - path.ends >= self._bridge + self._settings.detect_every:
                 self._open.remove(path)
                 self._closed.append(path)
-
-    def _begin(self, found: list[tuple[Key, Appearance]]) -> None:
-        for key, looks in found:
-            if key.score >= self._settings.min_score:
-                self._open.append(Tracklet.begin(key, looks, self._past))
-
-
-def _assigned(cost: Points) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of the cheapest assignment."""
-    if cost.size == 0:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    from scipy.optimize import linear_sum_assignment  # a third of a second, which films without faces need not wait
-
-    rows, columns = linear_sum_assignment(cost)
-    return rows, columns
-
-
-def _key(frame: int, detection: Detection) -> Key:
-    points = np.concatenate([detection.landmarks, detection.box.reshape(2, 2)]).astype(np.float64)
-    return Key(frame, points, detection.score)
 
 
 def _same_again(distance: float, unlike: float) -> bool:
     """Whether a face that was lost may be this one."""
     return distance <= FAR and distance + 0.5 * unlike <= DOUBT
-
-
-def _most_unlike(path: Tracklet, key: Key, near: bool) -> float:
-    """How unlike a path's face a detection may be."""
-    if near and path.flows_to(key.frame) and _distance(path.follower.points, key) <= DRIFT:
-        return CARRIED
-    return OTHER if near else UNLIKE

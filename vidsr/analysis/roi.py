@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 
 from vidsr.analysis.cuts import Look
-from vidsr.analysis.detector import MULTIPLE, Detector, intersection_over_union
+from vidsr.analysis.detector import MULTIPLE, Detector
 from vidsr.analysis.optical_flow import Points
-from vidsr.analysis.rotated_heads import RotatedHeads, strongest_first
-from vidsr.frame import Detection, Floats
+from vidsr.analysis.rotated_heads import RotatedHeads, is_among, strongest_first
+from vidsr.frame import Detection
 from vidsr.picture import Colour, Gray, Small, to_rgb
 
 AROUND, LEAST_AROUND = 0.5, 48.0
@@ -23,8 +23,6 @@ WORTH = 0.7
 """A part of the picture larger than this share costs about as much as the whole."""
 WITH_FACES, WITHOUT = 6, 24
 """The whole picture is looked at once in so many times, whether anything is new or not."""
-SAME = 0.3
-"""A face is found again where its box and the earlier one overlap by more than this."""
 SHIFT = 13
 """Side of the square in which each pixel's earlier grey levels are known: what moved by half of it is not new."""
 BLOCK = 8
@@ -32,101 +30,26 @@ BLOCK = 8
 NEW, LEAST_NEW, MOST_NEW = 0.65, 6.0, 20.0
 """How far such a square must lie outside of what is known, on average: in units of the picture's standard deviation,
 and in grey levels."""
-ROOM = 64
-"""Pixels by which a camera may sway to each side and show nothing new once it has."""
-COARSE = 4
-"""How much smaller the pictures are by which such a move is measured."""
 
 
 class _Known:
-    """What whole pictures showed so far: the range of grey levels around each pixel, on a canvas wider than the
-    picture by ROOM on each side, so that a camera in a hand shows nothing new where it only sways.
-    """
+    """What the last look at the whole picture showed: the range of grey levels around each pixel."""
 
     def __init__(self, gray: Gray) -> None:
-        self._shape = gray.shape
-        height, width = gray.shape
-        # The darkest above the brightest: nothing is known there.
-        self._low = np.full((height + 2 * ROOM, width + 2 * ROOM), 255, np.uint8)
-        self._high = np.zeros_like(self._low)
-        self._limit = float(np.clip(NEW * np.std(gray[::4, ::4]), LEAST_NEW, MOST_NEW))
-        self._first = _coarse(gray)
-        self._at = ROOM, ROOM
-        self.learn(gray)
-
-    @property
-    def _view(self) -> tuple[slice, slice]:
-        """Where on the canvas the picture is."""
-        (x, y), (height, width) = self._at, self._shape
-        return slice(y, y + height), slice(x, x + width)
-
-    def learn(self, gray: Gray) -> None:
-        """All of this picture, which is where the last one was, is known now."""
         square = np.ones((SHIFT, SHIFT), np.uint8)
-        self._low[self._view], self._high[self._view] = cv2.erode(gray, square), cv2.dilate(gray, square)
-        self._learnt = True  # all of the picture, where it is now
+        self._low, self._high = cv2.erode(gray, square), cv2.dilate(gray, square)
+        self._limit = float(np.clip(NEW * np.std(gray[::4, ::4]), LEAST_NEW, MOST_NEW))
 
     def shows(self, gray: Gray, but: Part | None) -> bool:
-        """Whether a picture, which the camera may have moved, has nothing outside of the part `but` that was not there
-        before, or not so bright or dark, as far as that place was seen before."""
-        if gray.shape != self._shape:
+        """Whether a picture has nothing outside of the part `but` that was not there before, or not so bright or
+        dark."""
+        if gray.shape != self._low.shape:
             return False
-        return not self._is_news(gray, but) or (self._follows(gray) and not self._is_news(gray, but))
-
-    def _is_news(self, gray: Gray, but: Part | None) -> bool:
-        low, high = self._low[self._view], self._high[self._view]
-        off = np.asarray(cv2.add(cv2.subtract(gray, high), cv2.subtract(low, gray)), np.uint8)
-        if not self._learnt:
-            off[low > high] = 0
+        off = np.asarray(cv2.add(cv2.subtract(gray, self._high), cv2.subtract(self._low, gray)), np.uint8)
         if but is not None:
             off[but.y0 : but.y1, but.x0 : but.x1] = 0
-        return _most(off) > self._limit
-
-    def _follows(self, gray: Gray) -> bool:
-        """Whether the picture as a whole seems to be elsewhere on the canvas; it is taken to be there now."""
-        x, y = _moved(self._first, _coarse(gray))
-        at = ROOM + round(x * COARSE), ROOM + round(y * COARSE)
-        if at == self._at or not 0 <= min(at) <= max(at) <= 2 * ROOM:
-            return False
-        self._at, self._learnt = at, False
-        return True
-
-    def is_whole(self) -> bool:
-        """Whether there is no more than a narrow strip where the last picture was and nothing is known."""
-        if self._learnt:
-            return True
-        unknown = cv2.compare(self._low[self._view], self._high[self._view], cv2.CMP_GT)
-        return _most(np.asarray(unknown, np.uint8)) < 255
-
-
-def _most(picture: Gray) -> float:
-    """The largest mean of a block."""
-    size = max(1, picture.shape[1] // BLOCK), max(1, picture.shape[0] // BLOCK)
-    return float(np.max(cv2.resize(picture, size, interpolation=cv2.INTER_AREA)))
-
-
-def _coarse(gray: Gray) -> Gray:
-    size = max(1, gray.shape[1] // COARSE), max(1, gray.shape[0] // COARSE)
-    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _moved(first: Gray, now: Gray) -> tuple[float, float]:
-    """By how much the camera moved to the right and down, in pixels of these pictures: where the middle of what it
-    shows now correlates best with what it showed first."""
-    reach = [min(ROOM // COARSE, length // 4) for length in first.shape]
-    middle = now[reach[0] : len(now) - reach[0], reach[1] : now.shape[1] - reach[1]]
-    alike = np.asarray(cv2.matchTemplate(first, middle, cv2.TM_CCOEFF_NORMED), np.float32)
-    row, column = divmod(int(alike.argmax()), alike.shape[1])
-    return column + _top(alike[row], column) - reach[1], row + _top(alike[:, column], row) - reach[0]
-
-
-def _top(values: Floats, place: int) -> float:
-    """How far beside its largest value the top of a parabola through it and its neighbours lies."""
-    if not 0 < place < len(values) - 1:
-        return 0.0
-    before, most, after = values[place - 1 : place + 2].tolist()
-    bend = 2 * most - before - after
-    return (after - before) / (2 * bend) if bend > 0 else 0.0
+        blocks = max(1, off.shape[1] // BLOCK), max(1, off.shape[0] // BLOCK)
+        return float(np.max(cv2.resize(off, blocks, interpolation=cv2.INTER_AREA))) <= self._limit
 
 
 class Part:
@@ -191,25 +114,14 @@ class RegionOfInterest:
         seldom = WITH_FACES if self._faces or self._turned.faces else WITHOUT
         due = self._times >= seldom or self._turned.lost
         part = self._around(luma.shape)
-        known = None if look.cut or self._known is None or not self._known.shows(luma, part) else self._known
-        if known is None or due or not known.is_whole():
-            return self._whole(look, known)
-        if not self._faces:
+        news = look.cut or self._known is None or not self._known.shows(luma, part)
+        if not news and not due and not self._faces:
             return []
-        if part is None or part.share > WORTH:
-            return self._whole(look, known)
-        found = [part.moved(one) for one in self._detector([to_rgb(part.cut(look.small), self._colour)])[0]]
-        if not all(_again(face, found) for face in self._faces):
-            return self._whole(look, known)
-        return found
-
-    def _whole(self, look: Look, known: _Known | None) -> list[Detection]:
-        """Look at the whole picture, which goes with what is known where that is given."""
-        if known is None:
-            self._known = _Known(look.small.luma)
-        else:
-            known.learn(look.small.luma)
-        self._times = 0
+        if not news and not due and part is not None and part.share <= WORTH:
+            found = [part.moved(one) for one in self._detector([to_rgb(part.cut(look.small), self._colour)])[0]]
+            if all(is_among(face, found) for face in self._faces):
+                return found
+        self._known, self._times = _Known(luma), 0
         return self._detector([to_rgb(look.small, self._colour)])[0]
 
     def _around(self, shape: tuple[int, ...]) -> Part | None:
@@ -225,8 +137,3 @@ class RegionOfInterest:
         if self._part is None or not self._part.holds(wanted, shape):
             self._part = Part(np.concatenate([boxes[:, :2] - 1.25 * near, boxes[:, 2:] + 1.25 * near]), shape)
         return self._part
-
-
-def _again(face: Detection, found: list[Detection]) -> bool:
-    """Whether one of some detections is on a face that was known."""
-    return bool(found) and bool(intersection_over_union(face.box, np.array([one.box for one in found])).max() > SAME)

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from vidsr.analysis.alignment import roll
@@ -14,7 +13,7 @@ from vidsr.analysis.cuts import Look
 from vidsr.analysis.detector import Detector, intersection_over_union, suppress
 from vidsr.analysis.upright_patch import View, quarters
 from vidsr.frame import Detection, Floats
-from vidsr.picture import Colour, Gray, Small, reduced_size, to_rgb
+from vidsr.picture import Colour, Small, reduce, to_rgb
 
 PATCH, FACE = 128, 56.0
 """Side of the square in which one face is looked at, and the face's size there (the root of its box's area)."""
@@ -73,12 +72,12 @@ class RotatedHeads:
             self._past.clear()
         risen = self._follow(look.small)
         known = [*self.faces, *risen]
-        upright = [*risen, *self._righted(look.small, [one for one in found if not _seen(one, known)])]
+        upright = [*risen, *self._righted(look.small, [one for one in found if not is_among(one, known)])]
         due = bool(self._heads) or self._since >= SELDOM
         if whole and due and not any(map(self._strong, upright)):
             self._since = 0
             self._seek(look.small, upright)
-            upright = [one for one in upright if not _seen(one, self.faces)]
+            upright = [one for one in upright if not is_among(one, self.faces)]
         self._past.append([one for one in upright if self._strong(one) or self._is_known(one)])
         return upright
 
@@ -91,14 +90,17 @@ class RotatedHeads:
         return one.score >= self._min_score
 
     def _is_known(self, one: Detection) -> bool:
-        return any(_seen(one, past) for past in self._past)
+        return any(is_among(one, past) for past in self._past)
 
     def _follow(self, small: Small) -> list[Detection]:
         """Find the turned heads again; those that are upright now are given away."""
         risen: list[Detection] = []
         self.lost = False
         for head in self._heads:
-            self._find_again(small, head)
+            again = self._seen_at(small, head.face, roll(head.face.landmarks))
+            if again is None and not head.missed:
+                again = self._voted(small, head.face)
+            head.face, head.missed = (head.face, head.missed + 1) if again is None else (again, 0)
             self.lost = self.lost or head.missed == 1
         kept = [head for head in self._heads if head.missed <= PATIENCE]
         places = suppress(*_arrays([head.face for head in kept])) if kept else []
@@ -108,12 +110,6 @@ class RotatedHeads:
             risen.append(head.face)
         return risen
 
-    def _find_again(self, small: Small, head: _Head) -> None:
-        again = self._seen_at(small, head.face, roll(head.face.landmarks))
-        if again is None and not head.missed:
-            again = self._voted(small, head.face)
-        head.face, head.missed = (head.face, head.missed + 1) if again is None else (again, 0)
-
     def _righted(self, small: Small, found: Iterable[Detection]) -> list[Detection]:
         """Those detections that are no turned heads; the others are known from now on."""
         upright: list[Detection] = []
@@ -121,7 +117,7 @@ class RotatedHeads:
             true = self._true(small, one) if self._strong(one) else None
             if true is None:
                 upright.append(one)
-            elif not _seen(true, self.faces):
+            elif not is_among(true, self.faces):
                 self._heads.append(_Head(true))
         return upright
 
@@ -129,9 +125,10 @@ class RotatedHeads:
         """The turned head that a detection is in truth; None where it is an upright face."""
         angle = roll(one.landmarks)
         tilted, known = abs(angle) > TILTED, self._is_known(one)
+        width, height = (one.box[2:] - one.box[:2]).tolist()  # no upright face's box is wider than high
         if known:
             true = self._seen_at(small, one, angle) if tilted else None
-        elif tilted or _is_wide(one) or self._seen_at(small, one, angle + np.pi, SURE) is not None:
+        elif tilted or width > height or self._seen_at(small, one, angle + np.pi, SURE) is not None:
             true = self._voted(small, one)
         else:
             true = None
@@ -139,7 +136,7 @@ class RotatedHeads:
 
     def _seek(self, small: Small, weak: Sequence[Detection]) -> None:
         """Look at the whole picture, reduced, in quarter turns, and more closely where there may be a turned head."""
-        reduced = _reduced(small)
+        reduced = reduce(small, 8, SOUGHT)
         ratio = small.luma.shape[1] / reduced.luma.shape[1]
         found = list(weak)
         for picture, view in quarters(to_rgb(reduced, self._colour)):
@@ -148,7 +145,7 @@ class RotatedHeads:
         for n in suppress(*_arrays(found))[:MOST] if found else []:
             if self._seen_at(small, found[n], roll(found[n].landmarks), self._min_score) is not None:
                 true = self._voted(small, found[n])
-                if true is not None and not _seen(true, self.faces) and abs(roll(true.landmarks)) > TILTED:
+                if true is not None and not is_among(true, self.faces) and abs(roll(true.landmarks)) > TILTED:
                     self._heads.append(_Head(true))
 
     def _voted(self, small: Small, face: Detection) -> Detection | None:
@@ -183,18 +180,12 @@ def _size(face: Detection) -> float:
     return float(np.sqrt(np.prod(np.maximum(face.box[2:] - face.box[:2], 1.0))))
 
 
-def _is_wide(face: Detection) -> bool:
-    """Whether its box is wider than high, as no upright face's is."""
-    width, height = (face.box[2:] - face.box[:2]).tolist()
-    return bool(width > height)
-
-
 def _apart(one: Detection, other: Detection) -> float:
     """The angle between two heads."""
     return float(abs(np.angle(np.exp(1j * (roll(one.landmarks) - roll(other.landmarks))))))
 
 
-def _seen(one: Detection, known: Sequence[Detection]) -> bool:
+def is_among(one: Detection, known: Sequence[Detection]) -> bool:
     """Whether a detection is on one of some faces."""
     return bool(known) and bool(intersection_over_union(one.box, _arrays(known)[0]).max() > SAME)
 
@@ -202,14 +193,3 @@ def _seen(one: Detection, known: Sequence[Detection]) -> bool:
 def _arrays(faces: Sequence[Detection]) -> tuple[Floats, Floats]:
     """Their boxes `(n, 4)` and scores `(n,)`."""
     return np.array([one.box for one in faces]), np.array([one.score for one in faces], np.float32)
-
-
-def _reduced(small: Small) -> Small:
-    height, width = small.luma.shape
-    size = reduced_size(width, height, SOUGHT)
-
-    def plane(one: Gray) -> Gray:
-        fits = one.shape[1] <= size[0] or one.shape[0] <= size[1]
-        return one if fits else np.asarray(cv2.resize(one, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-    return Small(plane(small.luma), np.stack([plane(one) for one in small.chroma]), small.scale)

@@ -133,20 +133,13 @@ def _lines(analysis: Analysis) -> Iterator[str]:
     yield '"tracks": ['
     for place, track in enumerate(analysis.tracks):
         yield f'{"," if place else ""}\n{{"id": {track.id}, "factor": {track.factor}, "rows": ['
-        for n in range(len(track)):
-            yield f"{',' if n else ''}\n{_row(track, n)}"
+        flat = (track.landmarks.reshape(-1, 10), track.matrices.reshape(-1, 6))
+        for n, numbers in enumerate(np.column_stack([track.weight, track.score, track.boxes, *flat])):
+            # str() of a float32 has the fewest digits that give the same float32 back.
+            row = f"[{track.first + n}, {int(track.observed[n])}, {', '.join(map(str, numbers))}]"
+            yield f"{',' if n else ''}\n{row}"
         yield "\n]}"
     yield "\n]\n}\n"
-
-
-def _row(track: Track, n: int) -> str:
-    numbers = [
-        *(track.weight[n : n + 1], track.score[n : n + 1]),
-        *(track.boxes[n], track.landmarks[n].ravel(), track.matrices[n].ravel()),
-    ]
-    # str() of a float32 has the fewest digits that give the same float32 back.
-    words = (str(number) for number in np.concatenate(numbers))
-    return f"[{track.first + n}, {int(track.observed[n])}, {', '.join(words)}]"
 
 
 def _runs(timeline: NDArray[np.int64]) -> list[tuple[int, int, int]]:
@@ -198,12 +191,15 @@ def load(path: Path) -> Analysis:
     """Read what `save` wrote; raises InputError that names the place for anything else."""
     with checked(path, "analyze the film again"):
         file = msgspec.json.decode(path.read_bytes(), type=_File)
-        film = file.film
+        film, shots = file.film, file.shots
         _require(file.columns == list(COLUMNS), "its columns are not those of this version")
-        shots = _shots(file)
+        bounds = [0, *(stop for _, stop in shots)]
+        follow = all(first == before and stop > first for (first, stop), before in zip(shots, bounds, strict=False))
+        _require(follow, "its shots do not follow each other")
+        _require(bounds[-1] == film.frames, "its shots do not cover the film")
         tracks = tuple(_track(one, shots) for one in file.tracks)
         _require(len({track.id for track in tracks}) == len(tracks), "two tracks have the same id")
-        return Analysis(film.name, film.width, film.height, _time_base(film), _timeline(file), shots, tracks)
+        return Analysis(film.name, film.width, film.height, _time_base(film), _timeline(file), tuple(shots), tracks)
 
 
 def _require(right: bool | np.bool_, otherwise: str) -> None:
@@ -223,10 +219,8 @@ def _time_base(film: _Film) -> Fraction:
 def _timeline(file: _File) -> NDArray[np.int64]:
     runs = file.timeline
     counts = [count for _, _, count in runs]
-    _require(
-        min(counts) >= 1 and sum(counts) == file.film.frames,
-        "its timeline has another number of frames than the film",
-    )
+    right = min(counts) >= 1 and sum(counts) == file.film.frames
+    _require(right, "its timeline has another number of frames than the film")
     ends = ((first, first + step * (count - 1)) for first, step, count in runs)
     _require(all(abs(end) < 1 << 62 for pair in ends for end in pair), "its timeline holds a time that is out of range")
     timeline = np.concatenate([first + step * np.arange(count, dtype=np.int64) for first, step, count in runs])
@@ -234,29 +228,21 @@ def _timeline(file: _File) -> NDArray[np.int64]:
     return timeline
 
 
-def _shots(file: _File) -> tuple[tuple[int, int], ...]:
-    shots = tuple(file.shots)
-    bounds = [0, *(stop for _, stop in shots)]
-    follow = all(first == before and stop > first for (first, stop), before in zip(shots, bounds, strict=False))
-    _require(follow, "its shots do not follow each other")
-    _require(bounds[-1] == file.film.frames, "its shots do not cover the film")
-    return shots
-
-
-def _track(one: _Rows, shots: tuple[tuple[int, int], ...]) -> Track:
+def _track(one: _Rows, shots: Sequence[tuple[int, int]]) -> Track:
     rows, name = np.array(_TABLE.decode(one.rows), np.float64), f"track {one.id}"
     first, last = rows[0, 0], rows[-1, 0]
     _require(np.all(np.diff(rows[:, 0]) == 1), f"the frames of {name} do not follow each other")
-    _require(
-        any(begin <= first and last < stop for begin, stop in shots),
-        f"{name} does not lie inside one shot of the film",
-    )
-    _require(
-        first % 1 == 0 and np.isin(rows[:, 1], (0, 1)).all(),
-        f"a frame or an observed of {name} is no whole number, or out of range",
-    )
+    inside = any(begin <= first and last < stop for begin, stop in shots)
+    _require(inside, f"{name} does not lie inside one shot of the film")
+    whole = first % 1 == 0 and np.isin(rows[:, 1], (0, 1)).all()
+    _require(whole, f"a frame or an observed of {name} is no whole number, or out of range")
     _require(np.all((rows[:, 2:4] >= 0) & (rows[:, 2:4] <= 1)), f"a weight or a score of {name} is not in 0..1")
-    _check_shapes(rows, name)
+    _require(np.all(np.abs(rows[:, BOX.start :]) <= 1e6), f"a coordinate of {name} is out of range")
+    _require(np.all(rows[:, 6:8] > rows[:, 4:6]), f"a box of {name} is empty or upside down")
+    a, b, _, c, d, _ = rows[:, MATRIX].T
+    scale = np.hypot(a, c)
+    similar = (scale >= 1e-6) & (np.hypot(a - d, b + c) <= 1e-4 * scale)
+    _require(np.all(similar), f"a matrix of {name} is no similarity")
     single = rows.astype(np.float32)
     return Track(
         id=one.id,
@@ -269,12 +255,3 @@ def _track(one: _Rows, shots: tuple[tuple[int, int], ...]) -> Track:
         weight=single[:, 2],
         factor=one.factor,
     )
-
-
-def _check_shapes(rows: NDArray[np.float64], name: str) -> None:
-    _require(np.all(np.abs(rows[:, BOX.start :]) <= 1e6), f"a coordinate of {name} is out of range")
-    _require(np.all(rows[:, 6:8] > rows[:, 4:6]), f"a box of {name} is empty or upside down")
-    a, b, _, c, d, _ = rows[:, MATRIX].T
-    scale = np.hypot(a, c)
-    similar = (scale >= 1e-6) & (np.hypot(a - d, b + c) <= 1e-4 * scale)
-    _require(np.all(similar), f"a matrix of {name} is no similarity")

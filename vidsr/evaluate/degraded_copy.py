@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vidsr.errors import ToolError
 from vidsr.video.probe import SPACES, Film
-from vidsr.video.process import GLOBAL, local, run, safe
+from vidsr.video.process import GLOBAL, SAFE, local, run
 
 MULTIPLE = 8
 """The sharp copy's sides are multiples of this, so that a quarter of it is a film of even sides."""
@@ -97,6 +97,6 @@ def trim(width: int, height: int, multiple: int = MULTIPLE) -> str:
 
 def encode(words: list[str]) -> None:
     """Run ffmpeg with these words; raises ToolError."""
-    code, _, complaints = run(["ffmpeg", *GLOBAL, "-loglevel", "error", *safe(), *words])
+    code, _, complaints = run(["ffmpeg", *GLOBAL, "-loglevel", "error", *SAFE, *words])
     if code:
         raise ToolError("ffmpeg could not make a degraded copy of a film", complaints)

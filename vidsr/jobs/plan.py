@@ -60,7 +60,7 @@ class Plan:
 
         film = self.film
         color = Color(film.matrix, film.full_range, film.pixels.depth)
-        return Planes(film.pixels, color, film.chroma_location in (None, "left", "unspecified"), self.scale)
+        return Planes(film.pixels, color, film.tags.chroma_location in (None, "left", "unspecified"), self.scale)
 
 
 def auto_scale(width: int, height: int) -> int:

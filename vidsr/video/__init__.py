@@ -5,21 +5,18 @@ from __future__ import annotations
 from vidsr.video.containers import check_codec, container_of, is_film_name
 from vidsr.video.inspection import looked_at
 from vidsr.video.mux import publish
-from vidsr.video.probe import Film, Stream, Tags, probe
+from vidsr.video.probe import Film, probe
 from vidsr.video.process import encoders, require_encoder, tools
 from vidsr.video.reader import Reader
 from vidsr.video.rehearsal import output_suffix, passages, rehearse
-from vidsr.video.writer import CODED, CRF, SEGMENT_SUFFIX, Output, Writer, chosen_codec
+from vidsr.video.writer import CODED, CRF, Output, Writer, chosen_codec
 
 __all__ = [
     "CODED",
     "CRF",
-    "SEGMENT_SUFFIX",
     "Film",
     "Output",
     "Reader",
-    "Stream",
-    "Tags",
     "Writer",
     "check_codec",
     "chosen_codec",

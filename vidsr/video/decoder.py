@@ -14,9 +14,9 @@ import numpy as np
 
 from vidsr.frame import Frame
 from vidsr.picture import Samples
-from vidsr.video.pixels import full_range_name, is_colour
+from vidsr.video.pixels import is_colour
 from vidsr.video.probe import SPACES, Film
-from vidsr.video.process import FILE, GLOBAL, SAFE, Process, named
+from vidsr.video.process import FILE, ONLY_FILES, Process, compiled
 
 T = TypeVar("T")
 
@@ -25,8 +25,6 @@ SCALER = "accurate_rnd+bitexact+full_chroma_int+bicubic"
 REDUCER = "accurate_rnd+bitexact+full_chroma_int+area"
 
 NO_STAMP = -(1 << 63)
-SIDE = "pipe:2"
-"""What ffmpeg tells beside the picture goes between its complaints, in whole lines."""
 STAMP = re.compile(r"frame:(\d+)\s+pts:(\S+)|^vidsr=1$")
 LANDING = re.compile(r"^(?:#(?:tb 0: (\S+)|.*)|0, *(-?\d+), *(-?\d+),.*)$")
 
@@ -44,27 +42,22 @@ class Complaints:
     """Tells a damaged film from a healthy one by what ffmpeg says while it decodes stream `index`."""
 
     def __init__(self, index: int) -> None:
-        self._damage = re.compile(DAMAGE.format(index=index))
-        self._first: str | None = None
-        self._undecoded: str | None = None
-        self._began_late = False
+        damage = re.compile(DAMAGE.format(index=index))
+        self._kinds = {"damage": damage, "undecoded": UNDECODED, "began late": BEFORE_A_KEYFRAME}
+        self._first: dict[str, str] = {}
 
     def hear(self, line: str | None) -> bool:
         """Take one line of stderr, None at its end; gives False: the line is not used up."""
-        if line is None:
-            return False
-        if self._damage.search(line):
-            self._first = self._first or line
-        elif UNDECODED.search(line):
-            self._undecoded = self._undecoded or line
-        elif BEFORE_A_KEYFRAME.search(line):
-            self._began_late = True
+        kind = next((kind for kind, lines in self._kinds.items() if lines.search(line or "")), None)
+        if kind is not None:
+            self._first.setdefault(kind, line or "")
         return False
 
     @property
     def worst(self) -> str | None:
         """The line that shows damage; None for a healthy film."""
-        return self._first or (None if self._began_late else self._undecoded)
+        undecoded = None if "began late" in self._first else self._first.get("undecoded")
+        return self._first.get("damage", undecoded)
 
 
 class Decode:
@@ -153,61 +146,54 @@ def _command(film: Film, begin: int | None, seek_s: Fraction | None, reduced: bo
     clock: dict[str, str | int | None] = {}
     if seek_s is not None:
         clock = {"seek_timestamp": 1, "ss": f"{float(seek_s - film.shift_s):.6f}", "noaccurate_seek": None}
-    source = ffmpeg.input(FILE, threads=THREADS, **SAFE, **clock)
-    picture = frames = source[str(film.index)]
-    for name, options in _whole_frames(film):
-        frames = frames.filter(name, **options)
     # Every tick from here on is one of the film's, whatever this version of ffmpeg does by default.
-    frames = frames.filter("settb", str(film.time_base))
+    filters = [*_whole_frames(film), f"settb={film.time_base}"]
     if film.shift_ticks:  # by -itsoffset, frames whose packets begin before 0 were seen to move once more
-        frames = frames.filter("setpts", f"PTS+({film.shift_ticks})")
-    mark = {"key": "vidsr"}  # other metadata of a frame is not to be taken for a complaint
-    frames = frames.filter("metadata", "add", value="1", **mark)
-    frames = frames.filter("metadata", "print", file=SIDE, direct=1, **mark)
+        filters.append(f"setpts=PTS+({film.shift_ticks})")
+    # What ffmpeg tells beside the picture goes between its complaints, in whole lines; other metadata of a frame is not
+    # to be taken for one.
+    filters += ["metadata=add:key=vidsr:value=1", r"metadata=print:key=vidsr:file=pipe\\:2:direct=1"]
     if begin is not None:
         # By pts, not by number: where the picture changes its size, filters begin anew, and count from 0 again.
-        frames = frames.filter("select", f"gte(pts,{begin})")
-    for name, options in _conversion(film, reduced):
-        frames = frames.filter(name, **options)
-    outputs = [ffmpeg.output(frames, "pipe:1", f="rawvideo", fps_mode="passthrough")]
+        filters.append(f"select='gte(pts,{begin})'")
+    filters += _conversion(film, reduced)
+    chain = f"[0:{film.index}]{','.join(filters)}[frames]"
+    source = ffmpeg.input(FILE, threads=THREADS, **ONLY_FILES, **clock)
+    run = source.output("pipe:1", filter_complex=chain, map="[frames]", f="rawvideo", fps_mode="passthrough")
     if seek_s is not None:
-        outputs.append(ffmpeg.output(picture, SIDE, c="copy", f="framecrc", flush_packets=1, **{"frames:v": 1}))
-    run = ffmpeg.merge_outputs(*outputs).global_args(*GLOBAL, "-loglevel", "level+warning", "-copyts")
-    return named(run.compile(), film.path)
+        first = {"c": "copy", "frames:v": 1, "f": "framecrc", "flush_packets": 1}
+        run = ffmpeg.merge_outputs(run, source[str(film.index)].output("pipe:2", **first))
+    return compiled(run, film.path, "-loglevel", "level+warning", "-copyts")
 
 
-def _whole_frames(film: Film) -> list[tuple[str, dict[str, str | int]]]:
+def _whole_frames(film: Film) -> list[str]:
     """Filters that make whole frames of an interlaced film's fields."""
-    whole: dict[str, str | int] = {"mode": "send_frame", "parity": film.fields, "deint": "all"}
     if film.deinterlace in ("frame", "field"):
-        made: list[tuple[str, dict[str, str | int]]] = [("bwdif", whole | {"mode": f"send_{film.deinterlace}"})]
+        made = [f"bwdif=send_{film.deinterlace}:{film.fields}:all"]
         if film.pixels.depth == 8 and not film.converted:  # fieldmatch knows no other samples
             # In a frame that stands still, as in a freeze of a moving picture, bwdif leaves both fields as they are.
-            made.append(("fieldmatch", {"order": film.fields, "mode": "pc", "combmatch": "full"}))
-            made.append(("estdif", {"mode": "frame", "deint": "interlaced", "parity": film.fields}))
+            made.append(f"fieldmatch={film.fields}:mode=pc:combmatch=full")
+            made.append(f"estdif=mode=frame:deint=interlaced:parity={film.fields}")
         return made
     if film.deinterlace not in ("match", "ivtc"):
         return []
-    matched: list[tuple[str, dict[str, str | int]]] = [("fieldmatch", {"order": film.fields})]
-    matched.append(("bwdif", whole | {"deint": "interlaced"}))
-    return [*matched, ("decimate", {})] if film.deinterlace == "ivtc" else matched
+    matched = [f"fieldmatch={film.fields}", f"bwdif=send_frame:{film.fields}:interlaced"]
+    return [*matched, "decimate"] if film.deinterlace == "ivtc" else matched
 
 
-def _conversion(film: Film, reduced: bool) -> list[tuple[str, dict[str, str | int]]]:
+def _conversion(film: Film, reduced: bool) -> list[str]:
     """Filters from the decoder's format to the working one: none that does anything where the film is neither
     converted nor reduced.
 
     A scaler of equal size passes frames through; it is there for films whose picture changes size on the way.
     """
-    size: dict[str, str | int] = {"w": film.width, "h": film.height, "flags": REDUCER if reduced else SCALER}
-    reach = "pc" if film.full_range else "tv"
-    if not film.converted:
-        if reduced:
-            size |= {"in_range": reach, "out_range": reach}
-        names = [film.pixels.name, full_range_name(film.pixels)]
-        return [("scale", size), ("format", {"pix_fmts": "|".join(name for name in names if name)})]
-    if is_colour(film.decoded):
-        size |= {"out_color_matrix": SPACES[film.matrix], "out_range": "tv"}
-    else:
-        size |= {"in_range": reach, "out_range": reach}
-    return [("scale", size), ("format", {"pix_fmts": film.pixels.name})]
+    scale = f"scale={film.width}:{film.height}:flags={REDUCER if reduced else SCALER}"
+    names = [film.pixels.name]
+    if film.converted and is_colour(film.decoded):
+        scale += f":out_color_matrix={SPACES[film.matrix]}:out_range=tv"
+    elif film.converted or reduced:
+        reach = "pc" if film.full_range else "tv"
+        scale += f":in_range={reach}:out_range={reach}"
+    if not film.converted and film.pixels.depth == 8:
+        names.append(film.pixels.name.replace("yuv", "yuvj"))  # ffmpeg's older name for the same planes in full range
+    return [scale, f"format={'|'.join(names)}"]

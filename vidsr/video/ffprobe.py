@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from vidsr.errors import InputError
-from vidsr.video.process import Process, local, run, safe
+from vidsr.video.process import SAFE, Process, local, run
 
 PROBE = ("ffprobe", "-hide_banner", "-loglevel", "error")
 BLOCK = 1 << 16
@@ -71,7 +71,7 @@ class Answer:
 
 def ask(entries: Sequence[str], path: Path | None = None) -> Answer:
     """What ffprobe answers, of a file; InputError, with its last lines as details, where it fails."""
-    words = [*entries] if path is None else [*safe(), *entries, local(path)]
+    words = [*entries] if path is None else [*SAFE, *entries, local(path)]
     status, output, lines = run([*PROBE, "-of", "json", *words])
     if status != 0:
         raise InputError("ffprobe cannot read it.", lines)
@@ -85,7 +85,7 @@ def packet_rows(path: Path, columns: str, words: Sequence[str] = ()) -> Iterator
     """These columns of each packet of a file, in its order, one after the other; InputError where ffprobe fails."""
     entries = ["-show_entries", f"packet={columns}", "-of", "csv=p=0"]
     rest, block = b"", memoryview(bytearray(BLOCK))
-    with Process([*PROBE, *safe(), *words, *entries, local(path)]) as process:
+    with Process([*PROBE, *SAFE, *words, *entries, local(path)]) as process:
         while count := process.read_into(block):
             *lines, rest = (rest + bytes(block[:count])).split(b"\n")
             yield from (line.decode("ascii", "replace").strip().split(",") for line in lines if line.strip())

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
 from vidsr.errors import InputError, RefusedError
 from vidsr.video.ffprobe import Answer, ask
 from vidsr.video.probe import Film, with_light
-from vidsr.video.process import GLOBAL, local, run, safe
+from vidsr.video.process import GLOBAL, SAFE, local, run
 
 PACKETS = 16
 PREDICTED = ("P", "B", "S")
@@ -30,43 +30,6 @@ COMBED = 0.5
 REPEATED = (0.2, 0.6)
 """The share of frames that repeat a field where film was spread over the fields of video: two in five."""
 VIDEO_RATES = (Fraction(29), Fraction(31))
-
-
-@dataclass(frozen=True)
-class Fields:
-    """What was seen of a film's fields: of how many frames each, and whether frames repeat fields of the one before."""
-
-    top: int
-    bottom: int
-    whole: int
-    repeated: int
-    frames: int
-
-    @property
-    def order(self) -> str:
-        return "tff" if self.top >= self.bottom else "bff"
-
-    @property
-    def combs(self) -> bool:
-        """Whether the film is interlaced beyond doubt, whatever its flags say."""
-        most, least = max(self.top, self.bottom), min(self.top, self.bottom)
-        share = 0.3 if self.repeats else COMBED
-        return most >= FEWEST and most > 3 * least and most >= share * (most + least + self.whole)
-
-    @property
-    def repeats(self) -> bool:
-        """Whether some two frames of five repeat a field."""
-        return REPEATED[0] < self.repeated / max(1, self.frames) < REPEATED[1]
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether its frames are whole pictures beyond doubt."""
-        return self.whole >= 2 * FEWEST and self.whole > 9 * (self.top + self.bottom)
-
-    @property
-    def is_telecine(self) -> bool:
-        """Whether two frames of five repeat a field: film of 24 frames in video of 30."""
-        return self.combs and self.repeats
 
 
 def looked_at(film: Film, deinterlace: str = "auto", ignore_dolby_vision: bool = False) -> Film:
@@ -100,30 +63,27 @@ def _first_frames(film: Film) -> tuple[list[Answer], bool]:
 
 def _with_fields(film: Film, frames: Sequence[Answer], deinterlace: str) -> Film:
     order = _order(film, frames)
-    flagged = order is not None
-    seen = _fields(film) if flagged or SHORTEST <= film.height <= TALLEST else Fields(0, 0, 0, 0, 0)
+    looked = order is not None or SHORTEST <= film.height <= TALLEST
+    seen, is_whole, repeats = _fields(film) if looked else (None, False, False)
     asked = deinterlace in ("frame", "field", "ivtc")
-    if seen.combs:
-        order = seen.order  # files have been seen whose flags are wrong in both directions
-    elif seen.is_whole and not asked:
+    if seen is None and ((is_whole or order is None) and not asked):
         return film
-    if order is None and not asked:
-        return film
-    video = VIDEO_RATES[0] < film.rate < VIDEO_RATES[1]
-    telecine = video and seen.is_telecine
-    return fielded(film, order or "tff", telecine, deinterlace)
+    telecine = seen is not None and repeats and VIDEO_RATES[0] < film.rate < VIDEO_RATES[1]
+    # Files have been seen whose flags are wrong in both directions.
+    return fielded(film, seen or order or "tff", telecine, deinterlace)
 
 
 def _order(film: Film, frames: Sequence[Answer]) -> str | None:
     """The order of fields by the flags of the first frames, or else of the stream; None for whole frames."""
-    if frames and sum(frame.flag("interlaced_frame") for frame in frames) * 2 > len(frames):
-        top = sum(frame.flag("top_field_first") for frame in frames if frame.flag("interlaced_frame"))
-        return "tff" if top * 2 >= sum(frame.flag("interlaced_frame") for frame in frames) else "bff"
+    top = [frame.flag("top_field_first") for frame in frames if frame.flag("interlaced_frame")]
+    if len(top) * 2 > len(frames):
+        return "tff" if sum(top) * 2 >= len(top) else "bff"
     return {"tt": "tff", "tb": "tff", "bb": "bff", "bt": "bff"}.get(film.field_order or "") if not frames else None
 
 
-def _fields(film: Film) -> Fields:
-    """ffmpeg's `idet` on samples of the film."""
+def _fields(film: Film) -> tuple[str | None, bool, bool]:
+    """What ffmpeg's `idet` says of samples of the film: the order of its fields, None unless it is interlaced beyond
+    doubt; whether its frames are whole pictures beyond doubt; whether some two frames of five repeat a field."""
     long = (film.duration_s or 0.0) > LONG_S
     places = [(film.duration_s or 0.0) * (n + 0.5) / SAMPLES for n in range(SAMPLES)] if long else [0.0]
     found: Counter[str] = Counter()
@@ -131,12 +91,15 @@ def _fields(film: Film) -> Fields:
         seek = ["-ss", f"{place:.3f}"] if place else []
         words = ["-i", local(film.path), "-map", f"0:{film.index}", "-frames:v", str(SAMPLE_FRAMES)]
         words += ["-vf", "idet,metadata=print:file=-", "-f", "null", "-"]
-        _, output, _ = run(["ffmpeg", *GLOBAL, "-loglevel", "error", *safe(), *seek, *words])
+        _, output, _ = run(["ffmpeg", *GLOBAL, "-loglevel", "error", *SAFE, *seek, *words])
         told = output.decode("ascii", "replace")
-        found.update(re.findall(r"^lavfi\.idet\.multiple\.current_frame=(\w+)", told, re.MULTILINE))
-        found.update(re.findall(r"^lavfi\.idet\.repeated\.current_frame=(\w+)", told, re.MULTILINE))
-    repeated = found["top"] + found["bottom"]
-    return Fields(found["tff"], found["bff"], found["progressive"], repeated, repeated + found["neither"])
+        found.update(re.findall(r"^lavfi\.idet\.(?:multiple|repeated)\.current_frame=(\w+)", told, re.MULTILINE))
+    least, most = sorted((found["tff"], found["bff"]))
+    whole, repeated = found["progressive"], found["top"] + found["bottom"]
+    repeats = REPEATED[0] < repeated / max(1, repeated + found["neither"]) < REPEATED[1]
+    combs = most >= FEWEST and most > 3 * least and most >= (0.3 if repeats else COMBED) * (most + least + whole)
+    order = "tff" if found["tff"] >= found["bff"] else "bff"
+    return order if combs else None, whole >= 2 * FEWEST and whole > 9 * (most + least), repeats
 
 
 def fielded(film: Film, order: str, telecine: bool, deinterlace: str) -> Film:

@@ -6,20 +6,19 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidsr.errors import InputError, OutputError
 from vidsr.video.containers import container_of
-from vidsr.video.mux_command import Ending, Order, Picture, command, cut_to, moved_to_0
+from vidsr.video.mux_command import Order, Picture, command
 from vidsr.video.packets import last_ticks, packet_pts
 from vidsr.video.probe import Film, probe_streams
 from vidsr.video.process import LONG_PATIENCE_S, PIPE_BYTES, Process
 from vidsr.video.rehearsal import covers, passages
 from vidsr.video.timecode import later_timecode
-from vidsr.video.verify import Shown, check_published, sound_shifts
+from vidsr.video.verify import check_published, sound_shifts
 
 NUT_NAME = b"nut/multimedia container\0"
 NUT_FIRST_PACKET = bytes.fromhex("4E4BE4ADEECA4569")
@@ -54,46 +53,27 @@ def publish(
     suffix = suffix or destination.suffix
     kept, lost = passages(film, suffix)
     span = frames if frames is not None else range(len(timeline))
-    part = timeline[span.start : span.stop]
-    whole, ticks = span == range(len(timeline)), _shown(film, timeline, span)
+    whole, part = span == range(len(timeline)), timeline[span.start : span.stop]
+    ticks = int(timeline[span.stop] - part[-1]) if span.stop < len(timeline) else last_ticks(film, timeline)
     with tempfile.TemporaryDirectory(prefix="vidsr-") as folder:
         order = Order(film, kept, destination, container_of(suffix).muxer, covers=covers(film, kept, Path(folder)))
-        if segments:
-            order = replace(order, picture=_picture(film, segments, part if whole else part - part[0], ticks))
         if not whole:
-            order = replace(order, **_cut(film, timeline, span))
+            first_s, begin_s = (int(pts) * film.time_base for pts in (timeline[0], part[0]))
+            end_s = int(timeline[span.stop]) * film.time_base if span.stop < len(timeline) else None
+            order = replace(order, begin_s=begin_s, end_s=end_s, timecode=later_timecode(film, begin_s - first_s))
+            part = part - part[0]
+        if segments:
+            order = replace(order, picture=_picture(film, segments, part, ticks))
         try:
             _write(command(order, {}), segments, destination)
             # Matroska's muxer before ffmpeg 6 takes the delay of a codec, such as Opus's 6.5 ms, off its time stamps
             # twice.
             if order.muxer in ("matroska", "webm") and whole and (shifts := sound_shifts(film, destination)):
                 _write(command(order, shifts), segments, destination)
-            shown = Shown(part if whole else part - part[0], ticks if segments else None)
-            return lost + check_published(film, destination, shown, kept)
+            return [*lost, *check_published(film, destination, part, ticks if segments else None, kept)]
         except BaseException:
             destination.unlink(missing_ok=True)
             raise
-
-
-def _shown(film: Film, timeline: NDArray[np.int64], span: range) -> int:
-    """How long the last frame of the span is shown, ticks."""
-    if span.stop < len(timeline):
-        return int(timeline[span.stop] - timeline[span.stop - 1])
-    return last_ticks(film, timeline)
-
-
-def _cut(film: Film, timeline: NDArray[np.int64], span: range) -> _Cut:
-    """What cuts the source to a span and brings that to 0."""
-    begin_s = int(timeline[span.start]) * film.time_base
-    end_s = int(timeline[span.stop]) * film.time_base if span.stop < len(timeline) else None
-    code = later_timecode(film, begin_s - int(timeline[0]) * film.time_base)
-    return {"cut": cut_to(film, begin_s, end_s), "moved": moved_to_0(begin_s), "timecode": code}
-
-
-class _Cut(TypedDict):
-    cut: list[str]
-    moved: list[str]
-    timecode: str | None
 
 
 def _picture(film: Film, segments: Sequence[Path], part: NDArray[np.int64], ticks: int) -> Picture:
@@ -104,16 +84,12 @@ def _picture(film: Film, segments: Sequence[Path], part: NDArray[np.int64], tick
     except (InputError, IndexError) as error:
         what = f"{segments[0]} is not a whole segment: remove it and render it again."
         raise OutputError(what, getattr(error, "details", "")) from None
-    return Picture(codec, queue, _ending(film, segments[-1], part, ticks))
-
-
-def _ending(film: Film, segment: Path, part: NDArray[np.int64], ticks: int) -> Ending:
-    """The last segment's packets tell which of them is shown last, and which one ends the file."""
-    stamps = packet_pts(segment, 0)
+    # The last segment's packets tell which of them is shown last, and which one ends the file.
+    stamps = packet_pts(segments[-1], 0)
     before, moved = len(part) - len(stamps), int(part[-1]) - max(stamps, default=0)
     ends = {len(stamps) - 1, stamps.index(max(stamps))} if stamps else set()
     packets = {before + place: (stamps[place] + moved) * film.time_base for place in ends}
-    return Ending(ticks * film.time_base, packets)
+    return Picture(codec, queue, ticks * film.time_base, packets)
 
 
 def _write(words: Sequence[str], segments: Sequence[Path], destination: Path) -> None:

@@ -9,8 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from vidsr.video.probe import Film, Stream
-from vidsr.video.process import GLOBAL, local, safe
-from vidsr.video.tags import needs_names, numbered, stale
+from vidsr.video.process import GLOBAL, SAFE, local
+from vidsr.video.tags import STALE, needs_names, numbered
 
 COPY = "copy"
 ATTACH = "attach"
@@ -27,58 +27,56 @@ class Passage:
 
 
 @dataclass(frozen=True)
-class Ending:
-    """How long the picture's last frame is shown, and the packets that tell it: the last one's and the last shown one's
-    numbers in the order of the file, with their pts, all in seconds of the output's clock."""
-
-    seconds: Fraction
-    packets: Mapping[int, Fraction]
-
-
-@dataclass(frozen=True)
 class Picture:
-    """Segments of a picture: their codec, how many of their packets may wait, and how the last frame ends."""
+    """Segments of a picture: their codec, and how many of their packets may wait.
+
+    Its last frame is shown for `last_s`, and the packets that tell it are the last one and the last shown one: `ends`
+    are their numbers in the order of the file, with their pts, all in seconds of the output's clock.
+    """
 
     codec: str
     queue: int
-    ending: Ending | None = None
+    last_s: Fraction = Fraction(0)
+    ends: Mapping[int, Fraction] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be written: `cut` are the options that cut the source, and `moved` those that bring the picture to 0;
-    `picture` is what the segments hold, None where the source's picture is copied, or left out. `covers` are the files
-    with attached pictures, by their streams. `rehearsed` asks for no more than the first second."""
+    """What is to be written: all, or where `begin_s` is given, the part from there to `end_s` on the output's clock
+    (None: its end), which then begins at 0, with the time code `timecode`. `picture` is what the segments hold, None
+    where the source's picture is copied, or left out. `covers` are the files with attached pictures, by their streams.
+    `rehearsed` asks for no more than the first second."""
 
     film: Film
     kept: Sequence[Passage]
     destination: Path
     muxer: str
-    cut: Sequence[str] = ()
-    moved: Sequence[str] = ()
     picture: Picture | None = None
     covers: Mapping[int, Path] = field(default_factory=dict)
+    begin_s: Fraction | None = None
+    end_s: Fraction | None = None
     timecode: str | None = None
     rehearsed: bool = False
 
 
-def moved_clock(film: Film) -> list[str]:
-    """The options that move the clock of an input by the film's offset."""
-    return ["-itsoffset", f"{float(film.shift_s):.6f}"] if film.shift_s else []
-
-
 def command(order: Order, shifts: Mapping[int, int]) -> list[str]:
-    """One word after the other, as ffmpeg-python would order inputs and options in its own way; `shifts` are the ticks
-    by which a stream is moved."""
+    """The whole command; `shifts` are the ticks by which a stream is moved."""
     film, picture = order.film, order.picture
-    words = ["ffmpeg", *GLOBAL, "-loglevel", "error", *([] if order.cut else ["-copyts"])]
+    moved, clock = [], ["-itsoffset", f"{float(film.shift_s):.6f}"] if film.shift_s else []
+    if order.begin_s is not None:
+        # ffmpeg takes an input's start off by itself only where it knows it, and of a NUT stream of few packets it does
+        # not; -seek_timestamp keeps it from trying.
+        moved = ["-seek_timestamp", "1", "-itsoffset", f"{-float(order.begin_s):.6f}"]
+        clock = ["-seek_timestamp", "1", "-ss", f"{float(order.begin_s - film.shift_s):.6f}"]
+        clock += [] if order.end_s is None else ["-t", f"{float(order.end_s - order.begin_s):.6f}"]
+    words = ["ffmpeg", *GLOBAL, "-loglevel", "error", *([] if moved else ["-copyts"])]
     queue = ["-thread_queue_size", str(picture.queue)] if picture else []
     if picture:
-        words += ["-protocol_whitelist", "pipe", *order.moved, *queue, "-f", "nut", "-i", "pipe:0"]
-    words += [*safe(), *(order.cut or moved_clock(film)), *queue, "-i", local(film.path)]
+        words += ["-protocol_whitelist", "pipe", *moved, *queue, "-f", "nut", "-i", "pipe:0"]
+    words += [*SAFE, *clock, *queue, "-i", local(film.path)]
     source = "1" if picture else "0"
     words += ["-map_metadata", source, "-map_chapters", source, "-c", "copy"]
-    words += ["-copypriorss", "0"] if order.cut else []
+    words += ["-copypriorss", "0"] if moved else []
     streams = [one for one in order.kept if one.codec != ATTACH]
     for place, passage in enumerate(streams):
         words += _stream(order, passage, place, source)
@@ -98,8 +96,9 @@ def _stream(order: Order, passage: Passage, place: int, source: str) -> list[str
     words += [f"{source}:s:{stream.index}", f"-disposition:{place}", "+".join(sorted(stream.dispositions)) or "0"]
     if passage.codec != COPY:
         words += [f"-c:{place}", passage.codec]
-    if new or order.cut or passage.codec != COPY:
-        words += [word for name in stale(stream) for word in (f"-metadata:s:{place}", f"{name}=")]
+    if new or order.begin_s is not None or passage.codec != COPY:
+        stale = (key for key, _ in stream.metadata if STALE.fullmatch(key))
+        words += [word for name in stale for word in (f"-metadata:s:{place}", f"{name}=")]
     if new:
         words += _picture_options(order, place)
     return words
@@ -139,11 +138,11 @@ def _picture_options(order: Order, place: int) -> list[str]:
         words += [f"-metadata:s:{place}", f"stereo_mode={tags.stereo}"]
     if order.timecode is not None:
         words += [f"-metadata:s:{place}", f"timecode={order.timecode}", "-metadata", f"timecode={order.timecode}"]
-    if (end := order.picture.ending) is not None:
+    if order.picture.ends:
         # NUT does not say how long a frame is shown, and the last one has no next that would tell.
         shown = "DURATION"
-        for number, pts_s in end.packets.items():
-            shown = f"if(eq(N\\,{number})\\,{_ticks(end.seconds, pts_s, order)}\\,{shown})"
+        for number, pts_s in order.picture.ends.items():
+            shown = f"if(eq(N\\,{number})\\,{_ticks(order.picture.last_s, pts_s, order)}\\,{shown})"
         words += [f"-bsf:{place}", f"setts=pts=PTS:dts=DTS:duration={shown}"]
     return words + [word for name, value in named.items() for word in (f"-{name}:{place}", value)]
 
@@ -180,16 +179,3 @@ def _common(denominators: Sequence[int]) -> int:
         if (wider := math.lcm(common, denominator)) < 1 << 31:
             common = wider
     return common if common >= 1000 else common * math.ceil(1000 / common)
-
-
-def cut_to(film: Film, begin_s: Fraction, end_s: Fraction | None) -> list[str]:
-    """The options of an input that cut it to a range of the output's clock."""
-    words = ["-seek_timestamp", "1", "-ss", f"{float(begin_s - film.shift_s):.6f}"]
-    return words if end_s is None else [*words, "-t", f"{float(end_s - begin_s):.6f}"]
-
-
-def moved_to_0(begin_s: Fraction) -> list[str]:
-    """The options that bring segments that begin at `begin_s` to 0."""
-    # ffmpeg takes an input's start off by itself only where it knows it, and of a NUT stream of few packets it does
-    # not; -seek_timestamp keeps it from trying.
-    return ["-seek_timestamp", "1", "-itsoffset", f"{-float(begin_s):.6f}"]

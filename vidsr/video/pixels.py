@@ -24,11 +24,6 @@ def planar(depth: int, shift_x: int, shift_y: int) -> PixelFormat:
 WORKING = {pixels.name: pixels for depth in DEPTHS for shifts in _NAME for pixels in [planar(depth, *shifts)]}
 
 
-def full_range_name(pixels: PixelFormat) -> str | None:
-    """ffmpeg's older name for the same planes in full range: yuvj420p for yuv420p; None where there is none."""
-    return pixels.name.replace("yuv", "yuvj") if pixels.depth == 8 else None
-
-
 def nearest(name: str) -> tuple[PixelFormat, bool]:
     """The working format for ffmpeg's pixel format `name`, and whether samples are converted to reach it.
 
@@ -43,7 +38,12 @@ def nearest(name: str) -> tuple[PixelFormat, bool]:
     if not depths or known.one("flags").flag("hwaccel"):
         raise InputError(f"The pixel format {name} cannot be read.")
     depth = next((step for step in DEPTHS if step >= max(depths)), DEPTHS[-1])
-    return planar(depth, *_shifts(known, len(depths))), True
+    if is_colour(name):
+        return planar(depth, 0, 0), True
+    if len(depths) <= 2:
+        return planar(depth, 1, 1), True
+    across, down = (min(known.integer(f"log2_chroma_{side}") or 0, 1) for side in "wh")
+    return planar(depth, across, min(across, down)), True
 
 
 def is_colour(name: str) -> bool:
@@ -55,17 +55,6 @@ def is_colour(name: str) -> bool:
 def has_alpha(name: str) -> bool:
     """Whether the format holds transparency; a palette may, and says nothing of it."""
     return _described(name).one("flags").flag("alpha") and not _described(name).one("flags").flag("palette")
-
-
-def _shifts(known: Answer, components: int) -> tuple[int, int]:
-    flags = known.one("flags")
-    if flags.flag("rgb") or flags.flag("palette"):
-        return 0, 0
-    if components <= 2:
-        return 1, 1
-    across = min(known.integer("log2_chroma_w") or 0, 1)
-    down = min(known.integer("log2_chroma_h") or 0, 1)
-    return across, min(across, down)
 
 
 @lru_cache(maxsize=1)

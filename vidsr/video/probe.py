@@ -11,9 +11,8 @@ from pathlib import Path
 from vidsr.errors import InputError
 from vidsr.files import check_readable
 from vidsr.frame import PixelFormat
-from vidsr.picture import reduced_size
 from vidsr.video.ffprobe import Answer, ask
-from vidsr.video.pixels import has_alpha, is_colour, nearest, planar
+from vidsr.video.pixels import has_alpha, is_colour, nearest
 
 SIDES = range(16, 16385)
 MOST_PIXELS = 8192 * 4320
@@ -127,24 +126,9 @@ class Film:
     seekable: bool = True
 
     @property
-    def chroma_location(self) -> str | None:
-        return self.tags.chroma_location
-
-    @property
-    def is_hdr(self) -> bool:
-        """Whether its light needs more than 8 bits: PQ or HLG."""
-        return self.tags.transfer in ("smpte2084", "arib-std-b67") and self.pixels.depth > 8
-
-    @property
     def shift_ticks(self) -> int:
         """`shift_s` in ticks of the picture."""
         return round(self.shift_s / self.time_base)
-
-    def reduced(self, side: int) -> Film:
-        """The film as it is read where its long side is reduced to `side`, in 8 bits; never enlarged."""
-        width, height = reduced_size(self.width, self.height, side)
-        pixels = planar(8, self.pixels.shift_x, self.pixels.shift_y)
-        return replace(self, width=width, height=height, pixels=pixels)
 
 
 def probe_streams(path: Path) -> tuple[Stream, ...]:
@@ -276,20 +260,14 @@ def _duration(picture: Answer, about: Answer, rate: Fraction) -> float | None:
 def _shift(streams: list[Answer], picture: Answer) -> Fraction:
     """The offset that brings a late or negative clock to 0: a whole number of every stream's ticks, so that none is
     rounded, and of ffmpeg's microseconds as near as need be."""
-    known = [(start, base) for one in streams for start, base in [_start(one)] if start is not None]
-    begin = min((start for start, _ in known), default=Fraction(0))
-    shown = _start(picture)[0]
-    if begin <= LATE_S and (shown is None or shown >= 0):  # sound may begin before 0, by its codec's delay
+    pairs = ((one.integer("start_pts"), one.fraction("time_base") or Fraction(1)) for one in streams)
+    known = [(start, base) for start, base in pairs if start is not None]
+    begin = min((start * base for start, base in known), default=Fraction(0))
+    if begin <= LATE_S and (picture.integer("start_pts") or 0) >= 0:  # sound may begin before 0, by its codec's delay
         return Fraction(0)
     ticks = [base for _, base in known]
     tick = Fraction(math.lcm(*(one.numerator for one in ticks)), math.gcd(*(one.denominator for one in ticks)))
     return -math.floor(begin / tick) * tick
-
-
-def _start(stream: Answer) -> tuple[Fraction | None, Fraction]:
-    """Where a stream begins, seconds, and its tick."""
-    start, base = stream.integer("start_pts"), stream.fraction("time_base") or Fraction(1)
-    return None if start is None else start * base, base
 
 
 def _turned(rotation: float) -> bool:

@@ -15,10 +15,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
+
+import ffmpeg
 
 from vidsr import system
 from vidsr.errors import ToolError, VidsrError
@@ -28,15 +30,17 @@ KEPT_LINES = 20
 LINE_CHARACTERS = 500
 PIPE_BYTES = 1 << 20
 FILE = "the file"
-"""Stands for the film's name until a command is complete."""
+"""Stands for a film's name until a command is complete: ffmpeg-python takes no name that is not Unicode."""
 DEMUXERS = (
     "mov,matroska,avi,mpeg,mpegts,mpegvideo,gif,apng,asf,flv,ogg,nut,mxf,dv,ivf,rm,wtv,pva,nsv,nuv,vob,yuv4mpegpipe,"
     "h264,hevc,m4v,h263,obu,av1,vc1,cavsvideo,dirac,amv,swf,flic,film_cpk,smk,bink,roq,4xm,mjpeg,mp3,aac,flac,wav"
 )
 """ffmpeg's readers of single files. Playlists and patterns of names, which open other files, are not among them."""
 
-SAFE = {"protocol_whitelist": "file,pipe", "format_whitelist": DEMUXERS}
-"""Options before every input: local files only, and no format that points elsewhere."""
+ONLY_FILES = {"protocol_whitelist": "file,pipe", "format_whitelist": DEMUXERS}
+"""Options of every input: local files only, and no format that points elsewhere."""
+SAFE = tuple(word for name, value in ONLY_FILES.items() for word in (f"-{name}", value))
+"""The same as words."""
 PATIENCE_S = 30.0
 """How long a tool that reads a film may give nothing: enough for a disk that wakes up."""
 LONG_PATIENCE_S = 600.0
@@ -56,14 +60,9 @@ def local(path: Path) -> str:
     return f"file:{path.absolute()}"
 
 
-def safe() -> list[str]:
-    """The options before every input."""
-    return [word for name, value in SAFE.items() for word in (f"-{name}", value)]
-
-
-def named(words: Sequence[object], path: Path) -> list[str]:
-    """The words of a command with `path` in the place of FILE, as ffmpeg-python takes no name that is not Unicode."""
-    return [local(path) if word == FILE else str(word) for word in words]
+def compiled(run: ffmpeg.nodes.OutputStream, path: Path, *options: str) -> list[str]:
+    """The words of a command that ffmpeg-python was given, with `path` for FILE and some options for all of it."""
+    return [local(path) if word == FILE else word for word in run.global_args(*GLOBAL, *options).compile()]
 
 
 def tool(name: str) -> str:
@@ -74,6 +73,7 @@ def tool(name: str) -> str:
     return found
 
 
+@dataclass(eq=False, repr=False)
 class Process:
     """A running ffmpeg or ffprobe: leaving the block kills it if it still runs, and waits for its end.
 
@@ -82,30 +82,37 @@ class Process:
     gives or takes nothing for `patience_s`, or is killed.
     """
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        *,
-        feed: bool = False,
-        patience_s: float = PATIENCE_S,
-        on_line: Callable[[str | None], bool] | None = None,
-    ) -> None:
-        self._command = command
-        self._feed = feed
-        self._patience_s = patience_s
-        self._on_line = on_line or (lambda _: False)
+    command: Sequence[str]
+    _: KW_ONLY
+    feed: bool = False
+    patience_s: float = PATIENCE_S
+    on_line: Callable[[str | None], bool] | None = None
+
+    def __post_init__(self) -> None:
         self._busy_s = math.inf
         self._stalled = False
         self._over = threading.Event()
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
 
     def __enter__(self) -> Process:
+        log.debug("%s", shlex.join(self.command)[:LOGGED_CHARACTERS])
         leash, self._leash = os.pipe()
         try:
-            self._child = self._spawn(leash)
-        except ToolError:
+            self._child = subprocess.Popen(
+                [tool(self.command[0]), *self.command[1:]],
+                stdin=subprocess.PIPE if self.feed else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=(leash,) if system.passes_descriptors() else (),
+                start_new_session=True,  # Ctrl-C is ours to handle: ffmpeg would take it as "finish the file"
+            )
+            system.tie(leash, self._child.pid)
+        except (OSError, ToolError) as error:
             os.close(self._leash)
-            raise
+            if isinstance(error, ToolError):
+                raise
+            raise ToolError(f"{self.command[0]} could not be started: {error}.") from error
         finally:
             os.close(leash)
         assert isinstance(self._child.stdout, FileIO)
@@ -122,26 +129,7 @@ class Process:
             thread.start()
         return self
 
-    def _spawn(self, leash: int) -> subprocess.Popen[bytes]:
-        log.debug("%s", shlex.join(self._command)[:LOGGED_CHARACTERS])
-        try:
-            child = subprocess.Popen(
-                [tool(self._command[0]), *self._command[1:]],
-                stdin=subprocess.PIPE if self._feed else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                pass_fds=(leash,) if system.passes_descriptors() else (),
-                start_new_session=True,  # Ctrl-C is ours to handle: ffmpeg would take it as "finish the file"
-            )
-        except OSError as error:
-            raise ToolError(f"{self._command[0]} could not be started: {error}.") from error
-        system.tie(leash, child.pid)
-        return child
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def read_into(self, buffer: memoryview) -> int:
@@ -232,8 +220,8 @@ class Process:
             status = self._child.wait(1)  # its last words may still be on their way
             self._threads[0].join()
             if status < 0:
-                return ToolError(f"{self._command[0]} was ended by signal {-status}.", self.last_lines)
-        return kind(f"{self._command[0]} {what}.", self.last_lines)
+                return ToolError(f"{self.command[0]} was ended by signal {-status}.", self.last_lines)
+        return kind(f"{self.command[0]} {what}.", self.last_lines)
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:
@@ -248,11 +236,11 @@ class Process:
 
     def tired(self) -> ToolError:
         """The error to raise where the tool was waited for in vain."""
-        return ToolError(f"{self._command[0]} made no progress in {self._patience_s:.0f} s.", self.last_lines)
+        return ToolError(f"{self.command[0]} made no progress in {self.patience_s:.0f} s.", self.last_lines)
 
     def _guard(self) -> None:
         while not self._over.wait(GUARD_S):
-            if time.monotonic() - self._busy_s > self._patience_s:
+            if time.monotonic() - self._busy_s > self.patience_s:
                 self._stalled = True
                 self._child.kill()
 
@@ -260,15 +248,18 @@ class Process:
         assert self._child.stderr is not None
         while data := self._child.stderr.readline(LINE_CHARACTERS):
             line = data.decode("utf-8", "replace").rstrip()
-            if not self._on_line(line):
+            if self.on_line is None or not self.on_line(line):
                 self._lines.append(line)
-        self._on_line(None)
+        if self.on_line is not None:
+            self.on_line(None)
 
 
-def run(command: Sequence[str]) -> tuple[int, bytes, str]:
-    """Run a tool to its end; returns its exit status, its stdout and the last lines of its stderr."""
+def run(
+    command: Sequence[str], patience_s: float = PATIENCE_S, on_line: Callable[[str | None], bool] | None = None
+) -> tuple[int, bytes, str]:
+    """Run a tool, see `Process`, to its end; returns its exit status, its stdout and the last lines of its stderr."""
     output = bytearray()
-    with Process(command) as process:
+    with Process(command, patience_s=patience_s, on_line=on_line) as process:
         block = memoryview(bytearray(65536))
         while count := process.read_into(block):
             output += block[:count]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import KW_ONLY, dataclass, field, replace
 from fractions import Fraction
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidsr.errors import InputError, VidsrError
 from vidsr.frame import Frame
+from vidsr.picture import reduced_size
 from vidsr.video.decoder import Decode
+from vidsr.video.pixels import planar
 from vidsr.video.probe import Film
 from vidsr.video.process import PATIENCE_S
 
@@ -38,6 +40,7 @@ class _Disagreement(Exception):
     """What a seek brought is not what the timeline says."""
 
 
+@dataclass(eq=False, repr=False)
 class Reader:
     """Iterate the `Frame`s of `film` in presentation order, from `first` to before `stop`; a context manager.
 
@@ -55,39 +58,35 @@ class Reader:
     With `side`, ffmpeg reduces the picture to that long side and to 8 bits before it is handed over: for a look at it.
     """
 
-    def __init__(
-        self,
-        film: Film,
-        *,
-        first: int = 0,
-        stop: int | None = None,
-        timeline: NDArray[np.int64] | None = None,
-        keep_going: bool = False,
-        patience_s: float = PATIENCE_S,
-        side: int | None = None,
-    ) -> None:
-        self.film = film if side is None else film.reduced(side)
-        self._reduced = self.film != film
-        self.damage: str | None = None
-        self.repaired = 0
-        self.rescaled: list[int] = []
-        self._first = first
-        self._stop = stop
-        self._timeline = timeline
-        self._keep_going = keep_going
-        self._patience_s = patience_s
+    film: Film
+    _: KW_ONLY
+    first: int = 0
+    stop: int | None = None
+    timeline: NDArray[np.int64] | None = None
+    keep_going: bool = False
+    patience_s: float = PATIENCE_S
+    side: int | None = None
+    damage: str | None = field(default=None, init=False)
+    repaired: int = field(default=0, init=False)
+    rescaled: list[int] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        whole = self.film
+        if self.side is not None:
+            width, height = reduced_size(whole.width, whole.height, self.side)
+            pixels = planar(8, whole.pixels.shift_x, whole.pixels.shift_y)
+            self.film = replace(whole, width=width, height=height, pixels=pixels)
+        self._reduced = self.film != whole
+        self._before = round(NEIGHBOURS / (whole.rate * whole.time_base)) if whole.deinterlace else 0
         self._closed = False
         self._run: Decode | None = None
         self._crash: VidsrError | None = None
-        self._before = round(NEIGHBOURS / (film.rate * film.time_base)) if film.deinterlace else 0
         self._frames: Generator[Frame, None, None] | None = None
 
     def __enter__(self) -> Reader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -101,12 +100,12 @@ class Reader:
                 self._frames.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        self._frames = self._whole() if self._timeline is None else self._along(self._timeline)
+        self._frames = self._whole() if self.timeline is None else self._along(self.timeline)
         return self._frames
 
     @contextmanager
     def _decode(self, begin: int | None, seek_s: Fraction | None) -> Iterator[Decode]:
-        run = Decode(self.film, begin, seek_s, self._patience_s, self._reduced)
+        run = Decode(self.film, begin, seek_s, self.patience_s, self._reduced)
         with run.process:
             self._run = run
             if self._closed:
@@ -122,27 +121,24 @@ class Reader:
         previous, count = None, 0
         with self._decode(None, None) as run:
             for index, raw in enumerate(run.stamps()):
-                if index == self._stop:
+                if index == self.stop:
                     return
                 pts = repair(raw, previous, self.film)
-                self._check_begin(index, pts)
+                if pts < 0:
+                    raise InputError(
+                        f"{self.film.path} shows its first frame before time 0, which segments cannot hold: "
+                        "copy it with `ffmpeg -i FILM -c copy -avoid_negative_ts make_zero COPY.mkv` first."
+                    )
                 frame = run.picture(index, pts)
                 if frame is None:
                     break
                 self.repaired += pts != raw
                 previous, count = pts, index + 1
-                if index >= self._first:
+                if index >= self.first:
                     yield frame
             if not self._closed:
                 self.rescaled = run.began[1:]
                 self._judge(run, count)
-
-    def _check_begin(self, index: int, pts: int) -> None:
-        if index == 0 and pts < 0:
-            raise InputError(
-                f"{self.film.path} shows its first frame before time 0, which segments cannot hold: "
-                "copy it with `ffmpeg -i FILM -c copy -avoid_negative_ts make_zero COPY.mkv` first."
-            )
 
     def _judge(self, run: Decode, count: int) -> None:
         """At the end of the film: raise or note what ffmpeg complained of."""
@@ -154,12 +150,12 @@ class Reader:
         if worst is None:
             return
         self.damage = f"{path} is damaged or cut off: {count} frames of it can be decoded ({worst})."
-        if not self._keep_going:
+        if not self.keep_going:
             raise InputError(f"{self.damage[:-1]}; --keep-going enhances these.", run.process.last_lines)
 
     def _along(self, timeline: NDArray[np.int64]) -> Generator[Frame, None, None]:
         """Take the range from the latest place that agrees with the timeline."""
-        index = self._first
+        index = self.first
         for seek_s in self._places(timeline):
             if self._closed:
                 return
@@ -176,19 +172,21 @@ class Reader:
     def _places(self, timeline: NDArray[np.int64]) -> Iterator[Fraction | None]:
         """Where to begin decoding, seconds; None is the start of the film."""
         film = self.film
-        if self._first < len(timeline) and _seekable(film, timeline):
-            start_s, first_s = (int(timeline[index]) * film.time_base for index in (0, self._first))
+        if self.first < len(timeline) and _seekable(film, timeline):
+            start_s, first_s = (int(timeline[index]) * film.time_base for index in (0, self.first))
             yield from (first_s - margin_s for margin_s in SEEK_MARGINS_S if first_s - margin_s > start_s)
         yield None
 
     def _attempt(self, timeline: NDArray[np.int64], first: int, seek_s: Fraction | None) -> Iterator[Frame]:
         """Frames from `first` on; _Disagreement where what is decoded is not what the timeline says."""
-        stop = len(timeline) if self._stop is None else min(self._stop, len(timeline))
+        stop = len(timeline) if self.stop is None else min(self.stop, len(timeline))
         if first >= stop:
             return
         begin = None if seek_s is None else int(timeline[first])
         with self._decode(begin, seek_s) as run:
-            landed = None if begin is None else _landed(run, begin - self._before)
+            landed = None if begin is None else run.landing()
+            if begin is not None and (landed is None or landed > begin - self._before):
+                raise _Disagreement
             for index, raw in self._verified(run.stamps(), timeline, landed):
                 sent = begin is None or (raw is not None and raw >= begin)
                 if begin is not None and sent != (index >= first):
@@ -235,13 +233,6 @@ def repair(raw: int | None, previous: int | None, film: Film) -> int:
     return previous + (1 if near else step)
 
 
-def _landed(run: Decode, wanted: int) -> int:
-    landed = run.landing()
-    if landed is None or landed > wanted:
-        raise _Disagreement
-    return landed
-
-
 def _seekable(film: Film, timeline: NDArray[np.int64]) -> bool:
     """Whether a pts names one frame only, from which it can be decoded: not in bare streams, nor where a clock jumped
     back within the film, nor where frames were dropped."""
@@ -260,12 +251,7 @@ NEAR = 100
 
 def picked(film: Film, timeline: NDArray[np.int64], indices: Sequence[int]) -> Iterator[Frame]:
     """These frames of a film whose timeline is known, `indices` rising, with few seeks and little decoding."""
-    groups: list[list[int]] = []
-    for index in indices:
-        if groups and index - groups[-1][-1] < NEAR:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
-    for group in groups:
+    far = np.flatnonzero(np.diff(indices) >= NEAR) + 1
+    for group in (part.tolist() for part in np.split(np.array(indices, np.int64), far) if len(part)):
         with Reader(film, first=group[0], stop=group[-1] + 1, timeline=timeline, keep_going=True) as frames:
             yield from (frame for frame in frames if frame.index in group)

@@ -18,7 +18,7 @@ from vidsr.video.containers import ALIASES, CONTAINERS, Container, container_of
 from vidsr.video.ffprobe import packet_rows
 from vidsr.video.mux_command import ATTACH, COPY, REHEARSED_S, Order, Passage, Picture, command
 from vidsr.video.probe import Film, Stream, probe_streams
-from vidsr.video.process import GLOBAL, Process, local, run, safe
+from vidsr.video.process import GLOBAL, SAFE, Process, local, run
 from vidsr.video.writer import CODED, Output, Writer
 
 PATIENCE_S = 30.0
@@ -29,37 +29,31 @@ RELATED = {"mp1": "mp3", "mp2": "mp3", "subrip": "srt"}
 """Codecs that some containers do not tell from each other, and that one decoder reads."""
 
 
-def passages(film: Film, suffix: str) -> tuple[list[Passage], list[str]]:
+@lru_cache(maxsize=64)
+def passages(film: Film, suffix: str) -> tuple[Sequence[Passage], Sequence[str]]:
     """Every stream of `film` that goes into a file with `suffix`, in order, and a sentence for each that does not, or
     that is changed.
 
     Sound stays as it is or is unpacked without loss: RefusedError where the container can hold neither. Text subtitles
     are converted; other subtitles, attachments and data that do not fit are left out.
     """
-    kept, lost = _passages(film, suffix)
-    return list(kept), list(lost)
-
-
-@lru_cache(maxsize=64)
-def _passages(film: Film, suffix: str) -> tuple[tuple[Passage, ...], tuple[str, ...]]:
     target = container_of(suffix)
     streams = [stream for stream in film.streams if not _is_made_anew(film, stream)]
     first = [Passage(stream, choices[0]) for stream in streams if (choices := _choices(film, stream, target))]
     if len(first) == len(streams) and _fits(film, first, target):
-        return tuple(first), tuple(_sentence(one, suffix) for one in first if _is_changed(one))
+        return first, [sentence for one in first for sentence in _changes(one, suffix)]
     kept, lost = [], []
     for stream in streams:
         tried = (Passage(stream, codec) for codec in _choices(film, stream, target))
         found = next((one for one in tried if stream.index == film.index or _fits(film, [one], target)), None)
         if found is None:
-            if stream.kind == "audio" and not _is_empty(film, stream):
+            if stream.kind == "audio" and any(packet_rows(film.path, "size", ["-select_streams", str(stream.index)])):
                 raise _refused_sound(stream, suffix)
             lost.append(f"Stream {stream.index} ({stream.kind}, {stream.codec}) does not fit into {suffix}: left out.")
             continue
         kept.append(found)
-        if _is_changed(found):
-            lost.append(_sentence(found, suffix))
-    return tuple(kept), tuple(lost)
+        lost += _changes(found, suffix)
+    return kept, lost
 
 
 def _choices(film: Film, stream: Stream, target: Container) -> list[str]:
@@ -96,14 +90,12 @@ def _is_made_anew(film: Film, stream: Stream) -> bool:
     return chapters or (stream.kind == "data" and stream.tag == "tmcd")
 
 
-def _is_changed(one: Passage) -> bool:
-    return one.codec not in (COPY, ATTACH)
-
-
-def _sentence(one: Passage, suffix: str) -> str:
-    how = "without loss, " if one.stream.kind == "audio" else ""
-    stream = one.stream
-    return f"Stream {stream.index} ({stream.kind}, {stream.codec}) is written {how}as {one.codec} in {suffix}."
+def _changes(one: Passage, suffix: str) -> list[str]:
+    """A sentence where a stream is converted."""
+    if one.codec in (COPY, ATTACH):
+        return []
+    stream, how = one.stream, "without loss, " if one.stream.kind == "audio" else ""
+    return [f"Stream {stream.index} ({stream.kind}, {stream.codec}) is written {how}as {one.codec} in {suffix}."]
 
 
 def _refused_sound(stream: Stream, suffix: str) -> RefusedError:
@@ -115,17 +107,16 @@ def _refused_sound(stream: Stream, suffix: str) -> RefusedError:
     return RefusedError(f"{suffix} cannot hold {stream.codec} sound unchanged: {other}")
 
 
-def _is_empty(film: Film, stream: Stream) -> bool:
-    return next(packet_rows(film.path, "size", ["-select_streams", str(stream.index)]), None) is None
-
-
 def _fits(film: Film, wanted: Sequence[Passage], target: Container) -> bool:
     """Whether a file of the beginnings of these streams, without the new picture, can be written and read back."""
     others = [one for one in wanted if one.stream.index != film.index and one.codec != ATTACH]
     if not others:
         return True
-    if any(_is_nothing(one.stream) for one in others):
-        return False
+    for stream in (one.stream for one in others):
+        # No muxer takes a stream of an unknown codec, or sound without a sample rate, though some begin to.
+        unknown = stream.codec == "unknown" and stream.kind in ("video", "audio", "subtitle")
+        if unknown or (stream.kind == "audio" and stream.sample_rate is None):
+            return False
     with tempfile.TemporaryDirectory(prefix="vidsr-") as folder:
         made = Path(folder) / "rehearsal"
         order = Order(film, others, made, target.muxer, rehearsed=True)
@@ -136,12 +127,6 @@ def _fits(film: Film, wanted: Sequence[Passage], target: Container) -> bool:
             return False
 
 
-def _is_nothing(stream: Stream) -> bool:
-    """Whether no muxer takes a stream, though some begin to: of an unknown codec, or sound without a sample rate."""
-    unknown = stream.codec == "unknown" and stream.kind in ("video", "audio", "subtitle")
-    return unknown or (stream.kind == "audio" and stream.sample_rate is None)
-
-
 def _as_wanted(film: Film, wanted: Sequence[Passage], found: Sequence[Stream]) -> bool:
     """Whether what was written is what was meant; a track that begins later may not be there so far."""
     there = [(one.kind, RELATED.get(one.codec, one.codec)) for one in found]
@@ -150,14 +135,11 @@ def _as_wanted(film: Film, wanted: Sequence[Passage], found: Sequence[Stream]) -
         mine = (one.stream.kind, RELATED.get(codec, codec))
         if mine in there:
             there.remove(mine)
-        elif any(kind == one.stream.kind for kind, _ in there) or _begins(film, one.stream):
-            return False
+        else:
+            begins = (one.stream.start_s or film.start_s) < film.start_s + REHEARSED_S / 2
+            if any(kind == one.stream.kind for kind, _ in there) or (one.stream.kind == "audio" and begins):
+                return False
     return True
-
-
-def _begins(film: Film, stream: Stream) -> bool:
-    """Whether a stream is sound that begins with the film."""
-    return stream.kind == "audio" and (stream.start_s or film.start_s) < film.start_s + REHEARSED_S / 2
 
 
 def _write(words: Sequence[str], segments: Sequence[Path]) -> None:
@@ -177,10 +159,8 @@ def output_suffix(film: Film, codec: str = "auto") -> str:
         return ".mkv"
     with suppress(RefusedError):
         kept, _ = passages(film, suffix)
-        left_out = {stream.index for stream in film.streams if stream.kind != "data"} - {
-            one.stream.index for one in kept
-        }
-        if not left_out and not any(one.stream.kind == "audio" and one.codec != COPY for one in kept):
+        held = {one.stream.index for one in kept if one.stream.kind != "audio" or one.codec == COPY}
+        if all(stream.index in held for stream in film.streams if stream.kind != "data"):
             return suffix
     return ".mkv"
 
@@ -196,7 +176,8 @@ def rehearse(film: Film, output: Output, suffix: str) -> None:
     with tempfile.TemporaryDirectory(prefix="vidsr-") as folder:
         segment, made = Path(folder) / "picture.nut", Path(folder) / "film"
         others = [one for one in kept if one.codec != ATTACH]
-        order = Order(film, others, made, container_of(suffix).muxer, rehearsed=True, picture=_picture(output))
+        picture = Picture(CODED[output.encode.codec], queue=8)
+        order = Order(film, others, made, container_of(suffix).muxer, picture, rehearsed=True)
         try:
             _black(segment, film, output)
             _write(command(order, {}), [segment])
@@ -208,10 +189,6 @@ def rehearse(film: Film, output: Output, suffix: str) -> None:
             raise RefusedError(
                 f"{suffix} does not hold all streams of {film.path} together: choose .mkv for the output."
             )
-
-
-def _picture(output: Output) -> Picture:
-    return Picture(CODED[output.encode.codec], queue=8)
 
 
 def _black(path: Path, film: Film, output: Output) -> None:
@@ -233,7 +210,7 @@ def covers(film: Film, kept: Sequence[Passage], folder: Path) -> dict[int, Path]
     for stream in (one.stream for one in kept if one.codec == ATTACH):
         path = found[stream.index] = folder / f"{stream.index}.cover"
         words = ["-i", local(film.path), "-map", f"0:{stream.index}", "-c", "copy", "-frames:v", "1", "-f", "rawvideo"]
-        status, _, lines = run(["ffmpeg", *GLOBAL, "-loglevel", "error", *safe(), *words, local(path)])
+        status, _, lines = run(["ffmpeg", *GLOBAL, "-loglevel", "error", *SAFE, *words, local(path)])
         if status != 0:
             raise RefusedError(f"the attached picture {stream.index} of {film.path} cannot be read", lines)
     return found

@@ -1,32 +1,14 @@
-"""What a file says about itself: colour tags by number, and which of its metadata go on to the output."""
+"""What a file says about itself: colour tags in words of options, and which of its metadata go on to the output."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from vidsr.video.probe import Film, Stream
+from vidsr.video.probe import Film, Stream
 
-PRIMARIES = [
-    *("bt709", "unknown", "reserved", "bt470m", "bt470bg", "smpte170m", "smpte240m", "film", "bt2020", "smpte428"),
-    *("smpte431", "smpte432"),
-]
-TRANSFERS = [
-    *("bt709", "unknown", "reserved", "bt470m", "bt470bg", "smpte170m", "smpte240m", "linear", "log100", "log316"),
-    *("iec61966-2-4", "bt1361e", "iec61966-2-1", "bt2020-10", "bt2020-12", "smpte2084", "smpte428", "arib-std-b67"),
-]
-MATRICES = [
-    *("bt709", "unknown", "reserved", "fcc", "bt470bg", "smpte170m", "smpte240m", "ycgco", "bt2020nc", "bt2020c"),
-    *("smpte2085", "chroma-derived-nc", "chroma-derived-c", "ictcp"),
-]
-NUMBERS: dict[str, dict[str, int]] = {
-    "color_primaries": {name: n for n, name in enumerate(PRIMARIES, 1)} | {"ebu3213": 22},
-    "color_trc": {name: n for n, name in enumerate(TRANSFERS, 1)},
-    "colorspace": {name: n for n, name in enumerate(MATRICES, 1)} | {"gbr": 0},
-}
-"""ITU-T H.273's numbers for ffprobe's names: ffmpeg's options do not know all of these names, but every number."""
+NUMBERS = {"color_trc": {"bt470m": 4, "bt470bg": 5}, "colorspace": {"gbr": 0}}
+"""ITU-T H.273's numbers for those of ffprobe's names that ffmpeg's options (tried: 5.1 to 9.0) do not know."""
 
 STALE = re.compile(
     r"(rotate|encoder|alpha_mode|bps|duration|number_of_(frames|bytes)|_statistics_\w+|source_id)(-\w+)?", re.IGNORECASE
@@ -57,11 +39,6 @@ LEFT_FIRST = ("_lr", "left_right", "top_bottom")
 def numbered(option: str, name: str) -> str:
     """The value of one of ffmpeg's colour options for the name that ffprobe gives it."""
     return str(NUMBERS.get(option, {}).get(name, name))
-
-
-def stale(stream: Stream) -> Iterable[str]:
-    """The names of a stream's tags that must not go on to another one in its place."""
-    return (key for key, _ in stream.metadata if STALE.fullmatch(key))
 
 
 def needs_names(film: Film) -> bool:

@@ -11,27 +11,20 @@ DROPPED = {30: 2, 60: 4}
 """Frame numbers that drop-frame time code leaves out in each minute but every tenth, by the rounded rate."""
 
 
-def timecode_of(film: Film) -> str | None:
-    """The time code of the film's first frame: the file's, or that of a stream."""
-    every = (film.metadata, *(stream.metadata for stream in film.streams))
-    return next((value for pairs in every for key, value in pairs if key.lower() == "timecode"), None)
-
-
 def later_timecode(film: Film, seconds: Fraction) -> str | None:
-    """The time code of the frame that is shown so many seconds after the first; None where the film has none."""
-    found = re.fullmatch(r"(\d\d):(\d\d):(\d\d)([:;.])(\d\d)", timecode_of(film) or "")
+    """The time code, the file's or that of a stream, of the frame that is shown so many seconds after the first; None
+    where the film has none."""
+    every = (film.metadata, *(stream.metadata for stream in film.streams))
+    code = next((value for pairs in every for key, value in pairs if key.lower() == "timecode"), "")
+    found = re.fullmatch(r"(\d\d):(\d\d):(\d\d)([:;.])(\d\d)", code)
     if found is None:
         return None
     hours, minutes, full, frames = (int(found[n]) for n in (1, 2, 3, 5))
     rate, drop = round(film.rate), 0 if found[4] == ":" else DROPPED.get(round(film.rate), 0)
     passed = hours * 60 + minutes
     number = (passed * 60 + full) * rate + frames - drop * (passed - passed // 10)
-    number += round(seconds * film.rate)
-    ten = 600 * rate - 9 * drop
-    tens, rest = divmod(number, ten)
+    tens, rest = divmod(number + round(seconds * film.rate), 600 * rate - 9 * drop)
     if drop and rest >= 60 * rate:
         rest += drop * (1 + (rest - 60 * rate) // (60 * rate - drop))
-    total = tens * 600 * rate + rest
-    clock = total // rate
-    hms = f"{clock // 3600 % 24:02}:{clock // 60 % 60:02}:{clock % 60:02}"
-    return f"{hms}{found[4]}{total % rate:02}"
+    clock, frame = divmod(tens * 600 * rate + rest, rate)
+    return f"{clock // 3600 % 24:02}:{clock // 60 % 60:02}:{clock % 60:02}{found[4]}{frame:02}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,35 +17,32 @@ from vidsr.video.decoder import Complaints
 from vidsr.video.mux_command import ATTACH, Passage
 from vidsr.video.packets import last_ticks, packet_pts
 from vidsr.video.probe import Film, Stream, probe
-from vidsr.video.process import GLOBAL, LONG_PATIENCE_S, Process, local, safe
+from vidsr.video.process import GLOBAL, LONG_PATIENCE_S, SAFE, local, run
 from vidsr.video.tags import lost
 
-BLOCK = 1 << 16
 SAMPLE = 8
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What a picture shows: `timeline` (n,) int64, the pts of its frames in the film's ticks, and for how many of them
-    the last is shown, None where that was not set."""
-
-    timeline: NDArray[np.int64]
-    last_ticks: int | None
-
-
-def check_published(film: Film, destination: Path, shown: Shown, kept: Sequence[Passage]) -> list[str]:
+def check_published(
+    film: Film, destination: Path, timeline: NDArray[np.int64], ticks: int | None, kept: Sequence[Passage]
+) -> list[str]:
     """Compare the file with what went into it: OutputError for a frame or a sound that is not as it should be.
 
-    Time stamps must equal those of `shown` or, where the ticks of the container are not fine enough (Matroska's are
-    1 ms), be the nearest of its ticks. Returns a sentence for each thing that could not be kept.
+    Time stamps must equal those of `timeline (n,)`, in the film's ticks, or where the ticks of the container are not
+    fine enough (Matroska's are 1 ms), be the nearest of its ticks. The last frame must be shown for `ticks`, if that
+    was set. Returns a sentence for each thing that could not be kept.
     """
     made = probe(destination)
     with behind() as decoding:  # it takes longest, and the other checks wait for ffprobe most of the time
-        decoding.then(lambda: check_decodes(made, len(shown.timeline)))
+        decoding.then(lambda: check_decodes(made, len(timeline)))
         stamps = np.array(sorted(packet_pts(destination, made.index)), np.int64)
-        _check_times(made, film, shown.timeline, stamps)
-        ending = _ending(made, film, shown, stamps)
-        return [*_missing(made, kept), *ending, *_chapters(made, film), *_tags(made, film, kept)]
+        _check_times(made, film, timeline, stamps)
+        sentences = _missing(made, kept)
+        if ticks is not None:
+            sentences += _ending(made, film, int(timeline[-1] - timeline[0]) + ticks, stamps)
+        if made.chapters < film.chapters:
+            sentences.append(f"{film.chapters - made.chapters} of {film.chapters} chapters could not be kept.")
+        return sentences + lost(film, made, [one.stream for one in kept if one.codec != ATTACH])
 
 
 def _check_times(made: Film, film: Film, timeline: NDArray[np.int64], found: NDArray[np.int64]) -> None:
@@ -85,13 +81,12 @@ def _kind(stream: Stream) -> str:
     return "cover" if stream.attached_picture else stream.kind
 
 
-def _ending(made: Film, film: Film, shown: Shown, stamps: NDArray[np.int64]) -> list[str]:
-    """A sentence where the last frame goes sooner or later than it should: containers differ in what they can tell of
-    it, and a picture's length in the order of its packets is not the time that it is shown."""
-    if shown.last_ticks is None:
-        return []
-    wanted_s = float((int(shown.timeline[-1]) - int(shown.timeline[0]) + shown.last_ticks) * film.time_base)
-    off_s = wanted_s - _last_packet_s(made, stamps)
+def _ending(made: Film, film: Film, ticks: int, stamps: NDArray[np.int64]) -> list[str]:
+    """A sentence where the picture is not shown for `ticks` of the film: containers differ in what they can tell of the
+    last frame, and a picture's length in the order of its packets is not the time that it is shown."""
+    wanted_s = float(ticks * film.time_base)
+    found_ticks = int(stamps[-1] - stamps[0]) + last_ticks(made, stamps + made.shift_ticks)
+    off_s = wanted_s - float(found_ticks * made.time_base)
     if made.duration_s is not None and off_s > 0:  # in Matroska, only the whole file's length may tell it
         off_s = max(0.0, min(off_s, wanted_s - made.duration_s))
     if abs(off_s) <= 2 * float(1 / film.rate) + 0.1:
@@ -99,33 +94,12 @@ def _ending(made: Film, film: Film, shown: Shown, stamps: NDArray[np.int64]) -> 
     return [f"The last frame is shown {abs(off_s):.2f} s {'shorter' if off_s > 0 else 'longer'} than in the source."]
 
 
-def _last_packet_s(made: Film, stamps: NDArray[np.int64]) -> float:
-    """How long after the first frame the last one ends, by its own packet."""
-    ends = int(stamps[-1]) + last_ticks(made, stamps + made.shift_ticks) - int(stamps[0])
-    return float(ends * made.time_base)
-
-
-def _chapters(made: Film, film: Film) -> list[str]:
-    if made.chapters < film.chapters:
-        return [f"{film.chapters - made.chapters} of {film.chapters} chapters could not be kept."]
-    return []
-
-
-def _tags(made: Film, film: Film, kept: Sequence[Passage]) -> list[str]:
-    streams = [one.stream for one in kept if one.codec != ATTACH]
-    return lost(film, made, streams)
-
-
 def check_decodes(film: Film, frames: int) -> None:
     """OutputError where the picture's `frames` frames cannot all be decoded without a complaint."""
     complaints = Complaints(film.index)
-    words = ["ffmpeg", *GLOBAL, "-loglevel", "level+warning", *safe(), "-i", local(film.path)]
+    words = ["ffmpeg", *GLOBAL, "-loglevel", "level+warning", *SAFE, "-i", local(film.path)]
     words += ["-map", f"0:{film.index}", "-fps_mode", "passthrough", "-progress", "pipe:1", "-f", "null", "-"]
-    with Process(words, patience_s=LONG_PATIENCE_S, on_line=complaints.hear) as process:
-        told, block = b"", memoryview(bytearray(BLOCK))
-        while count := process.read_into(block):
-            told = (told + bytes(block[:count]))[-BLOCK:]
-        status, lines = process.finish(), process.last_lines
+    status, told, lines = run(words, LONG_PATIENCE_S, complaints.hear)
     decoded = int((re.findall(rb"^frame=(\d+)$", told, re.MULTILINE) or [b"0"])[-1])
     if status != 0 or complaints.worst or decoded != frames:
         raise OutputError(f"{film.path}: {decoded} of {frames} frames can be decoded: this is a bug, report it.", lines)

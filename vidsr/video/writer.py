@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 
 import ffmpeg
 import numpy as np
@@ -20,7 +19,7 @@ from vidsr.video.containers import container_of
 from vidsr.video.decoder import SCALER
 from vidsr.video.pixels import storable
 from vidsr.video.probe import Film, Tags
-from vidsr.video.process import FILE, GLOBAL, LONG_PATIENCE_S, Process, encoders, named, require_encoder
+from vidsr.video.process import FILE, LONG_PATIENCE_S, Process, compiled, encoders, require_encoder
 from vidsr.video.tags import numbered
 from vidsr.video.timing import pts_expression
 
@@ -44,35 +43,25 @@ ENCODER_OPTIONS: dict[str, dict[str, str | int]] = {
 
 @dataclass(frozen=True)
 class Output:
-    """The picture stream to write: frames of `width` x `height` in `pixels`, time in ticks of `time_base`.
+    """The picture stream to write: frames of `width` x `height` in `pixels`; time and aspect are those of `film`.
 
     `fields` is "tff" or "bff" where the frames are to stay interlaced.
     """
 
+    film: Film
     width: int
     height: int
     pixels: PixelFormat
-    time_base: Fraction
-    rate: Fraction
-    sample_aspect: Fraction | None
     tags: Tags
     encode: Encode
-    fields: str = ""
+    fields: str
 
     @classmethod
     def of(cls, film: Film, encode: Encode, scale: int = 1) -> Output:
         """The picture stream that keeps everything of `film`'s but its size, which is multiplied by `scale`."""
-        return cls(
-            width=film.width * scale,
-            height=film.height * scale,
-            pixels=film.pixels,
-            time_base=film.time_base,
-            rate=film.rate,
-            sample_aspect=film.sample_aspect,
-            tags=film.tags,
-            encode=replace(encode, codec=chosen_codec(film)) if encode.codec == "auto" else encode,
-            fields=film.fields if film.deinterlace == "" and scale == 1 and not film.rotation % 180 else "",
-        )
+        encode = replace(encode, codec=chosen_codec(film)) if encode.codec == "auto" else encode
+        fields = film.fields if film.deinterlace == "" and scale == 1 and not film.rotation % 180 else ""
+        return cls(film, film.width * scale, film.height * scale, film.pixels, film.tags, encode, fields)
 
     @property
     def stored(self) -> PixelFormat:
@@ -103,21 +92,24 @@ class Output:
         return losses
 
 
+@dataclass(eq=False, repr=False)
 class Writer:
     """Encodes the frames of one segment into the file `path`; a context manager.
 
-    `pts` (n,) int64 are the time stamps of its frames, in ticks of `output.time_base`; exactly those frames must be
+    `pts` (n,) int64 are the time stamps of its frames, in ticks of `output.film`; exactly those frames must be
     written, in that order: ValueError otherwise. Equal frames give an equal file. If the block raises, or ffmpeg fails
     (OutputError with its last lines), no file is left.
     """
 
-    def __init__(self, path: Path, output: Output, pts: NDArray[np.int64]) -> None:
-        require_encoder(output.encode.codec)
-        self.path = path
-        self.output = output
-        self.count = 0
-        self._pts = pts
-        self._process = Process(_command(path, output, pts), feed=True, patience_s=LONG_PATIENCE_S)
+    path: Path
+    output: Output
+    pts: NDArray[np.int64]
+    count: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        require_encoder(self.output.encode.codec)
+        words = _command(self.path, self.output, self.pts)
+        self._process = Process(words, feed=True, patience_s=LONG_PATIENCE_S)
 
     def __enter__(self) -> Writer:
         self._process.__enter__()
@@ -125,8 +117,8 @@ class Writer:
 
     def write(self, frame: Frame) -> None:
         """Encode the next frame."""
-        if self.count >= len(self._pts) or frame.pts != self._pts[self.count]:
-            raise ValueError(f"{frame} is not frame {self.count} of {len(self._pts)} of the segment {self.path.name}")
+        if self.count >= len(self.pts) or frame.pts != self.pts[self.count]:
+            raise ValueError(f"{frame} is not frame {self.count} of {len(self.pts)} of the segment {self.path.name}")
         output, (width, height) = self.output, self.output.stored_size
         self._hand(frame.luma, (output.height, output.width), (height, width))
         chroma = output.pixels.chroma_shape(output.height, output.width)
@@ -141,62 +133,53 @@ class Writer:
         samples = np.ascontiguousarray(plane if stored == shape else np.pad(plane, wider, "edge"))
         self._process.write(samples.data.cast("B"))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        finished = False
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        whole = False
         try:
             if kind is None:
-                self._finish()
-                finished = True
+                if self.count != len(self.pts):
+                    raise ValueError(f"{self.path.name} got {self.count} frames of {len(self.pts)}")
+                if self._process.finish() != 0 or not self.path.exists():
+                    raise self._process.failure(f"could not encode {self.path}", OutputError)
+                whole = True
         finally:
             self._process.stop()
-            if not finished:
+            if not whole:
                 self.path.unlink(missing_ok=True)
-
-    def _finish(self) -> None:
-        if self.count != len(self._pts):
-            raise ValueError(f"{self.path.name} got {self.count} frames of {len(self._pts)}")
-        if self._process.finish() != 0 or not self.path.exists():
-            raise self._process.failure(f"could not encode {self.path}", OutputError)
 
 
 def _command(path: Path, output: Output, pts: NDArray[np.int64]) -> list[str]:
-    frames = ffmpeg.input(
+    source = ffmpeg.input(
         "pipe:0",
         f="rawvideo",
         pixel_format=output.pixels.name,
         video_size=output.stored_size,
-        framerate=str(output.rate),
+        framerate=str(output.film.rate),
         protocol_whitelist="pipe",
     )
-    for name, arguments, options in _filters(output, pts):
-        frames = frames.filter(name, *arguments, **options)
-    run = ffmpeg.output(frames, FILE, f="nut", write_index=0, fps_mode="passthrough", **_coding(output))
-    return named(run.global_args(*GLOBAL, "-loglevel", "error").compile(), path)
+    chain = f"[0]{','.join(_filters(output, pts))}[frames]"
+    coding = {"fps_mode": "passthrough", "write_index": 0, "f": "nut", **_coding(output)}
+    return compiled(source.output(FILE, filter_complex=chain, map="[frames]", **coding), path, "-loglevel", "error")
 
 
-def _filters(output: Output, pts: NDArray[np.int64]) -> list[tuple[str, tuple[str, ...], dict[str, str]]]:
+def _filters(output: Output, pts: NDArray[np.int64]) -> list[str]:
     tags = output.tags
     # FFV1 has no place for the range: newer versions would convert to limited range; its container is told by publish.
     reach = None if output.encode.codec == "ffv1" else tags.range
     names = {"range": reach, "color_primaries": tags.primaries, "color_trc": tags.transfer}
     names |= {"colorspace": tags.space}
-    told = {name: numbered(name, value) for name, value in names.items() if value}
-    filters: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
-        ("settb", (str(output.time_base),), {}),
-        ("setpts", (pts_expression(pts),), {}),
-    ]
+    told = [f"{name}={numbered(name, value)}" for name, value in names.items() if value]
+    filters = [f"settb={output.film.time_base}", f"setpts='{pts_expression(pts)}'"]
     if told:
         # Tags on the frames themselves: as options of the output, newer versions take them as orders to convert.
-        filters.append(("setparams", (), told))
+        filters.append(f"setparams={':'.join(told)}")
     if output.fields:
-        filters.append(("setfield", (output.fields,), {}))
-    if output.sample_aspect:
-        filters.append(("setsar", (), {"sar": str(output.sample_aspect), "max": "65535"}))
+        filters.append(f"setfield={output.fields}")
+    if output.film.sample_aspect:
+        filters.append(f"setsar={output.film.sample_aspect}:65535")
     if output.stored != output.pixels:
         reach = tags.range or "tv"
-        filters.append(("scale", (), {"in_range": reach, "out_range": reach, "flags": SCALER}))
+        filters.append(f"scale=in_range={reach}:out_range={reach}:flags={SCALER}")
     return filters
 
 
@@ -206,7 +189,7 @@ def _coding(output: Output) -> dict[str, str | int | float]:
     options: dict[str, str | int | float] = {
         "c:v": encode.codec,
         "pix_fmt": output.stored.name,
-        "enc_time_base": f"{output.time_base.numerator}:{output.time_base.denominator}",
+        "enc_time_base": f"{output.film.time_base.numerator}:{output.film.time_base.denominator}",
         "avoid_negative_ts": "disabled",  # it would shift a segment that begins at 0 and has B-frames
         "fflags": "+bitexact",
         "flags:v": f"+bitexact{interlaced}",
@@ -247,7 +230,7 @@ def _told(output: Output, options: dict[str, str | int | float]) -> dict[str, st
     if codec not in PARAMS:
         return {}
     words = [str(options[PARAMS[codec]])] if PARAMS[codec] in options else []
-    rate = min(output.rate, Fraction(FASTEST_AV1)) if codec == "libsvtav1" else output.rate
+    rate = min(output.film.rate, Fraction(FASTEST_AV1)) if codec == "libsvtav1" else output.film.rate
     number = "fps-num={}:fps-denom={}" if codec == "libsvtav1" else "fps={}/{}"
     words.append(number.format(rate.numerator, rate.denominator))
     names = {"libx264": ("mastering-display", "cll"), "libx265": ("master-display", "max-cll")}
@@ -274,7 +257,8 @@ def chosen_codec(film: Film, suffix: str = ".mkv") -> str:
     HDR becomes HEVC, which players take it in, and so do samples that H.264 cannot hold but HEVC can; all else H.264.
     """
     codecs = container_of(suffix).codecs
+    hdr = film.tags.transfer in ("smpte2084", "arib-std-b67") and film.pixels.depth > 8  # PQ, HLG
     finer = storable(film.pixels, "libx264") != film.pixels == storable(film.pixels, "libx265")
-    if "libx265" in codecs and "libx265" in encoders() and (film.is_hdr or finer):
+    if "libx265" in codecs and "libx265" in encoders() and (hdr or finer):
         return "libx265"
     return next((codec for codec in codecs if codec in encoders()), codecs[0])
