@@ -180,7 +180,7 @@ def _prepare(wanted: Plan, state: WorkerState, meter: Meter) -> Answer:
     if (done := work_folder.delivered(work.folder, work.output)) is not None:
         return done
     disk_space.require_start(work, passes.promised_frames(work.film))
-    _, damage = passes.kept_analysis(state.here(work), work.folder, meter)
+    damage = passes.keep_analysis(state.here(work), work.folder, meter)
     film = state.open(wanted)
     analysis, is_quiet = film.analysis, film.none_in
     span = passes.frame_range(analysis.timeline, work.film, work.settings)
