@@ -117,12 +117,16 @@ def evaluate_video(
     network alone on the film's own pixels, `pipeline` what the whole program makes of it.
     """
     from vidsr.evaluate import table, videos
+    from vidsr.jobs.batch import walk
 
+    paths = [source.path for source in walk(clips)]
+    if not paths:
+        raise InputError(f"there is no film in {', '.join(map(str, clips))}")
     ruler = config.Ruler(**chosen | {"scale": int(str(chosen["scale"]))})  # type: ignore[arg-type]
     models = _film_models(names, fidelity)
     judges = _judges(lpips, identity, dlib)
     rows: list[Row] = []
-    for path in _clips(clips):
+    for path in paths:
         plain: Row | None = None
         try:
             for row in videos.films(path, models, judges, ruler):
@@ -134,20 +138,6 @@ def evaluate_video(
     for line in table.summary(rows):
         click.echo(line)
     _write_scores(output, table.plain_rows(rows))
-
-
-def _clips(paths: Sequence[Path]) -> list[Path]:
-    """The films that are named, and those in the folders that are; InputError where there is none."""
-    from vidsr.video import is_film_name
-
-    found = [
-        film
-        for path in paths
-        for film in (sorted(one for one in path.iterdir() if is_film_name(one)) if path.is_dir() else [path])
-    ]
-    if not found:
-        raise InputError(f"there is no film in {', '.join(map(str, paths))}")
-    return found
 
 
 def _film_models(names: Sequence[str], fidelities: Sequence[float]) -> list[Model]:
