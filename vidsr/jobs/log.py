@@ -74,8 +74,11 @@ def logged(work: Plan, meter: Meter) -> Iterator[None]:
         _begin(work, say)
         meter.say = say
         try:
-            yield
-            meter.flush()
+            try:
+                yield
+                meter.flush()
+            finally:
+                meter.end()
         except VidsrError as error:
             say.error("%s", error)
             for line in error.details.strip().splitlines():
@@ -87,8 +90,6 @@ def logged(work: Plan, meter: Meter) -> Iterator[None]:
         except BaseException as error:
             say.error("stopped: %s", type(error).__name__)
             raise
-        finally:
-            meter.end()
 
 
 def tell(work: Plan, report: Report) -> None:
