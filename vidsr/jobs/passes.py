@@ -40,8 +40,6 @@ QUALITY = ".quality.json"
 MOST_IN_SEGMENT = 2000
 """Frames: as many irregular time stamps as one segment's expression can hold."""
 COMBED = "its frames are interlaced, and --deinterlace is off"
-QUIET = 6
-"""Pieces of the grid without a face that may be one segment."""
 
 
 def counted(frames: Iterable[Frame], meter: Meter) -> Iterator[Frame]:
@@ -154,25 +152,10 @@ def frame_range(timeline: NDArray[np.int64], film: Film, settings: Enhance) -> t
     return first, stop
 
 
-def segments(
-    first: int, stop: int, film: Film, settings: Enhance, is_quiet: Callable[[tuple[int, int]], bool] = lambda _: False
-) -> list[tuple[int, int]]:
-    """The range cut into pieces of about `segment_s`, on a grid that does not depend on where the range begins.
-
-    Neighbours in which nothing is to be restored are one piece, up to QUIET of the grid: it is soon done again, should
-    the run be stopped, and each piece costs two processes.
-    """
+def segments(first: int, stop: int, film: Film, settings: Enhance) -> list[tuple[int, int]]:
+    """The range cut into pieces of about `segment_s`, on a grid that does not depend on where the range begins."""
     length = min(max(1, round(settings.segment_s * float(film.rate))), MOST_IN_SEGMENT)
-    edges = [first, *range((first // length + 1) * length, stop, length), stop]
-    together = min(QUIET, MOST_IN_SEGMENT // length) * length
-    joined: list[tuple[int, int]] = []
-    for begin, end in pairwise(edges):
-        before = joined[-1][0] if joined else begin
-        if before != begin and before // together == begin // together and is_quiet((before, end)):
-            joined[-1] = before, end
-        else:
-            joined.append((begin, end))
-    return joined
+    return list(pairwise([first, *range((first // length + 1) * length, stop, length), stop]))
 
 
 def restorable(tracks: tuple[Track, ...], chosen: str) -> tuple[tuple[Track, ...], dict[int, str]]:
