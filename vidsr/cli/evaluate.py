@@ -51,12 +51,6 @@ def _judges(lpips: tuple[Path, Path] | None, identity: tuple[Path, Path] | None,
     )
 
 
-def _models(names: Sequence[str]) -> list[Model]:
-    from vidsr.networks import model_file
-
-    return [model_file.open_model(name, None) for name in names or _names()]
-
-
 def _write_scores(output: Path | None, rows: Sequence[Mapping[str, object]]) -> None:
     if output is not None:
         output.write_text(json.dumps(list(rows), indent=1) + "\n")
@@ -77,8 +71,10 @@ def evaluate_stills(
 ) -> None:
     """Reduce the sharp, aligned 256-pixel faces in FOLDER by 4, restore them, and compare with bicubic."""
     from vidsr.evaluate.stills import stills
+    from vidsr.networks import model_file
 
-    scores = stills(folder, _models(names), _judges(lpips, identity))
+    models = [model_file.open_model(name, None) for name in names or _names()]
+    scores = stills(folder, models, _judges(lpips, identity))
     click.echo(f"{'model':24} {'task':10} {'PSNR-Y':>7} {'SSIM-Y':>7} {'LPIPS':>7} {'IDS':>7}")
     for one in scores:
         task = f"{one.side // 4} -> {one.side}"
