@@ -13,8 +13,7 @@ import pytest
 from tests.faces import track_of
 from tests.jobs import LOSSLESS, Silent, settings
 from tests.program import beginning, names, refused, tree, vidsr
-from vidsr import video
-from vidsr.analysis.tracks_file import Analysis, save
+from vidsr.analysis.tracks_file import save
 from vidsr.config import Encode, Enhance, Render
 from vidsr.jobs import estimate, film_job, passes
 from vidsr.jobs.plan import Plan, plan
@@ -151,12 +150,9 @@ def test_a_face_of_an_enlarged_film_counts_by_its_reduced_crop() -> None:
     assert (estimate._units([enlarged], 10) == estimate._units([face], 10)).all()
 
 
-def test_the_trial_is_where_the_most_faces_are(film: Path) -> None:
-    about, ends = video.probe(film), ((40, 45), (70, 90), (72, 90))
-    tracks = [track_of(b - a, (50.0, 50.0), 40.0, first=a, ident=n) for n, (a, b) in enumerate(ends)]
-    pts = np.arange(100, dtype=np.int64)
-    found = Analysis("film.mp4", about.width, about.height, about.time_base, pts, ((0, 100),), tuple(tracks))
-    seconds = 10 / float(about.rate)
-    assert estimate.telling_of(found, about, seconds) == (72, 82)
-    assert estimate.telling_of(found, about, seconds, [(0, 30), (35, 60)]) == (35, 45)
-    assert estimate.telling_of(dataclasses.replace(found, tracks=()), about, seconds, [(9, 12)]) == (9, 12)
+def test_the_trial_is_where_the_most_faces_are() -> None:
+    units = np.zeros(100)
+    units[40:45], units[70:90] = 1.0, 0.6
+    assert estimate._telling(units, [(0, 100)], 10) == (70, 80)
+    assert estimate._telling(units, [(0, 30), (35, 60)], 10) == (35, 45)
+    assert estimate._telling(np.zeros(9), [(0, 9)], 10) == (0, 9)

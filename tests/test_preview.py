@@ -18,8 +18,9 @@ from tests import scene
 from tests.clips import FILMS, TONE, ffmpeg, ffprobe
 from tests.faces import track_of
 from tests.program import thinned
+from vidsr.analysis.detector import open_detector
 from vidsr.analysis.tracks_file import Analysis, select
-from vidsr.config import Enhance, Preview, Render
+from vidsr.config import Analyze, Enhance, Preview, Render
 from vidsr.errors import InputError, OutputError
 from vidsr.frame import Frame, PixelFormat
 from vidsr.jobs.events import Meter, Progress
@@ -310,13 +311,14 @@ def test_names_from_outside_stay_text() -> None:
     assert page.count("<script") == 2 and "<script>alert" not in page
 
 
-def test_under_two_frames_a_second_a_cut_is_found(tmp_path: Path) -> None:
+def test_under_two_frames_a_second_the_search_for_a_cut_ends(tmp_path: Path) -> None:
     fast = made(tmp_path / "fast.mp4", lambda n: scene.backdrop(2 + 5 * (n // 12)), 24)
     film = tmp_path / "film.mkv"
     ffmpeg("-r", "1", "-i", fast, "-c:v", "libx264", film)
     about = probe(film)
-    assert about.rate < 2
-    first, stop = looked_at(film, Preview(duration=5.0), Heard()).span
+    timeline = promised_timeline(about)
+    assert timeline is not None and len(timeline) == 24 and about.rate < 2
+    first, stop = excerpt.telling(about, timeline, Analyze(), open_detector(Analyze()), 5.0)
     assert first < 12 < stop
 
 
@@ -362,5 +364,5 @@ def test_the_preview_is_what_enhance_renders(tmp_path: Path) -> None:
 
 def test_a_detector_that_sees_nothing_still_gives_seconds(tmp_path: Path) -> None:
     film = made(tmp_path / "film.mp4", lambda n: scene.backdrop(2 + n // 40), 80)
-    span = looked_at(film, Preview(duration=1.0), Heard()).span
-    assert span[1] - span[0] == 25 and span[1] <= 80
+    span = excerpt.telling(probe(film), np.arange(80, dtype=np.int64) * 512, Analyze(), open_detector(Analyze()), 1.0)
+    assert span[1] - span[0] == 25 and 0 <= span[0] < 40 < span[1] <= 80

@@ -1,11 +1,11 @@
-"""Samples of a film, the seconds that tell the most, and what the work will come to by two that are really done."""
+"""What the work on a film will come to, from two seconds of it that are really done; nothing is written beside it."""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from vidsr.analysis.tracks_file import Analysis
-from vidsr.config import MAX_WINDOW
 from vidsr.errors import InputError
 from vidsr.frame import Track
 from vidsr.jobs import passes
@@ -33,7 +32,6 @@ TRIAL_S = 2.0
 WHOLE_S = 120.0
 """Films up to this length are analyzed whole; of longer ones SAMPLES pieces of SAMPLE_S, spread evenly."""
 SAMPLES, SAMPLE_S = 12, 5.0
-MANY = 4.0  # faces: more tell no more
 MOST_LINES = 40  # faces that are listed
 
 Stamps = NDArray[np.int64]
@@ -97,10 +95,9 @@ def estimate(work: Plan, meter: Meter) -> Estimate:
     reasons |= outside(look.analysis.tracks, *span)
     units = _units(tracks, look.analysis.frames)
     inside = [(max(a, span[0]), min(b, span[1])) for a, b in look.seen if a < span[1] and span[0] < b]
-    trial_s = max(TRIAL_S, 2 / float(work.film.rate))
-    trial = telling_of(replace(look.analysis, tracks=tracks), work.film, trial_s, inside or [span])
+    trial = _telling(units, inside or [span], max(2, round(TRIAL_S * float(work.film.rate))))
     meter.stage("trial", 2 * (trial[1] - trial[0]))
-    cost, took_s = _tried(work, passes.make_job(work, tracks), look.analysis.timeline, trial, units, meter)
+    cost, trial_s = _tried(work, passes.make_job(work, tracks), look.analysis.timeline, trial, units, meter)
     frames, pieces = span[1] - span[0], len(passes.segments(*span, work.film, work.settings))
     seen = sum(b - a for a, b in inside) or 1
     faces = sum(float(units[a:b].sum()) for a, b in inside) / seen * frames
@@ -111,36 +108,36 @@ def estimate(work: Plan, meter: Meter) -> Estimate:
         span,
         reasons,
         trial,
-        took_s,
+        trial_s,
         seconds=seconds + look.seconds * look.analysis.frames,
         picture_bytes=(frames - pieces) * cost.frame_bytes + pieces * cost.first_bytes,
         copied_bytes=_copied(work) * frames / look.analysis.frames,
     )
 
 
-def sampled_analysis(work: Plan, meter: Meter, sample_s: float | None = None) -> Look:
-    """Analyze a film, or samples of `sample_s` where no `--tracks` are given; None: of SAMPLE_S where the whole would
-    take long. Writes nothing."""
+def sampled_analysis(work: Plan, meter: Meter) -> Look:
+    """Analyze a film, or samples of it where that would take long and no `--tracks` are given; writes nothing."""
     film, settings = work.film, work.settings
-    some = sample_s is not None or (film.duration_s or 0.0) > WHOLE_S
-    timeline = promised_timeline(film) if some and settings.tracks is None else None
+    long = (film.duration_s or 0.0) > WHOLE_S
+    timeline = promised_timeline(film) if long and settings.tracks is None else None
     if timeline is not None:
-        # Where its frames do not keep what its packets promise, or it is damaged, the whole is read, and tells.
-        with suppress(InputError):
-            return _sampled(work, timeline, SAMPLE_S if sample_s is None else sample_s, meter)
+        try:
+            return _sampled(work, timeline, meter)
+        except InputError:
+            pass  # its frames do not keep what its packets promise, or it is damaged: the whole is read, and tells
     began = time.monotonic()
     analysis, damage = passes.analysis_of(work, meter)
     seconds = 0.0 if settings.tracks is not None else (time.monotonic() - began) / analysis.frames
     return Look(analysis, ((0, analysis.frames),), damage, seconds)
 
 
-def _sampled(work: Plan, timeline: Stamps, sample_s: float, meter: Meter) -> Look:
+def _sampled(work: Plan, timeline: Stamps, meter: Meter) -> Look:
     """The analysis of a few pieces of the range, in the film's numbers; ids of faces are not the film's."""
     film = work.film
     # The whole is read where a piece is damaged, and told of.
     settings = replace(work.settings, keep_going=False)
     detector = passes.detector_of(settings)
-    pieces = _pieces(*passes.frame_range(timeline, film, settings), frames_of(sample_s, film, len(timeline)))
+    pieces = _pieces(*passes.frame_range(timeline, film, settings), round(SAMPLE_S * float(film.rate)))
     meter.stage("samples", sum(stop - first for first, stop in pieces))
     began = time.monotonic()
     parts = [passes.analyze_part(film, timeline, piece, settings, detector, meter) for piece in pieces]
@@ -168,34 +165,16 @@ def _units(tracks: Sequence[Track], frames: int) -> NDArray[np.float64]:
     return units
 
 
-def frames_of(seconds: float, film: Film, count: int) -> int:
-    """How many frames these seconds have, at least 1 and at most `count`."""
-    return max(1, min(count, round(seconds * float(film.rate))))
-
-
-def telling_of(analysis: Analysis, film: Film, seconds: float, seen: Sequence[Span] = ()) -> Span:
-    """The range (first, stop) that tells the most of a film, or of the ranges of it that were seen: faces that are not
-    too large to be restored, their motion, and a cut."""
-    faces, motion, cuts = np.zeros((3, analysis.frames))
-    for track in analysis.tracks:
-        if track.window / track.factor > MAX_WINDOW:
-            continue
-        part = slice(track.first, track.stop)
-        faces[part] += track.weight > 0
-        middles = (track.boxes[:, :2] + track.boxes[:, 2:]) / 2
-        steps = np.linalg.norm(np.diff(middles, axis=0, prepend=middles[:1]), axis=1)
-        motion[part] = np.maximum(motion[part], steps / track.height * float(film.rate))
-    cuts[[first for first, _ in analysis.shots[1:]]] = 1.0
-    worth = np.minimum(faces, MANY) + np.minimum(motion, 1.0)
-    found: list[tuple[float, Span]] = []
-    for first, stop in seen or [(0, analysis.frames)]:
-        length = frames_of(seconds, film, stop - first)
-        edge = length // 5  # a cut tells something where both sides of it are seen
-        cut = np.convolve(cuts[first + edge : stop - edge], np.ones(length - 2 * edge), "valid")
-        sums = np.convolve(worth[first:stop], np.ones(length), "valid") / length + np.minimum(cut, 1.0)
-        at = first + int(sums.argmax())
-        found.append((float(sums.max()), (at, at + length)))
-    return max(found, key=lambda one: one[0])[1]
+def _telling(units: NDArray[np.float64], ranges: Sequence[Span], length: int) -> Span:
+    """Of all runs of `length` frames inside the ranges, one with the most work."""
+    best, most = ranges[len(ranges) // 2], -1.0
+    for first, stop in ranges:
+        run = min(length, stop - first)
+        sums = np.convolve(units[first:stop], np.ones(run), "valid")
+        if sums.max() > most:
+            at = first + int(sums.argmax())
+            best, most = (at, at + run), float(sums.max())
+    return best
 
 
 def _tried(
