@@ -14,7 +14,7 @@ import pytest
 from tests.program import FAST, ROOT, vidsr
 from vidsr import enhance
 from vidsr.cli.signals import Terminated
-from vidsr.errors import Cancelled
+from vidsr.errors import Cancelled, InputError, RefusedError
 from vidsr.jobs.events import EVERY_S, Lines, Meter, Progress, code_of
 
 SCHEMA = json.loads((ROOT / "vidsr/jobs/events.schema.json").read_text())
@@ -52,7 +52,8 @@ def test_a_run_that_fails_says_so_and_how_it_ends(film: Path) -> None:
     assert [event["event"] for event in events] == ["error", "end"]
     assert str(bad) in str(events[0]["message"]) and events[1]["code"] == 1
     assert vidsr("enhance", bad, "--progress", "xml").returncode == 2
-    for error, code in ((KeyboardInterrupt(), 130), (Terminated(), 143), (SystemExit(3), 3), (ValueError(), 1)):
+    codes = ((KeyboardInterrupt(), 130), (Terminated(), 143), (SystemExit(3), 3), (ValueError(), 1))
+    for error, code in (*codes, (InputError(""), 1), (RefusedError(""), 2)):
         assert code_of(error) == code
 
 

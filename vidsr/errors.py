@@ -8,6 +8,8 @@ from pathlib import Path
 class VidsrError(Exception):
     """Say in one sentence which file, what happened and what to try; `details` holds a tool's last lines."""
 
+    exit_code = 1
+
     def __init__(self, message: str, details: str = "") -> None:
         super().__init__(message)
         self.details = details
@@ -23,6 +25,8 @@ class OutputError(VidsrError):
 
 class RefusedError(OutputError):
     """What was asked for cannot be written: known before the work begins, and wrong usage, as it were."""
+
+    exit_code = 2
 
 
 class ExistsError(OutputError):

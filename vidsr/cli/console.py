@@ -9,12 +9,10 @@ from collections.abc import Callable
 import click
 
 from vidsr.cli.settings_file import used
-from vidsr.errors import RefusedError, VidsrError
+from vidsr.errors import VidsrError
 from vidsr.files import shown
 
 log = logging.getLogger("vidsr")
-
-FAILED, REFUSED, SOME_FAILED = 1, 2, 3
 
 Command = Callable[..., None]
 
@@ -73,8 +71,3 @@ def complain(error: VidsrError) -> None:
     say(f"error: {error}", err=True)
     for line in error.details.strip().splitlines()[-5:]:
         say(f"  | {line}", err=True)
-
-
-def code_of(error: Exception) -> int:
-    """The exit code of an error: what could be known before the work is wrong usage."""
-    return REFUSED if isinstance(error, RefusedError) else FAILED

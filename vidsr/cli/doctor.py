@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,7 +16,6 @@ from vidsr.config import CODECS
 from vidsr.errors import ModelError, VidsrError
 
 ROOT = Path(__file__).parents[2]
-HASH = re.compile(r"[0-9a-f]{40}")
 INSTALL = "install ffmpeg 5.1 or newer; Debian and Ubuntu: sudo apt-get install ffmpeg"
 
 
@@ -57,11 +55,10 @@ def _tools() -> Iterator[Check]:
     except VidsrError as error:
         yield Check("ffmpeg and ffprobe", False, str(error), INSTALL)
         return
-    first, *others = CODECS[1:]  # `auto`, which is the first of the choices, means one of these
-    for codec in (first, *others):
+    for codec in CODECS[1:]:  # `auto`, which is the first of the choices, means one of these
         advice = f"use an ffmpeg that was built with {codec}, or another --codec"
         found = "there" if codec in known else "missing"
-        yield Check(f"encoder {codec}", codec in known, found, advice, optional=codec != first)
+        yield Check(f"encoder {codec}", codec in known, found, advice, optional=codec != CODECS[1])
 
 
 def _device(name: str) -> str:
@@ -123,33 +120,15 @@ def _detector() -> str:
 
 def commit(root: Path = ROOT) -> str | None:
     """The commit of a checkout, or the one that pip installed from; None where it is not known."""
-    with suppress(OSError):
-        found = _of_checkout(root / ".git")
-        if found:
-            return found
+    from vidsr.video.process import run
+
+    if (root / ".git").exists():
+        with suppress(OSError, VidsrError):  # there is no git
+            code, head, _ = run(["git", "-C", str(root), "rev-parse", "HEAD"])
+            return None if code else head.decode().strip()
     with suppress(PackageNotFoundError, ValueError, AttributeError):
         told = json.loads(distribution("vidsr").read_text("direct_url.json") or "{}")
         return str(told["vcs_info"]["commit_id"]) if "vcs_info" in told else None
-    return None
-
-
-def _of_checkout(git: Path) -> str | None:
-    if git.is_file():  # a work tree beside the checkout
-        git = (git.parent / git.read_text().removeprefix("gitdir:").strip()).resolve()
-    head = (git / "HEAD").read_text().strip()
-    if not head.startswith("ref: "):
-        return head if HASH.fullmatch(head) else None
-    name, homes = head.removeprefix("ref: "), [git]
-    if (git / "commondir").exists():
-        homes.append((git / (git / "commondir").read_text().strip()).resolve())
-    for home in homes:
-        if (home / name).is_file():
-            return (home / name).read_text().strip()
-        packed = home / "packed-refs"
-        if packed.is_file():
-            for line in packed.read_text().splitlines():
-                if line.endswith(f" {name}"):
-                    return line[:40]
     return None
 
 

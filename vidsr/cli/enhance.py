@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from vidsr import config
-from vidsr.cli.console import FAILED, SOME_FAILED, code_of, complain, say, verbosity
+from vidsr.cli.console import complain, say, verbosity
 from vidsr.cli.options import SOURCE, Grouped, enhance_settings, options, settings_of
 from vidsr.errors import AlreadyDone, RefusedError, VidsrError
 from vidsr.files import check_writable, is_folder, shown
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from vidsr.jobs.batch import Batch, Source
     from vidsr.jobs.events import Lines, Meter, Progress
     from vidsr.jobs.scheduler import Ended
+    from vidsr.report.report import Report
 
 PAGE_SUFFIXES = (".html", ".htm")
 STANDARD = Path("-")
+SOME_FAILED = 3
 EXIT_CODES = """\b
 Exit codes, which stay what they are:
   0  done
@@ -162,22 +164,21 @@ class _Run:
 
     def _each(self, sources: Iterator[Source], batch: Batch, first: Path) -> int:
         from vidsr.jobs.batch import Sum
+        from vidsr.jobs.events import code_of
 
-        many, total, code = batch.many, Sum(), FAILED
+        many, total, code = batch.many, Sum(), 0
         for ended in self._ends(sources, batch, first):
             total = total.with_end(ended)
             if ended.error is not None and not ended.kept:
-                code = code_of(ended.error)
+                code = SOME_FAILED if many else code_of(ended.error)
                 self.told.failed(ended.film.path, ended.error)
                 _tell_error(ended.error, alone=not many)
             elif ended.report is not None:
-                self._deliver(ended)
+                self._deliver(ended.report)
         if many and (total.failed or not self.quiet):
             for line in total.lines():
                 say(line, err=total.failed > 0)
-        if not total.failed:
-            return 0
-        return SOME_FAILED if many else code
+        return code
 
     def _ends(self, sources: Iterator[Source], batch: Batch, first: Path) -> Iterator[Ended[Source]]:
         """Each film's end: one by one in this process, or side by side by the workers that were asked for."""
@@ -220,16 +221,14 @@ class _Run:
             return 0
         except VidsrError as error:
             complain(error)
-            return code_of(error)
+            return error.exit_code
         for line in estimate.lines(found):
             say(line)
         return 0
 
-    def _deliver(self, ended: Ended[Source]) -> None:
+    def _deliver(self, done: Report) -> None:
         from vidsr.report.report import summary
 
-        done = ended.report
-        assert done is not None
         self.told.done(done)
         if not self.quiet:
             for line in summary(done):

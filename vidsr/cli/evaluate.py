@@ -51,12 +51,6 @@ def _judges(lpips: tuple[Path, Path] | None, identity: tuple[Path, Path] | None,
     )
 
 
-def _models(names: Sequence[str]) -> list[Model]:
-    from vidsr.networks import model_file
-
-    return [model_file.open_model(name, None) for name in names or _names()]
-
-
 def _write_scores(output: Path | None, rows: Sequence[Mapping[str, object]]) -> None:
     if output is not None:
         output.write_text(json.dumps(list(rows), indent=1) + "\n")
@@ -77,8 +71,10 @@ def evaluate_stills(
 ) -> None:
     """Reduce the sharp, aligned 256-pixel faces in FOLDER by 4, restore them, and compare with bicubic."""
     from vidsr.evaluate.stills import stills
+    from vidsr.networks import model_file
 
-    scores = stills(folder, _models(names), _judges(lpips, identity))
+    models = [model_file.open_model(name, None) for name in names or _names()]
+    scores = stills(folder, models, _judges(lpips, identity))
     click.echo(f"{'model':24} {'task':10} {'PSNR-Y':>7} {'SSIM-Y':>7} {'LPIPS':>7} {'IDS':>7}")
     for one in scores:
         task = f"{one.side // 4} -> {one.side}"
@@ -117,12 +113,16 @@ def evaluate_video(
     network alone on the film's own pixels, `pipeline` what the whole program makes of it.
     """
     from vidsr.evaluate import table, videos
+    from vidsr.jobs.batch import walk
 
+    paths = [source.path for source in walk(clips)]
+    if not paths:
+        raise InputError(f"there is no film in {', '.join(map(str, clips))}")
     ruler = config.Ruler(**chosen | {"scale": int(str(chosen["scale"]))})  # type: ignore[arg-type]
     models = _film_models(names, fidelity)
     judges = _judges(lpips, identity, dlib)
     rows: list[Row] = []
-    for path in _clips(clips):
+    for path in paths:
         plain: Row | None = None
         try:
             for row in videos.films(path, models, judges, ruler):
@@ -134,20 +134,6 @@ def evaluate_video(
     for line in table.summary(rows):
         click.echo(line)
     _write_scores(output, table.plain_rows(rows))
-
-
-def _clips(paths: Sequence[Path]) -> list[Path]:
-    """The films that are named, and those in the folders that are; InputError where there is none."""
-    from vidsr.video import is_film_name
-
-    found = [
-        film
-        for path in paths
-        for film in (sorted(one for one in path.iterdir() if is_film_name(one)) if path.is_dir() else [path])
-    ]
-    if not found:
-        raise InputError(f"there is no film in {', '.join(map(str, paths))}")
-    return found
 
 
 def _film_models(names: Sequence[str], fidelities: Sequence[float]) -> list[Model]:

@@ -10,15 +10,13 @@ import click
 
 from vidsr import config, system
 from vidsr.cli import settings_file, signals
-from vidsr.cli.console import FAILED, code_of, complain, say
+from vidsr.cli.console import complain, say
 from vidsr.cli.enhance import EXIT_CODES, enhance
 from vidsr.cli.evaluate import evaluate
 from vidsr.cli.models import export, models, shard, train
 from vidsr.cli.options import SOURCE, options
 from vidsr.cli.preview import analyze, preview
 from vidsr.errors import VidsrError
-
-INTERRUPTED, TERMINATED = 130, 143
 
 
 def _tell_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -72,7 +70,7 @@ def doctor(device: str) -> None:
             click.echo(f"     {check.advice}")
         fine = fine and (check.works or check.optional)
     if not fine:
-        sys.exit(FAILED)
+        sys.exit(1)
 
 
 for _command in (enhance, analyze, preview, evaluate, models, export, train, shard):
@@ -93,12 +91,9 @@ def main() -> None:
     system.share_heap()
     try:
         cli(prog_name="vidsr", standalone_mode=False)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (click.exceptions.Abort, KeyboardInterrupt, signals.Terminated) as error:
         _say_how_to_go_on()
-        sys.exit(INTERRUPTED)
-    except signals.Terminated:
-        _say_how_to_go_on()
-        sys.exit(TERMINATED)
+        sys.exit(getattr(error, "exit_code", 130))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -106,7 +101,7 @@ def main() -> None:
         if os.environ.get("VIDSR_DEBUG") == "1":
             raise
         complain(error)
-        sys.exit(code_of(error))
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

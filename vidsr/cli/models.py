@@ -17,18 +17,15 @@ from vidsr.errors import VidsrError
 @click.pass_context
 def models(context: click.Context) -> None:
     """List the models there are and verify their checksums; add models of your own."""
-    if context.invoked_subcommand is None:
-        _list()
-
-
-def _list() -> None:
+    if context.invoked_subcommand is not None:
+        return
     from vidsr.networks import user_models
 
-    states = []
+    fine = True
     for line, intact in user_models.inventory():
         click.echo(line)
-        states.append(intact)
-    if not all(states):
+        fine = fine and intact
+    if not fine:
         raise VidsrError("a model file is damaged; install vidsr again, or add your model again")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import Field
+from dataclasses import Field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -50,24 +50,18 @@ def kind_of(field: Field[object], option: Option) -> click.ParamType[object]:
     return NAMED[takes] if isinstance(takes, str) else click.Choice(takes)
 
 
-def _offered(option: Option) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]] | None:
-    """What a shell offers."""
-    if not option.offers:
-        return None
-
-    def offered(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
-        # Files come first: click's script for bash forgets what came before them.
-        files = [CompletionItem(begun, type="file")] if FILE in option.offers else []
-        return [*files, *(CompletionItem(word) for word in option.offers if word != FILE and word.startswith(begun))]
-
-    return offered
+def _offered(option: Option, begun: str) -> list[CompletionItem]:
+    """What a shell offers; files come first, as click's script for bash forgets what came before them."""
+    files = [CompletionItem(begun, type="file")] if FILE in option.offers else []
+    return [*files, *(CompletionItem(word) for word in option.offers if word != FILE and word.startswith(begun))]
 
 
 def _click_option(field: Field[object], option: Option, several: bool) -> Callable[[Command], Command]:
     name, default, words = f"--{field.name.replace('_', '-')}", field.default, option.words
     if default is False:
         return click.option(name, is_flag=True, default=False, help=words)
-    kind, offers = kind_of(field, option), _offered(option)
+    kind = kind_of(field, option)
+    offers = (lambda _, __, begun: _offered(option, begun)) if option.offers else None
     if several:
         words += "  Several are compared."
         return click.option(name, type=kind, multiple=True, shell_complete=offers, help=words)
@@ -127,10 +121,9 @@ def settings_of(kind: type[Settings], values: dict[str, object]) -> Settings:
 
 def enhance_settings(values: dict[str, object]) -> config.Enhance:
     """The settings of a film's work that these options name; what is not named keeps its default."""
-    parts = {
-        "analyze": settings_of(config.Analyze, values),
-        "render": settings_of(config.Render, values),
-        "encode": settings_of(config.Encode, values),
-    }
-    rest = {name: values[name] for name in options_of(config.Enhance) if name in values}
-    return config.Enhance(**parts, **rest)  # type: ignore[arg-type]
+    return replace(
+        settings_of(config.Enhance, values),
+        analyze=settings_of(config.Analyze, values),
+        render=settings_of(config.Render, values),
+        encode=settings_of(config.Encode, values),
+    )

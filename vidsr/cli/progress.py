@@ -23,23 +23,14 @@ UNCOUNTED = "{desc} [{elapsed}]"
 
 
 def _bar(what: str, frames: int | None) -> tqdm[None]:
-    how = None if frames is not None else UNCOUNTED
+    how = {"total": frames, "desc": what, "bar_format": UNCOUNTED if frames is None else None, "unit": " frames"}
     if "ipykernel" in sys.modules:  # a notebook's kernel, and nothing else, imports it
         from tqdm.auto import tqdm as in_notebook
 
-        return in_notebook(total=frames, desc=what, bar_format=how, unit=" frames", mininterval=0.2, smoothing=0.1)
-    terminal = sys.stderr.isatty()
-    return tqdm(
-        total=frames,
-        desc=what,
-        bar_format=how,
-        unit=" frames",
-        dynamic_ncols=terminal,
-        mininterval=0.2 if terminal else EVERY_S,
-        ascii=None if terminal else True,
-        file=sys.stderr if terminal else _Lines(),
-        smoothing=0.1,
-    )
+        return in_notebook(**how, mininterval=0.2, smoothing=0.1)
+    if sys.stderr.isatty():
+        return tqdm(**how, mininterval=0.2, smoothing=0.1, dynamic_ncols=True)
+    return tqdm(**how, mininterval=EVERY_S, smoothing=0.1, ascii=True, file=_Lines())
 
 
 class Bars:
@@ -90,14 +81,14 @@ class Board(Bars):
 
     def film(self) -> Callable[[Progress], None]:
         """What hears of one film more."""
-        before = Progress("", 0, None, 0.0, None, 0, "")
+        before = Progress()
 
         def heard(now: Progress) -> None:
             nonlocal before
             if now.phase == "render":
                 if before.phase != "render" and self._bar is not None:
                     self._bar.total = (self._bar.total or 0) + (now.of or 0)
-                    before = Progress("render", 0, None, 0.0, None, 0, "")
+                    before = Progress("render")
                 self._faces += now.faces - before.faces
                 self._show(now.frame - before.frame, self._words())
             before = now

@@ -161,13 +161,12 @@ def _value(option: click.Option, value: object, source: Source, at: Sequence[str
     """A value as the command line would take it."""
     several = option.multiple or option.nargs != 1
     words = value if several and isinstance(value, list) else [value]
-    kinds = (bool,) if option.is_flag else (str, int, float)
+    if option.is_flag and isinstance(value, bool):
+        return value
     try:
-        if not all(isinstance(word, kinds) and (option.is_flag or not isinstance(word, bool)) for word in words):
+        if option.is_flag or any(isinstance(word, bool) or not isinstance(word, (str, int, float)) for word in words):
             what = "true or false" if option.is_flag else "a list of texts" if several else "a text or a number"
             raise ValueError(f"it must be {what}")
-        if option.is_flag:
-            return value
         texts = [os.path.expanduser(str(w)) if isinstance(option.type, click.Path) else str(w) for w in words]  # noqa: PTH111
         fitting = texts if several else texts[0]
         option.type_cast_value(click.Context(click.Command(None)), fitting)

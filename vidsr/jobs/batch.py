@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,43 +69,35 @@ def _wanted(entry: os.DirEntry[str]) -> bool:
     return is_film_name(Path(entry.name)) and ".enhanced." not in entry.name
 
 
+@dataclass
 class Batch:
     """What the films of one command share; `many` says that there are several, `report` where its report goes."""
 
-    def __init__(
-        self,
-        settings: Enhance,
-        model: Model,
-        output: Path | None,
-        *,
-        many: bool,
-        fresh: bool,
-        report: Path | None = None,
-    ) -> None:
-        self.settings = settings
-        self._model = model
-        self.output = output
-        self.many = many
-        self._fresh = fresh
-        self._report = report
-        self._taken: dict[int, int] = {}  # hashes of outputs and their films: all that grows with the number of films
+    settings: Enhance
+    model: Model
+    output: Path | None
+    many: bool
+    fresh: bool
+    report: Path | None = None
+    # hashes of outputs and their films: all that grows with the number of films
+    _taken: dict[int, int] = field(default_factory=dict)
 
     def plan(self, source: Source) -> Plan:
         """Plan one film. AlreadyDone where an earlier run of the same command has made it."""
         if source.error is not None:
             raise InputError(f"the folder {source.path} cannot be read: {source.error.strerror}")
         try:
-            work = plan(source.path, self._folder(source), self.settings, self._model)
+            work = plan(source.path, self._folder(source), self.settings, self.model)
         except ExistsError as error:
             self._take(source.path, error.path)
             with suppress(OSError):
                 if self.many and error.path.stat().st_mtime_ns >= source.path.stat().st_mtime_ns:
                     raise AlreadyDone(str(error), error.path) from error
             raise
-        if self._report is not None:
-            check_report(work, self._report)
+        if self.report is not None:
+            check_report(work, self.report)
         self._take(source.path, work.output)
-        if self._fresh:
+        if self.fresh:
             forget(work)
         return work
 
@@ -223,15 +216,6 @@ class Sum:
             yield f"  and {self.failed - len(self.first_failed)} more, named above"
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """A film's size and time, and since when they are these."""
-
-    facts: tuple[int, int]
-    since_s: float
-    given: bool = False
-
-
 def rounds(
     inputs: Sequence[Path],
     how: Watching,
@@ -243,29 +227,20 @@ def rounds(
     A film is whole when its size and time have stayed as they are for `how.rest_s`: who copies it may pause, and may
     set its time at the end. One that is changed later is given again.
     """
-    seen: dict[Path, _Seen] = {}
+    seen: dict[Path, tuple[tuple[int, int], float]] = {}  # size and time, and since when they are these
     while True:
-        now, ready = clock(), []
-        present = {source.path: source for source in walk(inputs)}
-        seen = {path: known for path, known in seen.items() if path in present}
-        for path, source in present.items():
-            known = _looked_at(path, seen.get(path), now)
-            if known is not None and not known.given and now - known.since_s >= how.rest_s:
-                ready.append(source)
-                known = _Seen(known.facts, known.since_s, given=True)
-            if known is not None:
-                seen[path] = known
+        now, before, seen, ready = clock(), seen, {}, []
+        for source in walk(inputs):
+            with suppress(OSError):  # it is gone, or may not be looked at
+                told = source.path.stat()
+                facts, since_s = before.get(source.path, (None, now))
+                if facts != (told.st_size, told.st_mtime_ns):
+                    facts, since_s = (told.st_size, told.st_mtime_ns), now
+                if now - since_s >= how.rest_s:
+                    ready.append(source)
+                    since_s = math.inf  # it is given once
+                seen[source.path] = facts, since_s
         if ready:
             yield ready
         else:
             sleep(how.look_s)
-
-
-def _looked_at(path: Path, known: _Seen | None, now: float) -> _Seen | None:
-    """What is known of a film now; None where it is gone, or may not be looked at."""
-    try:
-        told = path.stat()
-    except OSError:
-        return None
-    facts = told.st_size, told.st_mtime_ns
-    return known if known is not None and known.facts == facts else _Seen(facts, now)

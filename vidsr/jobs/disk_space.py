@@ -30,12 +30,11 @@ def picture_bytes(work: Plan, frames: int) -> float:
 
 def require_start(work: Plan, frames: int) -> None:
     """OutputError where the disks cannot hold the segments of so many frames and, besides, the joined film."""
-    need = picture_bytes(work, frames)
-    whole = work.output.parent
-    if work.folder.parent.stat().st_dev == whole.stat().st_dev:
-        _require(work.folder.parent, 2 * need / HOPELESS, f"some {mib(2 * need)} are needed for {work.output.name}")
-    else:
-        _require(work.folder.parent, 2 * need / HOPELESS, f"some {mib(2 * need)} are needed for the work folder")
+    need, home, whole = picture_bytes(work, frames), work.folder.parent, work.output.parent
+    one_disk = home.stat().st_dev == whole.stat().st_dev
+    what = work.output.name if one_disk else "the work folder"
+    _require(home, 2 * need / HOPELESS, f"some {mib(2 * need)} are needed for {what}")
+    if not one_disk:
         _require(whole, need / HOPELESS, f"some {mib(need)} are needed for {work.output.name}")
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -15,6 +16,8 @@ from vidsr.errors import Cancelled, OutputError
 
 if TYPE_CHECKING:
     from vidsr.report.report import Report
+
+    Say = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 VERSION = 1
 """Of the lines, as `events.schema.json` describes them: what is there keeps its name and meaning."""
@@ -30,13 +33,13 @@ class Progress:
     many faces the frames of this phase had, `file` is the film.
     """
 
-    phase: str
-    frame: int
-    of: int | None
-    fps: float
-    seconds_left: float | None
-    faces: int
-    file: str
+    phase: str = ""
+    frame: int = 0
+    of: int | None = None
+    fps: float = 0.0
+    seconds_left: float | None = None
+    faces: int = 0
+    file: str = ""
 
 
 Tell = Callable[[Progress], object]
@@ -46,12 +49,13 @@ class Meter:
     """Counts the frames and faces of each phase of a film's work, and tells its listeners.
 
     They hear of each phase's beginning and end, and at most every EVERY_S between. Where one gives False, the work ends
-    with Cancelled; where it raises, with what it raises. Without listeners it is silent.
+    with Cancelled; where it raises, with what it raises. How long each phase took goes into the log `say`.
     """
 
     def __init__(self, file: str = "", *listeners: Tell, clock: Callable[[], float] = time.monotonic) -> None:
         self._file, self._clock = file, clock
-        self.listeners = list(listeners)
+        self._listeners = listeners
+        self.say: Say = logging.getLogger("vidsr")
         self._phase, self._frame, self._faces = "", 0, 0
         self._of: int | None = None
         self._began = self._last = clock()
@@ -60,37 +64,46 @@ class Meter:
     def stage(self, name: str, frames: int | None) -> None:
         """A phase of so many frames begins; None where their number is not known yet."""
         self.flush()
+        self.end()
         self._phase, self._of, self._frame, self._faces = name, frames, 0, 0
         self._began = self._clock()
-        self._say(self._began)
+        self.say.info("%s begins", name)
+        self._tell(self._began)
 
     def advance(self, frames: int, faces: int) -> None:
         """So many frames more are done, with so many faces in them."""
         self._frame, self._faces, self._told = self._frame + frames, self._faces + faces, False
         now = self._clock()
         if now - self._last >= EVERY_S or self._frame == self._of:
-            self._say(now)
+            self._tell(now)
 
     def flush(self) -> None:
         """Tell what was not told yet."""
         if not self._told:
-            self._say(self._clock())
+            self._tell(self._clock())
 
-    def _say(self, now: float) -> None:
+    def end(self) -> None:
+        """Log how long the phase took that has ended, if there is one."""
+        if self._phase:
+            count = f", {self._frame} frames" if self._frame else ""
+            self.say.info("%s: %.1f s%s", self._phase, self._clock() - self._began, count)
+            self._phase = ""
+
+    def _tell(self, now: float) -> None:
         self._last, self._told = now, True
         passed = now - self._began
         fps = self._frame / passed if passed > 0 else 0.0
         left = None if self._of is None or not fps else round(max(0.0, (self._of - self._frame) / fps), 1)
         told = Progress(self._phase, self._frame, self._of, round(fps, 2), left, self._faces, self._file)
-        if any(answer is False for answer in [listener(told) for listener in self.listeners]):
+        if any(answer is False for answer in [listener(told) for listener in self._listeners]):
             raise Cancelled(f"the work on {self._file} was cancelled; the same call goes on where it stopped")
 
 
+@dataclass
 class Lines:
     """Writes each event as one line of JSON, or nothing where `to` is None."""
 
-    def __init__(self, to: TextIO | None) -> None:
-        self._to = to
+    to: TextIO | None
 
     def progress(self, now: Progress) -> None:
         """How far a film has come; what a Meter tells."""
@@ -112,9 +125,9 @@ class Lines:
         self._write("end", code=code)
 
     def _write(self, event: str, **values: object) -> None:
-        if self._to is not None:
-            self._to.write(json.dumps({"version": VERSION, "event": event, **values}) + "\n")
-            self._to.flush()
+        if self.to is not None:
+            self.to.write(json.dumps({"version": VERSION, "event": event, **values}) + "\n")
+            self.to.flush()
 
 
 @contextmanager
@@ -123,7 +136,13 @@ def lines(progress: str) -> Iterator[Lines]:
 
     The last one says with which exit code the block ends.
     """
-    with _opened(progress) as to:
+    kind, _, name = progress.partition(":")
+    on_stderr = nullcontext(sys.stderr if kind == "json" else None)
+    try:
+        file = Path(name).open("w", encoding="utf-8") if kind == "json" and name else on_stderr  # noqa: SIM115
+    except OSError as error:
+        raise OutputError(f"{name} cannot be written: {error.strerror}") from error
+    with file as to:
         told = Lines(to)
         try:
             yield told
@@ -140,17 +159,3 @@ def code_of(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         return int(error.code or 0)
     return 130 if isinstance(error, KeyboardInterrupt) else int(getattr(error, "exit_code", 1))
-
-
-@contextmanager
-def _opened(progress: str) -> Iterator[TextIO | None]:
-    kind, _, name = progress.partition(":")
-    if kind == "bar" or not name:
-        yield sys.stderr if kind == "json" else None
-        return
-    try:
-        file = Path(name).open("w", encoding="utf-8")  # noqa: SIM115  (closed below)
-    except OSError as error:
-        raise OutputError(f"{name} cannot be written: {error.strerror}") from error
-    with file:
-        yield file

@@ -180,13 +180,13 @@ def _prepare(wanted: Plan, state: WorkerState, meter: Meter) -> Answer:
     if (done := work_folder.delivered(work.folder, work.output)) is not None:
         return done
     disk_space.require_start(work, passes.promised_frames(work.film))
-    _, damage = passes.kept_analysis(state.here(work), work.folder, meter)
+    damage = passes.keep_analysis(state.here(work), work.folder, meter)
     film = state.open(wanted)
-    analysis, is_quiet = film.analysis, film.none_in
+    analysis = film.analysis
     span = passes.frame_range(analysis.timeline, work.film, work.settings)
-    spans = passes.segments(*span, work.film, work.settings, is_quiet)
+    spans = passes.segments(*span, work.film, work.settings)
     work_folder.agree(work.folder, sha256(work.folder / "tracks.json"), spans)
-    unchanged = not damage and span == (0, analysis.frames) and is_quiet(span)
+    unchanged = not damage and span == (0, analysis.frames) and film.none_in(span)
     return (_copied(film, meter) if unchanged and copies_picture(work) else None) or Ready(span, tuple(spans))
 
 

@@ -9,7 +9,6 @@ import os
 import platform
 import shlex
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -21,17 +20,17 @@ from typing import TYPE_CHECKING
 from vidsr import __version__
 from vidsr.errors import VidsrError
 from vidsr.files import shown
-from vidsr.jobs.events import Meter, Progress
+from vidsr.jobs.events import Meter
 from vidsr.jobs.plan import Plan
 from vidsr.jobs.work_folder import LOG
 from vidsr.report.report import Report
 from vidsr.system import open_log
 from vidsr.video import tools
 
-log = logging.getLogger("vidsr")
-
 if TYPE_CHECKING:
-    Say = logging.Logger | logging.LoggerAdapter[logging.Logger]
+    from vidsr.jobs.events import Say
+
+log = logging.getLogger("vidsr")
 
 
 class _File(logging.FileHandler):
@@ -64,40 +63,6 @@ class _Lines(logging.Formatter):
         return super().formatMessage(record)
 
 
-class _Stages:
-    """Logs when each stage begins and how long it took, from what a Meter tells."""
-
-    def __init__(self, say: Say) -> None:
-        self._say = say
-        self._name, self._frames, self._began = "", 0, 0.0
-
-    def __call__(self, now: Progress) -> None:
-        if now.phase != self._name:
-            self.close()
-            self._name, self._began = now.phase, time.monotonic()
-            self._say.info("%s begins", now.phase)
-        self._frames = now.frame
-
-    def close(self) -> None:
-        """The last stage has ended."""
-        if self._name:
-            count = f", {self._frames} frames" if self._frames else ""
-            self._say.info("%s: %.1f s%s", self._name, time.monotonic() - self._began, count)
-
-
-@contextmanager
-def timed(meter: Meter, say: Say = log) -> Iterator[None]:
-    """Log how long each stage takes that begins in the block."""
-    stages = _Stages(say)
-    meter.listeners.append(stages)
-    try:
-        yield
-        meter.flush()
-    finally:
-        meter.listeners.remove(stages)
-        stages.close()
-
-
 @contextmanager
 def logged(work: Plan, meter: Meter) -> Iterator[None]:
     """Keep the log of what happens in the block, its stages too, in the work folder, which the caller holds.
@@ -107,9 +72,13 @@ def logged(work: Plan, meter: Meter) -> Iterator[None]:
     say = _about(work)
     with _kept(work.folder / LOG):
         _begin(work, say)
+        meter.say = say
         try:
-            with timed(meter, say):
+            try:
                 yield
+                meter.flush()
+            finally:
+                meter.end()
         except VidsrError as error:
             say.error("%s", error)
             for line in error.details.strip().splitlines():

@@ -21,7 +21,6 @@ from vidsr.errors import InputError
 from vidsr.files import fsync_rename, partial_of, sha256, storage_errors, write_atomic
 from vidsr.frame import Frame, Track
 from vidsr.jobs.events import Meter
-from vidsr.jobs.log import timed
 from vidsr.jobs.plan import Plan, checked_output, output_spec
 from vidsr.jobs.work_folder import whole
 from vidsr.report.report import HIDDEN
@@ -41,8 +40,6 @@ QUALITY = ".quality.json"
 MOST_IN_SEGMENT = 2000
 """Frames: as many irregular time stamps as one segment's expression can hold."""
 COMBED = "its frames are interlaced, and --deinterlace is off"
-QUIET = 6
-"""Pieces of the grid without a face that may be one segment."""
 
 
 def counted(frames: Iterable[Frame], meter: Meter) -> Iterator[Frame]:
@@ -118,11 +115,11 @@ def fitting(path: Path, film: Film) -> Analysis:
     return analysis
 
 
-def kept_analysis(work: Plan, folder: Path, meter: Meter) -> tuple[Analysis, str]:
-    """The analysis: left by an earlier run, or as the plan says."""
+def keep_analysis(work: Plan, folder: Path, meter: Meter) -> str:
+    """Bring the analysis into the work folder, if an earlier run has not; gives what is damaged in the film."""
     path = folder / "tracks.json"
     if whole(path) and (folder / "damage").exists():
-        return fitting(path, work.film), damage_of(folder)
+        return damage_of(folder)
     analysis, found = analysis_of(work, meter)
     trim_heap()  # the detector is gone, and the network comes
     partial = partial_of(path)
@@ -130,7 +127,7 @@ def kept_analysis(work: Plan, folder: Path, meter: Meter) -> tuple[Analysis, str
     write_atomic(folder / "damage", found)
     write_atomic(path.with_suffix(".sha256"), sha256(partial))
     fsync_rename(partial, path)
-    return analysis, found
+    return found
 
 
 def damage_of(folder: Path) -> str:
@@ -155,25 +152,10 @@ def frame_range(timeline: NDArray[np.int64], film: Film, settings: Enhance) -> t
     return first, stop
 
 
-def segments(
-    first: int, stop: int, film: Film, settings: Enhance, is_quiet: Callable[[tuple[int, int]], bool] = lambda _: False
-) -> list[tuple[int, int]]:
-    """The range cut into pieces of about `segment_s`, on a grid that does not depend on where the range begins.
-
-    Neighbours in which nothing is to be restored are one piece, up to QUIET of the grid: it is soon done again, should
-    the run be stopped, and each piece costs two processes.
-    """
+def segments(first: int, stop: int, film: Film, settings: Enhance) -> list[tuple[int, int]]:
+    """The range cut into pieces of about `segment_s`, on a grid that does not depend on where the range begins."""
     length = min(max(1, round(settings.segment_s * float(film.rate))), MOST_IN_SEGMENT)
-    edges = [first, *range((first // length + 1) * length, stop, length), stop]
-    together = min(QUIET, MOST_IN_SEGMENT // length) * length
-    joined: list[tuple[int, int]] = []
-    for begin, end in pairwise(edges):
-        before = joined[-1][0] if joined else begin
-        if before != begin and before // together == begin // together and is_quiet((before, end)):
-            joined[-1] = before, end
-        else:
-            joined.append((begin, end))
-    return joined
+    return list(pairwise([first, *range((first // length + 1) * length, stop, length), stop]))
 
 
 def restorable(tracks: tuple[Track, ...], chosen: str) -> tuple[tuple[Track, ...], dict[int, str]]:
@@ -198,43 +180,35 @@ def chosen(work: Plan, tracks: tuple[Track, ...]) -> tuple[tuple[Track, ...], di
 
 
 def render_range(
-    work: Plan, job: Job, timeline: NDArray[np.int64], span: tuple[int, int], meter: Meter, tell: Tell | None = None
+    work: Plan,
+    job: Job | None,
+    timeline: NDArray[np.int64],
+    span: tuple[int, int],
+    meter: Meter,
+    tell: Tell | None = None,
 ) -> Generator[Frame, None, None]:
-    """Frames of a range of the film, restored: the one path that films, resumed films and previews share.
+    """Frames of a range of the film, restored: the one path that films, resumed films and previews share. Without a
+    job they are the decoder's own.
 
     Whoever may not take all of them closes it: the traceback of a failing encoder would keep the threads that read.
     """
-    from vidsr.restore.pipeline import render, unheard
-
-    first, stop = span
-    halo = (max(0, first - job.halo), min(len(timeline), stop + job.halo))
-    near = [track for track in job.tracks if track.first < halo[1] and halo[0] < track.stop]
-    job = dataclasses.replace(job, tracks=near)
-    with (
-        Reader(
-            work.film, first=halo[0], stop=halo[1], timeline=timeline, keep_going=work.settings.keep_going
-        ) as reader,
-        prefetch(reader, AHEAD) as frames,
-    ):
-        for frame in render(frames, first, stop, job, tell or unheard):
-            active = sum(t.first <= frame.index < t.stop for t in job.tracks)
-            yield frame
-            meter.advance(1, active)
-
-
-def passed_through(
-    work: Plan, timeline: NDArray[np.int64], span: tuple[int, int], meter: Meter
-) -> Generator[Frame, None, None]:
-    """A range in which no face is restored: the decoder's own pictures."""
-    first, stop = span
+    (first, stop), near = span, list[Track]()
+    if job is not None:
+        first, stop = max(0, first - job.halo), min(len(timeline), stop + job.halo)
+        near = [track for track in job.tracks if track.first < stop and first < track.stop]
     keep_going = work.settings.keep_going
     with (
         Reader(work.film, first=first, stop=stop, timeline=timeline, keep_going=keep_going) as reader,
         prefetch(reader, AHEAD) as frames,
     ):
+        if job is not None:
+            from vidsr.restore.pipeline import render, unheard
+
+            frames = render(frames, *span, dataclasses.replace(job, tracks=near), tell or unheard)
         for frame in frames:
+            active = sum(track.first <= frame.index < track.stop for track in near)
             yield frame
-            meter.advance(1, 0)
+            meter.advance(1, active)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,13 +241,8 @@ def render_segment(path: Path, film: OpenFilm, span: tuple[int, int], meter: Met
     with ExitStack() as stack:
         writer = stack.enter_context(Writer(partial, output_spec(work), timeline[span[0] : span[1]]))
         sink = stack.enter_context(drained(writer.write, AHEAD))
-        through = film.none_in(span)
-        frames = (
-            passed_through(work, timeline, span, meter)
-            if through
-            else render_range(work, film.job, timeline, span, meter, totals.add)
-        )
-        with closing(frames):
+        job = None if film.none_in(span) else film.job
+        with closing(render_range(work, job, timeline, span, meter, totals.add)) as frames:
             for frame in frames:
                 sink.put(frame)
         endings.wait()
@@ -317,8 +286,9 @@ def analyze(source: Path, output: Path, settings: Enhance, meter: Meter) -> tupl
     """Find the faces of a film and write them to `output`; also gives what is damaged in the film, '' if nothing is."""
     film = looked_at(probe(source), settings.deinterlace, settings.ignore_dolby_vision)
     output = checked_output(output, film, settings.overwrite)
-    with timed(meter):
-        analysis, damage = analyze_film(film, settings, meter)
+    analysis, damage = analyze_film(film, settings, meter)
+    meter.flush()
+    meter.end()
     partial = partial_of(output)
     with storage_errors(output):
         try:

@@ -79,10 +79,6 @@ class Token:
         with storage_errors(self.path.parent):
             self.path.write_text(self.text)
 
-    def remove(self) -> None:
-        """Take the file away."""
-        self.path.unlink(missing_ok=True)
-
     def wrong(self) -> str:
         """What is wrong with it here; '' where all is seen, and can be written beside."""
         try:
@@ -109,12 +105,11 @@ class _Worker:
     def hello(self, wanted: dict[str, str], token: Token) -> str:
         """What keeps this node from taking part, in words; '' where nothing does."""
         node, here = f"node {socket.gethostname()} ({ray.util.get_node_ip_address()})", versions()
-        pairs = [(name, ours, here.get(name)) for name, ours in wanted.items()]
-        differs = ", ".join(
-            f"{name} is {theirs} there and {ours} here" for name, ours, theirs in pairs if ours != theirs
-        )
+        differs = [
+            f"{one} is {here.get(one)} there and {ours} here" for one, ours in wanted.items() if here.get(one) != ours
+        ]
         if differs:
-            return f"{node} has other versions: {differs}; make them equal"
+            return f"{node} has other versions: {', '.join(differs)}; make them equal"
         if wrong := token.wrong():
             return f"{node} sees {wrong}: put films, outputs and --work-dir on a path that all nodes share"
         return ""
@@ -170,10 +165,8 @@ class Needs:
 
     def fit(self, resources: dict[str, float]) -> int:
         """How many such workers a node can hold."""
-        parts = [resources.get("CPU", 0) / self.cpus, resources.get("memory", 0) / (self.memory_gib * (1 << 30))]
-        if self.gpus:
-            parts.append(resources.get("GPU", 0) / self.gpus)
-        return int(min(parts) + 1e-6)
+        parts = [("CPU", self.cpus), ("memory", self.memory_gib * (1 << 30)), ("GPU", self.gpus)]
+        return int(min(resources.get(name, 0) / need for name, need in parts if need) + 1e-6)
 
     def __str__(self) -> str:
         gpus = f", {self.gpus:g} GPU" if self.gpus else ""
@@ -219,7 +212,7 @@ class Cluster:
             self._greeted(actor)
         ready = [actor for actor in self._actors if actor.ready]
         if greeted and len(ready) == len(self._actors):
-            self._token.remove()
+            self._token.path.unlink(missing_ok=True)
         if ready:
             self._seen = time.monotonic()
         elif time.monotonic() - self._seen > START_S:
@@ -313,7 +306,7 @@ def cluster(who: Workers, device: str, nearby: Path, film: Path) -> Iterator[Clu
     finally:
         if there is not None:
             there.close()
-        token.remove()
+        token.path.unlink(missing_ok=True)
         ray.shutdown()
 
 

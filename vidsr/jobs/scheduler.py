@@ -78,7 +78,6 @@ class _Course(Generic[T]):
     steps: Steps
     meter: Meter
     answers: list[Answer | None] = field(default_factory=list)
-    missing: int = 0
     under_way: int = 0
     error: Exception | None = None
 
@@ -93,9 +92,7 @@ class _Job(Generic[T]):
     course: _Course[T] = field(compare=False)
     task: Task = field(compare=False)
     losses: int = field(default=0, compare=False)
-    phase: str = field(default="", compare=False)
-    frames: int = field(default=0, compare=False)
-    faces: int = field(default=0, compare=False)
+    told: Progress = field(default=Progress(), compare=False)
 
 
 Begin = Callable[[T], tuple[Steps, Meter]]
@@ -191,18 +188,16 @@ class Schedule(Generic[T]):
         try:
             tasks = step()
         except StopIteration as end:
-            self._end(Ended(course.film, report=end.value), course)
+            self._ended.append(Ended(course.film, report=end.value))
+            self._open.remove(course)
         except Exception as error:
-            self._end(Ended(course.film, error=error), course)
+            self._ended.append(Ended(course.film, error=error))
+            self._open.remove(course)
         else:
-            course.answers, course.missing = [None] * len(tasks), len(tasks)
+            course.answers = [None] * len(tasks)
             for index, task in enumerate(tasks):
                 job = _Job(ORDER.index(type(task)), course.number, index, course, task)
                 heapq.heappush(self._waiting, job)
-
-    def _end(self, ended: Ended[T], course: _Course[T]) -> None:
-        self._open.remove(course)
-        self._ended.append(ended)
 
     def _listen(self) -> None:
         """Wait for an answer, for a turn at most, and hear how far all are."""
@@ -219,12 +214,11 @@ class Schedule(Generic[T]):
 
     def _tell(self, job: _Job[T], told: Progress) -> None:
         meter = job.course.meter
-        if told.phase != job.phase:
+        if told.phase != job.told.phase:
             meter.stage(told.phase, told.of)
-            job.phase, job.frames, job.faces = told.phase, 0, 0
-        if (told.frame, told.faces) != (job.frames, job.faces):
-            meter.advance(told.frame - job.frames, told.faces - job.faces)
-            job.frames, job.faces = told.frame, told.faces
+            job.told = Progress()
+        meter.advance(told.frame - job.told.frame, told.faces - job.told.faces)
+        job.told = told
 
     def _hear(self, future: Future[Answer | Failed], worker: Worker, job: _Job[T]) -> None:
         """A task was done, or failed, or its worker died; go on with a film all of whose answers are here, and throw
@@ -239,15 +233,14 @@ class Schedule(Generic[T]):
             course.error = course.error or found.raised()
         else:
             self._deaths = 0
-            course.answers[job.index], course.missing = found, course.missing - 1
+            course.answers[job.index] = found
             if isinstance(job.task, Segment):
                 first, stop = job.task.span
-                course.meter.advance(stop - first - job.frames, 0)  # what was not told any more
-        error = course.error
+                course.meter.advance(stop - first - job.told.frame, 0)  # what was not told any more
+        error, answers = course.error, [answer for answer in course.answers if answer is not None]
         if error is not None and not course.under_way:
             self._go_on(course, lambda: course.steps.throw(error))
-        elif error is None and not course.missing:
-            answers = [answer for answer in course.answers if answer is not None]
+        elif error is None and len(answers) == len(course.answers):
             self._go_on(course, lambda: course.steps.send(answers))
 
     def _lost(self, job: _Job[T], how: str) -> None:
@@ -256,8 +249,8 @@ class Schedule(Generic[T]):
         if self._deaths > max(MOST_DEATHS, 2 * self._most):
             raise WorkerError(f"{self._deaths} workers died one after the other{how and f'; the last {how}'}")
         if isinstance(job.task, Segment):
-            job.course.meter.advance(-job.frames, -job.faces)
-        job.phase, job.frames, job.faces = "", 0, 0
+            job.course.meter.advance(-job.told.frame, -job.told.faces)
+        job.told = Progress()
         job.losses += 1
         if job.losses < MOST_LOSSES:
             heapq.heappush(self._waiting, job)

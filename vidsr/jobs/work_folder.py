@@ -45,11 +45,10 @@ def manifest(work: Plan) -> Json:
     """Everything that changes a pixel of the output; a run is resumed only where all of it is equal."""
     unseen = {name for name, (_, option) in options_of(Enhance).items() if not option.changes}
     settings = {key: value for key, value in dataclasses.asdict(work.settings).items() if key not in unseen}
-    film, facts = work.film.path, work.film.path.stat()
     made = {
         "format": FORMAT,
         "vidsr": __version__,
-        "input": {"bytes": facts.st_size, "modified_ns": facts.st_mtime_ns, "sha256": sha256(film)},
+        "input": _facts(work.film.path) | {"sha256": sha256(work.film.path)},
         "settings": settings,
         "scale": work.scale,
         "model": {"name": work.model.name, "sha256": work.model.sha256},
@@ -57,6 +56,12 @@ def manifest(work: Plan) -> Json:
     }
     known: Json = json.loads(json.dumps(made))
     return known
+
+
+def _facts(film: Path) -> Json:
+    """What tells a film that was changed."""
+    told = film.stat()
+    return {"bytes": told.st_size, "modified_ns": told.st_mtime_ns}
 
 
 def _differences(old: object, new: object, name: str = "") -> Iterator[str]:
@@ -95,11 +100,13 @@ def _take(lock: TextIOWrapper, work: Plan) -> None:
     except BlockingIOError as error:
         lock.seek(0)
         raise OutputError(f"process {lock.read(20) or '?'} is working on {work.output} already") from error
-    if not _is(lock, work.folder / "lock"):  # its holder removed it just before it ended
-        raise OutputError(f"another run for {work.output} has just ended; give the same command again")
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
+    with suppress(FileNotFoundError):  # its holder removed it just before it ended
+        if (work.folder / "lock").stat().st_ino == os.fstat(lock.fileno()).st_ino:
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            return
+    raise OutputError(f"another run for {work.output} has just ended; give the same command again")
 
 
 def _sweep(folder: Path) -> None:
@@ -110,13 +117,6 @@ def _sweep(folder: Path) -> None:
         for name in ("lock", LOG):
             (folder / name).unlink(missing_ok=True)
         folder.rmdir()
-
-
-def _is(file: TextIOWrapper, path: Path) -> bool:
-    try:
-        return path.stat().st_ino == os.fstat(file.fileno()).st_ino
-    except FileNotFoundError:
-        return False
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -160,16 +160,10 @@ def agree(folder: Path, analysis: str, ranges: Sequence[tuple[int, int]]) -> Non
         write_atomic(path, json.dumps(values | new, indent=1))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Manifest:
-    input: Json
-
-
 def check_unchanged(work: Plan) -> None:
     """InputError where the film is not the file any more that the manifest speaks of."""
-    facts = work.film.path.stat()
-    known = read_json(work.folder / "manifest.json", _Manifest, AGAIN).input
-    if (known.get("bytes"), known.get("modified_ns")) != (facts.st_size, facts.st_mtime_ns):
+    known = read_json(work.folder / "manifest.json", Json, AGAIN).get("input")
+    if not isinstance(known, dict) or known | _facts(work.film.path) != known:
         raise InputError(f"{work.film.path} was changed while it was being enhanced; {AGAIN}")
 
 

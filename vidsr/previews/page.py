@@ -22,26 +22,16 @@ HELD_MIB = 32
 """Films up to this size lie inside the page, which then needs no other file; larger ones beside it."""
 
 
-def mosaic_of(work: Plan, labels: tuple[str, ...]) -> Mosaic:
-    """How the pictures of a frame lie in a preview's film."""
-    return Mosaic(work.film.width * work.scale, work.film.height * work.scale, labels)
-
-
 @dataclass(frozen=True, repr=False)
 class Exhibit:
-    """What a preview shows: a part of a film, its pictures' names, and why some faces were passed through; and the
+    """What a preview shows: a part of a film, how its pictures lie, and why some faces were passed through; and the
     jobs that make all pictures but the first."""
 
     work: Plan
     scene: Scene
-    labels: tuple[str, ...]
+    mosaic: Mosaic
     passed: Mapping[int, str]
     jobs: tuple[Job, ...]
-
-    @property
-    def mosaic(self) -> Mosaic:
-        """See `mosaic_of`."""
-        return mosaic_of(self.work, self.labels)
 
     @property
     def faces(self) -> list[Track]:
@@ -72,8 +62,8 @@ def page(given: Exhibit, rows: Sequence[contact_sheet.Row]) -> str:
         "to_s": f"{times[last]:.2f}",
         "chosen": found.chosen,
         "scale": work.scale,
-        "size": (work.film.width * work.scale, work.film.height * work.scale),
-        "cells": given.labels,
+        "size": (given.mosaic.width, given.mosaic.height),
+        "cells": given.mosaic.labels,
         "whole": found.whole,
         "faces": faces,
         "unshown": len(found.tracks) - len(rows),
@@ -103,7 +93,9 @@ def _data(given: Exhibit, rows: Sequence[contact_sheet.Row]) -> dict[str, object
         "size": (mosaic.width, mosaic.height),
         "video": mosaic.size,
         "aspect": float(film.sample_aspect or 1),
-        "cells": [{"label": label, "x": x, "y": y} for label, (x, y) in zip(given.labels, mosaic.corners, strict=True)],
+        "cells": [
+            {"label": label, "x": x, "y": y} for label, (x, y) in zip(mosaic.labels, mosaic.corners, strict=True)
+        ],
         "faces": [_places(row.track, given) for row in rows],
         "opening": opening,
     }

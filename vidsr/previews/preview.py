@@ -18,10 +18,10 @@ from vidsr.jobs.plan import LONGEST_SIDE, output_spec, planned
 from vidsr.networks.model_file import Model
 from vidsr.picture import Rgb, small_rgb
 from vidsr.previews.excerpt import scene
-from vidsr.previews.page import Exhibit, mosaic_of, page
+from vidsr.previews.page import Exhibit, page
 from vidsr.report import contact_sheet
 from vidsr.report.html import write_page
-from vidsr.report.side_by_side import PIXELS
+from vidsr.report.side_by_side import PIXELS, Mosaic
 from vidsr.restore.enlarge import enlarged
 from vidsr.stream import drained
 from vidsr.video import Reader, Writer, probe, publish
@@ -90,13 +90,14 @@ def _exhibit(
     for name in ("index.html", "contact.png", LOOP):
         check_writable(folder / name, settings.overwrite)
     labels = ("input" if work.scale == 1 else "input, enlarged plainly", *(way.name for way in ways))
-    size = mosaic_of(work, labels).size
-    if max(size) > LONGEST_SIDE:
-        raise OutputError(f"the preview would be {size[0]}x{size[1]}; lower --scale or compare fewer settings")
+    mosaic = Mosaic(work.film.width * work.scale, work.film.height * work.scale, labels)
+    if max(mosaic.size) > LONGEST_SIDE:
+        size = "x".join(map(str, mosaic.size))
+        raise OutputError(f"the preview would be {size}; lower --scale or compare fewer settings")
     found = scene(work, part, meter)
     tracks, passed = passes.chosen(work, found.analysis.tracks)
     jobs = tuple(passes.make_job(replace(work, model=way.model), tracks) for way in ways)
-    return Exhibit(work, found, labels, passed, jobs)
+    return Exhibit(work, found, mosaic, passed, jobs)
 
 
 def _row(look: Look, track: Track, given: Exhibit, pictures: dict[int, Rgb]) -> contact_sheet.Row:
@@ -127,7 +128,7 @@ def _sheet(given: Exhibit, rows: Sequence[contact_sheet.Row], folder: Path) -> l
     if not rows:
         path.unlink(missing_ok=True)  # of an earlier preview
         return []
-    contact_sheet.save_sheet(rows, ("input", "plain", *given.labels[1:]), path)
+    contact_sheet.save_sheet(rows, ("input", "plain", *given.mosaic.labels[1:]), path)
     return [path]
 
 
