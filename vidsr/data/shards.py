@@ -48,39 +48,30 @@ def mine(paths: Sequence[Path]) -> list[Path]:
     return list(split_by_worker(split_by_node(iter(paths))))
 
 
-def _scan(path: Path) -> Spans:
-    """Begin and end of every sample with a picture in a shard, bytes `(n, 2)`; a torn end is left out."""
+def _spans(path: Path) -> Spans:
+    """Begin and end of every sample with a picture in a shard, bytes `(n, 2)`; a torn end is left out.
+
+    InputError for a damaged shard.
+    """
     from webdataset.tariterators import base_plus_ext
 
     spans: list[list[int]] = []
     last = None
-    with tarfile.open(path, "r:") as tar, suppress(tarfile.ReadError):
-        for member in tar:
-            key, suffix = base_plus_ext(member.name)
-            stop = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-            if not member.isfile() or key is None:
-                continue
-            if key == last:
-                spans[-1][1] = stop
-            elif suffix.lower().endswith(SUFFIXES_BARE):
-                spans.append([member.offset, stop])
-                last = key
-    return np.array(spans, np.int64).reshape(-1, 2)
-
-
-def _index_of(path: Path) -> Path:
-    return path.with_name(path.name + ".index.npy")
-
-
-def _spans(path: Path) -> Spans:
-    """The samples of a shard, from the index beside it where that is not older; InputError for a damaged shard."""
-    index = _index_of(path)
     try:
-        if index.exists() and index.stat().st_mtime_ns >= path.stat().st_mtime_ns:
-            return np.asarray(np.load(index, allow_pickle=False), np.int64).reshape(-1, 2)
-        return _scan(path)
+        with tarfile.open(path, "r:") as tar, suppress(tarfile.ReadError):
+            for member in tar:
+                key, suffix = base_plus_ext(member.name)
+                stop = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+                if not member.isfile() or key is None:
+                    continue
+                if key == last:
+                    spans[-1][1] = stop
+                elif suffix.lower().endswith(SUFFIXES_BARE):
+                    spans.append([member.offset, stop])
+                    last = key
     except (OSError, ValueError, tarfile.TarError) as error:
         raise InputError("shard that is damaged, compressed or not there") from error
+    return np.array(spans, np.int64).reshape(-1, 2)
 
 
 def _sample(path: Path, begin: int, stop: int) -> Images:
@@ -124,10 +115,6 @@ def find_shards(paths: Sequence[Path]) -> Lazy[int]:
     return Lazy(range(len(places)), load, skipped, lambda index: own[places[index, 0]])
 
 
-def _coded(image: Images) -> bytes:
-    return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
-
-
 def write_shards(faces: Faces, folder: Path, rng: Rng, size: int = SIZE) -> list[Path]:
     """Write faces as shards `faces-000000.tar` ... of about `size` bytes into a new folder, in a drawn order.
 
@@ -140,17 +127,10 @@ def write_shards(faces: Faces, folder: Path, rng: Rng, size: int = SIZE) -> list
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    pattern = str(partial).replace("%", "%%") + "/faces-%06d.tar"
-    with ShardWriter(pattern, maxsize=size, encoder=False, verbose=0, mtime=0, post=_index) as writer:
+    pattern, done = str(partial).replace("%", "%%") + "/faces-%06d.tar", lambda name: sync(Path(name))
+    with ShardWriter(pattern, maxsize=size, encoder=False, verbose=0, mtime=0, post=done) as writer:
         for number, index in enumerate(rng.permutation(len(faces))):
-            frames = {f"{i:02}.png": _coded(frame) for i, frame in enumerate(faces[int(index)])}
-            writer.write({"__key__": f"{number:08}"} | frames)
+            coded = (cv2.imencode(".png", frame[..., ::-1])[1].tobytes() for frame in faces[int(index)])
+            writer.write({"__key__": f"{number:08}"} | {f"{i:02}.png": data for i, data in enumerate(coded)})
     fsync_rename(partial, folder)
     return sorted(folder.glob("*.tar"))
-
-
-def _index(name: str) -> None:
-    path = Path(name)
-    np.save(_index_of(path), _scan(path))
-    for one in (path, _index_of(path)):
-        sync(one)
