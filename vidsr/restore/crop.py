@@ -76,9 +76,6 @@ class Box:
     def intersection(self, other: Box) -> Box:
         return Box(max(self.x0, other.x0), max(self.y0, other.y0), min(self.x1, other.x1), min(self.y1, other.y1))
 
-    def overlaps(self, other: Box) -> bool:
-        return not self.intersection(other).empty
-
     def within(self, outer: Box) -> tuple[slice, slice]:
         """Rows and columns of a box inside an array that holds `outer`."""
         return slice(self.y0 - outer.y0, self.y1 - outer.y0), slice(self.x0 - outer.x0, self.x1 - outer.x0)
