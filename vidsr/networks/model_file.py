@@ -203,13 +203,6 @@ def _weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
         raise ModelError(f"{path} is damaged; fetch it again", str(error)) from error
 
 
-def _promised(path: Path) -> str | None:
-    """The SHA-256 that a shipped or added file must have; None for a file from elsewhere."""
-    if path.parent == store.models_folder():
-        return store.checksums().get(path.name, "none")
-    return next((one.sha256 for one in store.added_models().values() if one.path == path), None)
-
-
 def load(name: str, fidelity: float | None = None) -> Model:
     """Load a shipped or added model by name, a file by path, or `plain`, the network that does nothing.
 
@@ -219,9 +212,10 @@ def load(name: str, fidelity: float | None = None) -> Model:
     if name == "plain":
         return Model("plain", Plain(), Card("plain", {"window": 1}, "none", "MIT", "none", "", {}), "")
     path = find(name)
-    digest = sha256(path)
-    if _promised(path) not in (None, digest):
-        cure = "install vidsr again" if path.parent == store.models_folder() else "remove it and add it again"
+    digest, ships = sha256(path), path.parent == store.models_folder()
+    promises = {one.path: one.sha256 for one in store.added_models().values()}
+    if digest != (store.checksums().get(path.name) if ships else promises.get(path, digest)):
+        cure = "install vidsr again" if ships else "remove it and add it again"
         raise ModelError(f"the checksum of {path} is not the promised one: the file is damaged; {cure}")
     return _own(path, digest) if is_ours(path) else _external(path, digest, fidelity)
 
@@ -255,11 +249,11 @@ def _external(path: Path, digest: str, fidelity: float | None) -> Model:
         found = load_file(path) if path.suffix.lower() == ".safetensors" else tensors(path)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} is damaged; fetch it again", str(error)) from error
-    made = adopt(path, found, fidelity)
-    card = Card(made.architecture, {"window": 1}, made.deed, "its author's", "unknown", "", {})
+    network, architecture, deed, dtypes = adopt(path, found, fidelity)
+    card = Card(architecture, {"window": 1}, deed, "its author's", "unknown", "", {})
     mark = digest if fidelity is None else hashlib.sha256(f"{digest}{fidelity!r}".encode()).hexdigest()
-    note = f"{path.name} is another project's network ({made.architecture}): {made.deed}; it sees every frame alone"
-    return Model(path.stem, made.network, card, mark, made.dtypes, torch.contiguous_format, (note,))
+    note = f"{path.name} is another project's network ({architecture}): {deed}; it sees every frame alone"
+    return Model(path.stem, network, card, mark, dtypes, torch.contiguous_format, (note,))
 
 
 def build(card: Card) -> nn.Module:

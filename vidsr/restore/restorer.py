@@ -98,7 +98,7 @@ class Restorer:
             return self._whole(clips, to_unit)
         # Crop by crop, on a CPU: the size of a batch changes the last bits of some layers, and the memory that each
         # layer of 16 crops of 64 pixels takes anew costs a sixth of the time.
-        return shared_out(lambda part: torch.cat([self._whole(clip) for clip in part.split(1)]), clips)
+        return shared_out(lambda part: torch.cat([self._whole(clip) for clip in part.chunk(len(part))]), clips)
 
     def _whole(self, clips: Tensor, to_unit: Tensor | None = None) -> Tensor:
         return added(self._network, clips.to(self._dtype), to_unit).float()
