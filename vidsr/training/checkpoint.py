@@ -25,10 +25,6 @@ class GanStage:
     optimiser: torch.optim.Optimizer
     perceptual: Perceptual
 
-    @property
-    def learner(self) -> tuple[nn.Module, torch.optim.Optimizer]:
-        return self.critic, self.optimiser
-
 
 @dataclass
 class State:
@@ -96,24 +92,20 @@ def _adam(network: nn.Module, settings: Train) -> torch.optim.Optimizer:
     return torch.optim.Adam(network.parameters(), lr=settings.rate, betas=(0.9, 0.99))
 
 
-def _critic(settings: Train) -> nn.Module:
-    if settings.critic == "srgan":
-        return SrganCritic(settings.critic_features, settings.patch * SCALE)
-    return Critic(settings.critic_features)
-
-
 def fresh(settings: Train, device: torch.device) -> State:
     """The beginning of a run: equal settings give equal weights."""
     torch.manual_seed(settings.seed)
-    card = architecture(settings)
-    network, average = (model_file.build(card).to(device).to(memory_format=torch.channels_last) for _ in range(2))
+    card, layout = architecture(settings), torch.channels_last
+    network, average = (model_file.build(card).to(device).to(memory_format=layout) for _ in range(2))
     if settings.initial is not None:
         network.load_state_dict(model_file.load_own(settings.initial).network.state_dict())
     average.load_state_dict(network.state_dict())
     average.eval().requires_grad_(False)
     state = State(network, average, _adam(network, settings))
     if settings.stage == "gan":
-        critic = _critic(settings).to(device).to(memory_format=torch.channels_last)
-        perceptual = Perceptual(settings.perceptual).to(device).to(memory_format=torch.channels_last)
+        features, side = settings.critic_features, settings.patch * SCALE
+        critic = SrganCritic(features, side) if settings.critic == "srgan" else Critic(features)
+        critic = critic.to(device).to(memory_format=layout)
+        perceptual = Perceptual(settings.perceptual).to(device).to(memory_format=layout)
         state.gan = GanStage(critic, _adam(critic, settings), perceptual)
     return state
