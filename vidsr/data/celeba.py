@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from vidsr.analysis.alignment import similarity
-from vidsr.data.faces import SUFFIXES, Images, Lazy, Skipped, picture_size, read_picture, resized, side_for
+from vidsr.data.faces import SUFFIXES, Images, Lazy, picture_size, read_picture, resized, side_for, usable
 from vidsr.errors import InputError
 from vidsr.frame import Floats
 
@@ -119,15 +119,8 @@ def find_celeba(layout: Layout) -> Lazy[Face]:
         raise InputError(f"{layout.root} has no list_eval_partition: nothing says which faces are for tests only")
     members = {name for name, numbers in _rows(partition) if numbers == TRAIN}
     there = {path.stem: path for path in layout.pictures.iterdir() if path.suffix.lower() in SUFFIXES}
-    faces: list[Face] = []
-    skipped: list[Skipped] = []
-    for name, numbers in _rows(layout.landmarks):
-        if name not in members:
-            continue
-        try:
-            faces.append(_face(there.get(Path(name).stem), numbers))
-        except InputError as error:
-            skipped.append(Skipped(layout.pictures / name, str(error)))
+    rows = {layout.pictures / name: numbers for name, numbers in _rows(layout.landmarks) if name in members}
+    faces, skipped = usable(rows, lambda path: _face(there.get(path.stem), rows[path]))
     if not faces:
         raise InputError(f"{layout.pictures} holds no usable face of the training partition")
     return Lazy(faces, lambda face: cut(read_picture(face.path), face.matrix, face.side)[None], skipped)

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsr.data.faces import SUFFIXES, Faces, Images, Lazy, Rng, Skipped, decoded, fitted
+from vidsr.data.faces import SUFFIXES, Faces, Images, Lazy, Rng, decoded, fitted, usable
 from vidsr.errors import InputError, OutputError
 from vidsr.files import fsync_rename, sync
 
@@ -97,22 +97,17 @@ def find_shards(paths: Sequence[Path]) -> Lazy[int]:
     own = mine(paths)
     if not own:
         raise InputError(f"{len(paths)} shards are too few: every process needs at least one of its own")
-    skipped: list[Skipped] = []
-    spans = [np.empty((0, 3), np.int64)]
-    for number, path in enumerate(own):
-        try:
-            spans.append(np.insert(_spans(path), 0, number, axis=1))
-        except InputError as error:
-            skipped.append(Skipped(path, str(error)))
-    places = np.concatenate(spans)
+    found, skipped = usable(own, lambda path: (path, _spans(path)))
+    parts = [np.insert(spans, 0, number, axis=1) for number, (_, spans) in enumerate(found)]
+    places = np.concatenate([np.empty((0, 3), np.int64), *parts])
     if not len(places):
         raise InputError(f"none of {len(own)} shards ({own[0]} ...) holds a face")
 
     def load(index: int) -> Images:
         number, begin, stop = places[index].tolist()
-        return _sample(own[number], begin, stop)
+        return _sample(found[number][0], begin, stop)
 
-    return Lazy(range(len(places)), load, skipped, lambda index: own[places[index, 0]])
+    return Lazy(range(len(places)), load, skipped, lambda index: found[places[index, 0]][0])
 
 
 def write_shards(faces: Faces, folder: Path, rng: Rng, size: int = SIZE) -> list[Path]:
