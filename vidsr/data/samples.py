@@ -89,7 +89,7 @@ class Clips:
         for number, drawn in enumerate(plain, start):
             made = self._reels_after(number)
             reels.extend(islice(upcoming, made - first))
-            first = max(first, made)
+            first = made
             yield self._batch(number, drawn, reels)
 
     def _reels_after(self, number: int) -> int:

@@ -21,7 +21,7 @@ from vidsr.networks.transfer import Transfer
 from vidsr.picture import Samples
 from vidsr.restore.crop import Box, Cut, Place, Planes
 from vidsr.restore.enlarge import enlarged, lanczos_matrix
-from vidsr.restore.resample import bicubic, bilinear, box_mean, enlarged_for_network, reduced
+from vidsr.restore.resample import bicubic, bilinear, box_mean, narrowed, reduced
 
 TRUSTED, REFUSED = 5 / 255, 16 / 255
 """Mean disagreement with the input below which a restoration is kept, and above which it is dropped."""
@@ -59,7 +59,7 @@ def base_delta(rgb: Tensor, scale: int) -> Tensor:
     or at 1 is itself. What would fit the one oversharpens the other.
     """
     matrix = torch.from_numpy(lanczos_matrix(rgb.shape[-1], scale)).to(rgb.device)
-    return enlarged_for_network(rgb, scale) - matrix @ (rgb @ matrix.T)
+    return narrowed(bicubic(rgb), SCALE // scale) - matrix @ (rgb @ matrix.T)
 
 
 def masks(to_unit: Tensor, side: int, fine: int) -> Tensor:
