@@ -15,7 +15,7 @@ import numpy as np
 from vidsr.analysis.analyze import find_tracks
 from vidsr.analysis.detector import open_detector
 from vidsr.config import Analyze
-from vidsr.data.faces import SIDES, Images, Lazy, Skipped, side_for
+from vidsr.data.faces import SIDES, Images, Lazy, side_for, usable
 from vidsr.errors import InputError, ToolError
 from vidsr.files import fsync_rename, partial_of, storage_errors
 from vidsr.frame import Track
@@ -152,22 +152,22 @@ def find_films(folder: Path, cache: Path) -> Lazy[Kept]:
     """
     if not folder.exists():
         raise InputError(f"there is no {folder}")
-    clips: list[Kept] = []
-    skipped: list[Skipped] = []
-    for path in films_below(folder) if folder.is_dir() else [folder]:
+
+    def cut_out(path: Path) -> list[Kept]:
         try:
             with _alone(cache):
                 found = _kept(path, cache)
-        except InputError:
-            skipped.append(Skipped(path, "not a film that can be read"))
-            continue
-        except ToolError:
+        except InputError as error:
+            raise InputError("not a film that can be read") from error
+        except ToolError as error:
             tools()  # raises where it is not the film's fault: there is no ffmpeg
-            skipped.append(Skipped(path, "film that ffmpeg did not come to the end of"))
-            continue
+            raise InputError("film that ffmpeg did not come to the end of") from error
         if not found:
-            skipped.append(Skipped(path, f"film without a face of {SIDES[-1]} pixels in {LENGTH} frames on end"))
-        clips += found
+            raise InputError(f"film without a face of {SIDES[-1]} pixels in {LENGTH} frames on end")
+        return found
+
+    found, skipped = usable(films_below(folder) if folder.is_dir() else [folder], cut_out)
+    clips = [clip for film in found for clip in film]
     if not clips:
         raise InputError(f"no film below {folder} shows a face that is large and long enough")
     return Lazy(clips, _load, skipped, lambda kept: kept.place)

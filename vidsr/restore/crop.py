@@ -237,11 +237,6 @@ def cut(frame: Frame, track: int, place: Place, planes: Planes) -> Cut:
 def window(middle: Cut, near: Sequence[Cut]) -> Floats:
     """What a network looks at, `(T, 3, side, side)`: `near`, in order, each warped to `middle`, which may be one of
     them, by optical flow; turned by quarters so that the head is upright."""
-    pictures = [one.rgb if one.index == middle.index else warped(middle, one) for one in near]
+    pictures = [one.rgb if one.index == middle.index else carried(one.rgb, middle.flow_to(one)) for one in near]
     upright = np.rot90(np.stack(pictures), middle.place.turn, (1, 2))
     return np.ascontiguousarray(upright.transpose(0, 3, 1, 2))
-
-
-def warped(middle: Cut, other: Cut) -> Floats:
-    """Another frame's crop of the face, `(side, side, 3)`, with each thing where the middle one shows it."""
-    return carried(other.rgb, middle.flow_to(other))
