@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from vidsr.config import BALANCE
 from vidsr.errors import ModelError
@@ -213,13 +213,16 @@ def load_own(name: str) -> Model:
     return model
 
 
+def _shapes(named: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in named.items()}
+
+
 def _own(path: Path, digest: str) -> Model:
     card = read_card(path)
     with torch.device("meta"):  # nothing of the size that a header claims is allocated
         network = build(card)
     weights = tensors(path)
-    shapes = ({name: value.shape for name, value in one.items()} for one in (weights, network.state_dict()))
-    if next(shapes) != next(shapes):
+    if _shapes(weights) != _shapes(network.state_dict()):
         raise ModelError(f"the weights in {path} do not fit the network that its header names")
     if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
         raise ModelError(f"{path} holds numbers that are not finite; train or fetch it again")
@@ -252,10 +255,9 @@ def build(card: Card) -> nn.Module:
 
 def interpolated(sharp: Model, true: Model, fidelity: float) -> Model:
     """The network between two of one architecture: 0 is `sharp`, 1 is `true` (Wang 2018, ESRGAN, section 3.4)."""
-    wanted = {name: value.shape for name, value in sharp.network.state_dict().items()}
-    if wanted != {name: value.shape for name, value in true.network.state_dict().items()}:
-        raise ModelError(f"{sharp.name} and {true.name} differ in size: nothing lies between them")
     ends = sharp.network.state_dict(), true.network.state_dict()
+    if _shapes(ends[0]) != _shapes(ends[1]):
+        raise ModelError(f"{sharp.name} and {true.name} differ in size: nothing lies between them")
     network = deepcopy(sharp.network)
     network.load_state_dict({name: torch.lerp(ends[0][name], ends[1][name], fidelity) for name in ends[0]})
     name, digest = store.mixed((sharp.name, true.name), (sharp.sha256, true.sha256), fidelity)
