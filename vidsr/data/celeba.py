@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from vidsr.analysis.alignment import similarity
-from vidsr.data.faces import SUFFIXES, Images, Lazy, picture_size, read_picture, resized, side_for, usable
+from vidsr.data.faces import SUFFIXES, Images, Lazy, picture_size, read_picture, resized, side_for, taken
 from vidsr.errors import InputError
 from vidsr.frame import Floats
 
@@ -120,7 +120,7 @@ def find_celeba(layout: Layout) -> Lazy[Face]:
     members = {name for name, numbers in _rows(partition) if numbers == TRAIN}
     there = {path.stem: path for path in layout.pictures.iterdir() if path.suffix.lower() in SUFFIXES}
     rows = {layout.pictures / name: numbers for name, numbers in _rows(layout.landmarks) if name in members}
-    faces, skipped = usable(rows, lambda path: _face(there.get(path.stem), rows[path]))
+    faces, skipped = taken(rows, lambda path: _face(there.get(path.stem), rows[path]))
     if not faces:
         raise InputError(f"{layout.pictures} holds no usable face of the training partition")
     return Lazy(faces, lambda face: cut(read_picture(face.path), face.matrix, face.side)[None], skipped)

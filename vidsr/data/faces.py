@@ -43,7 +43,7 @@ class Skipped:
     reason: str
 
 
-def usable(paths: Iterable[Path], make: Callable[[Path], Made]) -> tuple[list[Made], list[Skipped]]:
+def taken(paths: Iterable[Path], make: Callable[[Path], Made]) -> tuple[list[Made], list[Skipped]]:
     """What `make` gives of each path, and those for which it raises InputError, with its reason."""
     found: list[Made] = []
     skipped: list[Skipped] = []
@@ -176,7 +176,7 @@ def find_stills(folder: Path) -> Lazy[Path]:
         side_for(min(picture_size(path)))
         return path
 
-    found, skipped = usable(pictures_below(folder), large)
+    found, skipped = taken(pictures_below(folder), large)
     if not found:
         raise InputError(f"{folder} holds no face pictures ({', '.join(SUFFIXES)}) of {SIDES[-1]} pixels or more")
     return Lazy(found, lambda path: fitted(read_picture(path))[None], skipped)
@@ -185,7 +185,7 @@ def find_stills(folder: Path) -> Lazy[Path]:
 def load_stills(folder: Path) -> tuple[Images, list[Skipped]]:
     """Every aligned face of 256 pixels or more below `folder`, in the order of names: `(N, 256, 256, 3)`, and what was
     skipped."""
-    faces, skipped = usable(pictures_below(folder), lambda path: fitted(read_picture(path), SIDES[:1]))
+    faces, skipped = taken(pictures_below(folder), lambda path: fitted(read_picture(path), SIDES[:1]))
     if not faces:
         raise InputError(f"{folder} holds no face pictures ({', '.join(SUFFIXES)}) of {SIDES[0]} pixels or more")
     return np.stack(faces), skipped

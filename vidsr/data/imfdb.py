@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidsr.data.faces import SIDES, SUFFIXES, Images, Lazy, Skipped, picture_size, read_picture, resized, side_for
+from vidsr.data.faces import SIDES, SUFFIXES, Images, Lazy, Skipped, fitted, picture_size, read_picture, side_for, taken
 from vidsr.errors import InputError
 
 ALIKE = 0.85
@@ -119,12 +119,8 @@ def _usable(movie: Path, skipped: list[Skipped]) -> list[Picture]:
     there = {path.name.lower() for path in files}
     absent = [row.image for name, row in rows.items() if name not in there]
     skipped += [Skipped(movie / "images" / name, "row that names a picture which is not there") for name in absent]
-    found = []
-    for path in files:
-        try:
-            found.append(_picture(path, rows.get(path.name.lower())))
-        except InputError as error:
-            skipped.append(Skipped(path, str(error)))
+    found, others = taken(files, lambda path: _picture(path, rows.get(path.name.lower())))
+    skipped += others
     return sorted(found, key=lambda one: (one.sequence, one.number))
 
 
@@ -191,7 +187,7 @@ def read_clip(clip: Clip) -> Images:
         frames.append(read_picture(path)[y : y + clip.side, x : x + clip.side])
     if any(frame.shape[:2] != (clip.side, clip.side) for frame in frames):
         raise InputError("another picture than before")
-    return resized(np.stack(frames), side_for(clip.side))
+    return np.stack([fitted(frame) for frame in frames])
 
 
 def movies(root: Path) -> list[Path]:

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsr.data.faces import SUFFIXES, Faces, Images, Lazy, Rng, decoded, fitted, usable
+from vidsr.data.faces import SUFFIXES, Faces, Images, Lazy, Rng, decoded, fitted, taken
 from vidsr.errors import InputError, OutputError
 from vidsr.files import fsync_rename, sync
 
@@ -97,7 +97,7 @@ def find_shards(paths: Sequence[Path]) -> Lazy[int]:
     own = mine(paths)
     if not own:
         raise InputError(f"{len(paths)} shards are too few: every process needs at least one of its own")
-    found, skipped = usable(own, lambda path: (path, _spans(path)))
+    found, skipped = taken(own, lambda path: (path, _spans(path)))
     parts = [np.insert(spans, 0, number, axis=1) for number, (_, spans) in enumerate(found)]
     places = np.concatenate([np.empty((0, 3), np.int64), *parts])
     if not len(places):

@@ -15,7 +15,7 @@ import numpy as np
 from vidsr.analysis.analyze import find_tracks
 from vidsr.analysis.detector import open_detector
 from vidsr.config import Analyze
-from vidsr.data.faces import SIDES, Images, Lazy, side_for, usable
+from vidsr.data.faces import SIDES, Images, Lazy, side_for, taken
 from vidsr.errors import InputError, ToolError
 from vidsr.files import fsync_rename, partial_of, storage_errors
 from vidsr.frame import Track
@@ -166,7 +166,7 @@ def find_films(folder: Path, cache: Path) -> Lazy[Kept]:
             raise InputError(f"film without a face of {SIDES[-1]} pixels in {LENGTH} frames on end")
         return found
 
-    found, skipped = usable(films_below(folder) if folder.is_dir() else [folder], cut_out)
+    found, skipped = taken(films_below(folder) if folder.is_dir() else [folder], cut_out)
     clips = [clip for film in found for clip in film]
     if not clips:
         raise InputError(f"no film below {folder} shows a face that is large and long enough")

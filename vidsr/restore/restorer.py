@@ -6,7 +6,7 @@ from copy import deepcopy
 from functools import lru_cache
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vidsr.errors import DeviceError
 from vidsr.networks.generator import Plain, Posed, added
@@ -54,13 +54,6 @@ def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cpu" and multiplies_bf16() else torch.float32
 
 
-def _there(model: Model, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """The model's network on a device: a copy where that changes it, as others hold the model too."""
-    same = all(one.device == device and one.dtype == dtype for one in model.network.parameters())
-    network = model.network if same else deepcopy(model.network)
-    return network.to(device, dtype).to(memory_format=model.layout)
-
-
 class Restorer:
     """A model on a device. On the CPU equal crops give equal results whatever else is in the batch; CUDA may choose
     another kernel for another batch, and then the last bits differ.
@@ -76,7 +69,9 @@ class Restorer:
         self.idle = isinstance(model.network, Plain)
         self.lanes = Transfer(device)
         self._dtype = dtype if dtype in model.dtypes else torch.float32
-        self._network = _there(model, device, self._dtype)
+        same = all(one.device == device and one.dtype == self._dtype for one in model.network.parameters())
+        network = model.network if same else deepcopy(model.network)  # others hold the model too
+        self._network = network.to(device, self._dtype).to(memory_format=model.layout)
         self._shares = model.ours and device.type == "cpu"
         self._portions = OomBatching()
 
