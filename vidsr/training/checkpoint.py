@@ -16,6 +16,8 @@ from vidsr.networks.baselines import SrganCritic
 from vidsr.networks.generator import SCALE, Critic
 from vidsr.training.losses import Perceptual
 
+Part = nn.Module | torch.optim.Optimizer
+
 
 @dataclass
 class GanStage:
@@ -36,12 +38,8 @@ class State:
     gan: GanStage | None = None
     step: int = 0
 
-    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
-        parts: dict[str, nn.Module | torch.optim.Optimizer] = {
-            "network": self.network,
-            "average": self.average,
-            "optimiser": self.optimiser,
-        }
+    def _parts(self) -> dict[str, Part]:
+        parts: dict[str, Part] = {"network": self.network, "average": self.average, "optimiser": self.optimiser}
         if self.gan is not None:
             parts |= {"critic": self.gan.critic, "critic_optimiser": self.gan.optimiser}
         return parts
@@ -77,15 +75,9 @@ class State:
 
 def architecture(settings: Train) -> model_file.Card:
     """The header of the model that these settings make, without what is only known at its end."""
-    return model_file.Card(
-        settings.architecture,
-        {"window": settings.window, "features": settings.features, "blocks": settings.blocks},
-        settings.stage,
-        "non-commercial research",
-        settings.data,
-        "",
-        {},
-    )
+    sizes = {"window": settings.window, "features": settings.features, "blocks": settings.blocks}
+    licence = "non-commercial research"
+    return model_file.Card(settings.architecture, sizes, settings.stage, licence, settings.data, "", {})
 
 
 def _adam(network: nn.Module, settings: Train) -> torch.optim.Optimizer:
