@@ -16,6 +16,7 @@ from torch import Tensor
 from vidsr.data.faces import Images, Rng
 from vidsr.errors import ToolError
 from vidsr.networks.generator import SCALE
+from vidsr.video.process import tool
 
 
 def bicubic(truth: Tensor) -> Tensor:
@@ -152,11 +153,9 @@ def h264(frames: Images, crf: int, preset: str) -> Images:
 
 def _run(graph: ffmpeg.nodes.OutputStream, data: bytes) -> bytes:
     try:
-        output: bytes = graph.run(input=data, capture_stdout=True, quiet=True)[0]
+        output: bytes = graph.run(cmd=tool("ffmpeg"), input=data, capture_stdout=True, quiet=True)[0]
     except ffmpeg.Error as error:
         raise ToolError("ffmpeg could not code training frames", error.stderr.decode(errors="replace")) from error
-    except FileNotFoundError as error:
-        raise ToolError("ffmpeg is not on the PATH; install it (Debian: apt-get install ffmpeg)") from error
     return output
 
 

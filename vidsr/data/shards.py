@@ -18,13 +18,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vidsr.data.faces import SUFFIXES, Faces, Images, Lazy, Rng, decoded, fitted, taken
 from vidsr.errors import InputError, OutputError
 from vidsr.files import fsync_rename, sync
+from vidsr.picture import png
 
 Spans = NDArray[np.int64]
 SIZE = 256 << 20  # of a shard that is written, bytes
@@ -125,7 +125,7 @@ def write_shards(faces: Faces, folder: Path, rng: Rng, size: int = SIZE) -> list
     pattern, done = str(partial).replace("%", "%%") + "/faces-%06d.tar", lambda name: sync(Path(name))
     with ShardWriter(pattern, maxsize=size, encoder=False, verbose=0, mtime=0, post=done) as writer:
         for number, index in enumerate(rng.permutation(len(faces))):
-            coded = (cv2.imencode(".png", frame[..., ::-1])[1].tobytes() for frame in faces[int(index)])
-            writer.write({"__key__": f"{number:08}"} | {f"{i:02}.png": data for i, data in enumerate(coded)})
+            frames = {f"{i:02}.png": png(frame) for i, frame in enumerate(faces[int(index)])}
+            writer.write({"__key__": f"{number:08}"} | frames)
     fsync_rename(partial, folder)
     return sorted(folder.glob("*.tar"))

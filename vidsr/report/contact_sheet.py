@@ -12,10 +12,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from vidsr.errors import OutputError
 from vidsr.files import storage_errors, write_atomic
 from vidsr.frame import Track
-from vidsr.picture import Rgb
+from vidsr.picture import Rgb, png
 from vidsr.report.side_by_side import DARK, written
 
 TILE = 256  # side of a picture on the sheet, pixels
@@ -89,11 +88,8 @@ def sheet(rows: Sequence[Row], labels: Sequence[str]) -> Rgb:
 
 def save_sheet(rows: Sequence[Row], labels: Sequence[str], path: Path) -> None:
     """Write the sheet as PNG, whole; OutputError where that cannot be."""
-    done, coded = cv2.imencode(".png", sheet(rows, labels)[..., ::-1])
-    if not done:
-        raise OutputError(f"{path} could not be coded")
     with storage_errors(path):
-        write_atomic(path, coded.tobytes())
+        write_atomic(path, png(sheet(rows, labels)))
 
 
 @dataclass
