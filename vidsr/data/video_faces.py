@@ -9,13 +9,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from vidsr.analysis.analyze import find_tracks
 from vidsr.analysis.detector import open_detector
 from vidsr.config import Analyze
-from vidsr.data.faces import SIDES, Images, Lazy, side_for, taken
+from vidsr.data.faces import SIDES, Images, Lazy, fitted, taken
 from vidsr.errors import InputError, ToolError
 from vidsr.files import fsync_rename, partial_of, storage_errors
 from vidsr.frame import Track
@@ -60,13 +59,6 @@ def windows(track: Track, width: int, height: int) -> list[Window]:
     return found
 
 
-def cut(frame: Images, window: Window) -> Images:
-    """The window of one frame `(H, W, 3)`, reduced to the largest of SIDES that does not enlarge it."""
-    piece = frame[window.y : window.y + window.side, window.x : window.x + window.side]
-    side = side_for(window.side)
-    return np.asarray(cv2.resize(piece, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
-
-
 def _clips(film: Film, found: Sequence[Window]) -> list[Images]:
     """Read a film once and cut `(LENGTH, s, s, 3)` out of it for every window."""
     pieces: list[list[Images]] = [[] for _ in found]
@@ -77,7 +69,8 @@ def _clips(film: Film, found: Sequence[Window]) -> list[Images]:
                 continue
             picture = small_rgb(frame, film, max(film.width, film.height))
             for i in wanted:
-                pieces[i].append(cut(picture, found[i]))
+                x, y, side, _ = found[i]
+                pieces[i].append(fitted(picture[y : y + side, x : x + side]))
     return [np.stack(clip) for clip in pieces if len(clip) == LENGTH]
 
 
