@@ -66,11 +66,11 @@ def export(model: str, path: Path, fidelity: float | None, overwrite: bool) -> N
     from vidsr.networks import model_file
     from vidsr.networks.onnx_export import export as write
 
-    made = write(model_file.open_model(model, fidelity), path, overwrite)
+    difference = write(model_file.open_model(model, fidelity), path, overwrite)
     told = "not compared: onnxruntime is not installed"
-    if made.difference is not None:
-        told = f"differs from torch by at most {made.difference:.1g}, of values in 0..1"
-    click.echo(f"{made.path}: {told}")
+    if difference is not None:
+        told = f"differs from torch by at most {difference:.1g}, of values in 0..1"
+    click.echo(f"{path}: {told}")
 
 
 @click.command()

@@ -7,7 +7,7 @@ whose square is about 147 pixels wide: it gives truths of 128, as 192 would enla
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,13 @@ import cv2
 import numpy as np
 
 from vidsr.analysis.alignment import similarity
-from vidsr.data.faces import SUFFIXES, Images, Lazy, Skipped, picture_size, read_picture, resized, side_for
+from vidsr.data.faces import SUFFIXES, Images, Lazy, picture_size, read_picture, resized, side_for, taken
 from vidsr.errors import InputError
 from vidsr.frame import Floats
 
 TRAIN = [0]  # of the partitions in `list_eval_partition`, the one that training may see
 PLACES = (".", "Anno", "Eval", "Img")  # where the official archive keeps its parts
+LISTS = (".txt", ".csv")  # of the official archive, of Kaggle's
 ENLARGED = 1.1  # how much a face may be enlarged to reach a side
 LAYOUTS = (
     ("in the wild", "img_celeba", "list_landmarks_celeba"),
@@ -53,20 +54,16 @@ class Face:
         return str(self.path)
 
 
-def _find(root: Path, *names: str) -> Path | None:
-    candidates = (root / place / name for name in names for place in PLACES)
+def _find(root: Path, name: str, kinds: Sequence[str] = ("",)) -> Path | None:
+    candidates = (root / place / (name + kind) for kind in kinds for place in PLACES)
     return next((path for path in candidates if path.exists()), None)
-
-
-def _list(root: Path, name: str) -> Path | None:
-    return _find(root, f"{name}.txt", f"{name}.csv")
 
 
 def find_layout(folder: Path) -> Layout | None:
     """The layout at `folder`, in the wild first; or `folder` itself where it holds the pictures of one."""
     for root in (folder, folder.parent, folder.parent.parent):
         for name, pictures, landmarks in LAYOUTS:
-            place, points = _find(root, pictures), _list(root, landmarks)
+            place, points = _find(root, pictures), _find(root, landmarks, LISTS)
             if place is None or points is None or (root != folder and place != folder):
                 continue
             nested = place / pictures  # Kaggle's archive holds the folder twice
@@ -85,33 +82,14 @@ def _rows(path: Path) -> Iterator[tuple[str, list[int]]]:
                 yield name, []
 
 
-def _members(layout: Layout) -> set[str]:
-    """Names of the training partition's pictures."""
-    path = _list(layout.root, "list_eval_partition")
-    if path is None:
-        raise InputError(f"{layout.root} has no list_eval_partition: nothing says which faces are for tests only")
-    return {name for name, numbers in _rows(path) if numbers == TRAIN}
-
-
-def _landmarks(layout: Layout, members: set[str]) -> tuple[list[str], Floats, list[Skipped]]:
-    """Names, landmarks `(n, 5, 2)`, and the rows that hold no five points."""
-    names, points, skipped = [], [], []
-    for name, numbers in _rows(layout.landmarks):
-        if name not in members:
-            continue
-        if len(numbers) != 10:
-            skipped.append(Skipped(layout.pictures / name, "without five landmarks"))
-            continue
-        names.append(name)
-        points.append(numbers)
-    return names, np.array(points, np.float32).reshape(-1, 5, 2), skipped
-
-
-def _face(path: Path | None, matrix: Floats) -> Face:
-    """A face that can be cut out, or InputError with the reason why it cannot."""
+def _face(path: Path | None, numbers: list[int]) -> Face:
+    """The face whose landmarks are these ten numbers, or InputError with the reason why it cannot be cut out."""
+    if len(numbers) != 10:
+        raise InputError("without five landmarks")
     if path is None:
         raise InputError("named in the list, but not there")
     width, height = picture_size(path)
+    (matrix,) = similarity(np.array(numbers, np.float32).reshape(1, 5, 2))
     corners = cv2.invertAffineTransform(matrix.astype(np.float64)) @ CORNERS
     across = 1 / float(np.hypot(*matrix[:, 0]))
     beyond = max(-corners.min(), corners[0].max() - width, corners[1].max() - height)
@@ -136,14 +114,13 @@ def cut(image: Images, matrix: Floats, side: int) -> Images:
 
 def find_celeba(layout: Layout) -> Lazy[Face]:
     """The training faces of `layout`; raises InputError where there are none, or no list of partitions."""
-    names, landmarks, skipped = _landmarks(layout, _members(layout))
+    partition = _find(layout.root, "list_eval_partition", LISTS)
+    if partition is None:
+        raise InputError(f"{layout.root} has no list_eval_partition: nothing says which faces are for tests only")
+    members = {name for name, numbers in _rows(partition) if numbers == TRAIN}
     there = {path.stem: path for path in layout.pictures.iterdir() if path.suffix.lower() in SUFFIXES}
-    faces = []
-    for name, matrix in zip(names, similarity(landmarks), strict=True):
-        try:
-            faces.append(_face(there.get(Path(name).stem), matrix))
-        except InputError as error:
-            skipped.append(Skipped(layout.pictures / name, str(error)))
+    rows = {layout.pictures / name: numbers for name, numbers in _rows(layout.landmarks) if name in members}
+    faces, skipped = taken(rows, lambda path: _face(there.get(path.stem), rows[path]))
     if not faces:
         raise InputError(f"{layout.pictures} holds no usable face of the training partition")
     return Lazy(faces, lambda face: cut(read_picture(face.path), face.matrix, face.side)[None], skipped)

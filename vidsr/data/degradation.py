@@ -16,6 +16,7 @@ from torch import Tensor
 from vidsr.data.faces import Images, Rng
 from vidsr.errors import ToolError
 from vidsr.networks.generator import SCALE
+from vidsr.video.process import tool
 
 
 def bicubic(truth: Tensor) -> Tensor:
@@ -105,6 +106,13 @@ def _sensed(image: Images, film: CameraParams, rng: Rng) -> Images:
     return image
 
 
+def _warped(image: Images, matrix: NDArray[np.floating]) -> Images:
+    size = image.shape[1::-1]
+    return np.asarray(
+        cv2.warpAffine(image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT), np.uint8
+    )
+
+
 def filmed(clip: Images, film: CameraParams, rng: Rng) -> Images:
     """Film a sharp clip `(T, 4h, 4w, 3)` uint8: `(T, h, w, 3)`, before any codec.
 
@@ -113,9 +121,7 @@ def filmed(clip: Images, film: CameraParams, rng: Rng) -> Images:
     frames = []
     for image in clip:
         if film.pose is not None:
-            image = cv2.warpAffine(
-                image, film.pose, image.shape[1::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
-            )
+            image = _warped(image, film.pose)
         if film.blur[0] or film.smear:
             smear = film.smear * float(rng.uniform(0.4, 1.0))
             image = cv2.filter2D(image, -1, _kernel(film, smear), borderType=cv2.BORDER_REFLECT)
@@ -130,12 +136,8 @@ def upright(clip: Images, film: CameraParams) -> Images:
     half = 0.5 / SCALE - 0.5  # centres of pixels lie at .5 in both grids
     small = film.pose.astype(np.float64).copy()
     small[:, 2] = small[:, 2] / SCALE + half - small[:, :2] @ np.array([half, half])
-    height, width = clip.shape[1:3]
     back = cv2.invertAffineTransform(small)
-    turned = [
-        cv2.warpAffine(f, back, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT) for f in clip
-    ]
-    return np.stack(turned).astype(np.uint8)
+    return np.stack([_warped(frame, back) for frame in clip])
 
 
 def h264(frames: Images, crf: int, preset: str) -> Images:
@@ -151,11 +153,9 @@ def h264(frames: Images, crf: int, preset: str) -> Images:
 
 def _run(graph: ffmpeg.nodes.OutputStream, data: bytes) -> bytes:
     try:
-        output: bytes = graph.run(input=data, capture_stdout=True, quiet=True)[0]
+        output: bytes = graph.run(cmd=tool("ffmpeg"), input=data, capture_stdout=True, quiet=True)[0]
     except ffmpeg.Error as error:
         raise ToolError("ffmpeg could not code training frames", error.stderr.decode(errors="replace")) from error
-    except FileNotFoundError as error:
-        raise ToolError("ffmpeg is not on the PATH; install it (Debian: apt-get install ffmpeg)") from error
     return output
 
 

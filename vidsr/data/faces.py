@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -17,6 +17,7 @@ from vidsr.errors import InputError
 Images = NDArray[np.uint8]
 Rng = np.random.Generator
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 SIDES = (256, 192, 128)
@@ -40,6 +41,18 @@ class Skipped:
 
     path: Path
     reason: str
+
+
+def taken(paths: Iterable[Path], make: Callable[[Path], Made]) -> tuple[list[Made], list[Skipped]]:
+    """What `make` gives of each path, and those for which it raises InputError, with its reason."""
+    found: list[Made] = []
+    skipped: list[Skipped] = []
+    for path in paths:
+        try:
+            found.append(make(path))
+        except InputError as error:
+            skipped.append(Skipped(path, str(error)))
+    return found, skipped
 
 
 class Lazy(Generic[Item]):
@@ -158,14 +171,12 @@ def pictures_below(folder: Path) -> list[Path]:
 
 def find_stills(folder: Path) -> Lazy[Path]:
     """Every aligned face below `folder`, read when it is asked for, at the largest of SIDES that it fills."""
-    found: list[Path] = []
-    skipped: list[Skipped] = []
-    for path in pictures_below(folder):
-        try:
-            side_for(min(picture_size(path)))
-            found.append(path)
-        except InputError as error:
-            skipped.append(Skipped(path, str(error)))
+
+    def large(path: Path) -> Path:
+        side_for(min(picture_size(path)))
+        return path
+
+    found, skipped = taken(pictures_below(folder), large)
     if not found:
         raise InputError(f"{folder} holds no face pictures ({', '.join(SUFFIXES)}) of {SIDES[-1]} pixels or more")
     return Lazy(found, lambda path: fitted(read_picture(path))[None], skipped)
@@ -174,13 +185,7 @@ def find_stills(folder: Path) -> Lazy[Path]:
 def load_stills(folder: Path) -> tuple[Images, list[Skipped]]:
     """Every aligned face of 256 pixels or more below `folder`, in the order of names: `(N, 256, 256, 3)`, and what was
     skipped."""
-    faces: list[Images] = []
-    skipped: list[Skipped] = []
-    for path in pictures_below(folder):
-        try:
-            faces.append(fitted(read_picture(path), SIDES[:1]))
-        except InputError as error:
-            skipped.append(Skipped(path, str(error)))
+    faces, skipped = taken(pictures_below(folder), lambda path: fitted(read_picture(path), SIDES[:1]))
     if not faces:
         raise InputError(f"{folder} holds no face pictures ({', '.join(SUFFIXES)}) of {SIDES[0]} pixels or more")
     return np.stack(faces), skipped

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from vidsr.data.faces import SIDES, SUFFIXES, Images, Lazy, Skipped, picture_size, read_picture, resized, side_for
+from vidsr.data.faces import SIDES, SUFFIXES, Images, Lazy, Skipped, fitted, picture_size, read_picture, side_for, taken
 from vidsr.errors import InputError
 
 ALIKE = 0.85
@@ -45,19 +45,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Picture:
-    """A face's picture, its width and height, and where it lies in time: in what sequence, at which number."""
+    """A face's picture, its width and height, and where it lies in time: in what sequence, at which number.
+
+    `middle` is where in it the middle of the clip's face lies.
+    """
 
     path: Path
     size: Point
     sequence: str
     number: int
-
-
-@dataclass(frozen=True)
-class Shot:
-    """A picture, and where in it the middle of the clip's face lies."""
-
-    picture: Picture
     middle: Point
 
 
@@ -101,48 +97,31 @@ def _annotations(movie: Path, skipped: list[Skipped]) -> dict[str, Row]:
     return rows
 
 
-def _picture(path: Path, row: Row | None, size: Point) -> Picture:
+def _picture(path: Path, row: Row | None) -> Picture:
+    """A picture that is large enough, or InputError with the reason why it is not used."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError("not a picture by its name")
+    width, height = picture_size(path)
+    side_for(min(width, height))
     if row is not None and row.frame is not None:
-        return Picture(path, size, row.video, row.frame)
-    numbered = NUMBERED.match(path.stem)
-    name, number = (numbered["name"], int(numbered["number"])) if numbered else (path.stem, 0)
-    return Picture(path, size, f"picture {name}", number)
+        sequence, number = row.video, row.frame
+    else:
+        numbered = NUMBERED.match(path.stem)
+        name, number = (numbered["name"], int(numbered["number"])) if numbered else (path.stem, 0)
+        sequence = f"picture {name}"
+    return Picture(path, (width, height), sequence, number, (width // 2, height // 2))
 
 
-def _usable(movie: Path, skipped: list[Skipped]) -> Iterator[Picture]:
-    """Pictures of a movie that are large enough."""
+def _usable(movie: Path, skipped: list[Skipped]) -> list[Picture]:
+    """Pictures of a movie that are large enough, in the order of time."""
     rows = _annotations(movie, skipped)
     files = sorted(path for path in (movie / "images").iterdir() if path.is_file())
     there = {path.name.lower() for path in files}
-    skipped += [
-        Skipped(movie / "images" / row.image, "row that names a picture which is not there")
-        for name, row in rows.items()
-        if name not in there
-    ]
-    for path in files:
-        row = rows.get(path.name.lower())
-        try:
-            if path.suffix.lower() not in SUFFIXES:
-                raise InputError("not a picture by its name")
-            size = picture_size(path)
-            side_for(min(size))
-        except InputError as error:
-            skipped.append(Skipped(path, str(error)))
-            continue
-        yield _picture(path, row, size)
-
-
-def _runs(pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
-    """Pictures whose numbers follow on each other, `LONGEST` at most."""
-    run: list[Picture] = []
-    for picture in sorted(pictures, key=lambda one: (one.sequence, one.number)):
-        following = run and picture.sequence == run[-1].sequence and picture.number == run[-1].number + 1
-        if run and (not following or len(run) == LONGEST):
-            yield run
-            run = []
-        run.append(picture)
-    if run:
-        yield run
+    absent = [row.image for name, row in rows.items() if name not in there]
+    skipped += [Skipped(movie / "images" / name, "row that names a picture which is not there") for name in absent]
+    found, others = taken(files, lambda path: _picture(path, rows.get(path.name.lower())))
+    skipped += others
+    return sorted(found, key=lambda one: (one.sequence, one.number))
 
 
 def found_again(before: Images, after: Images, middle: Point) -> tuple[Point, float]:
@@ -169,42 +148,34 @@ def common(sizes: Sequence[Point], middles: Sequence[Point]) -> tuple[tuple[Poin
     return tuple((int(a), int(b)) for a, b in zip(x - dx, y - dy, strict=True)), side
 
 
-def _clip(shots: Sequence[Shot]) -> Clip:
-    corners, side = common([shot.picture.size for shot in shots], [shot.middle for shot in shots])
-    return Clip(tuple(shot.picture.path for shot in shots), corners, side)
+def _clip(pictures: Sequence[Picture]) -> Clip:
+    corners, side = common([one.size for one in pictures], [one.middle for one in pictures])
+    return Clip(tuple(one.path for one in pictures), corners, side)
 
 
-def _alone(picture: Picture) -> Shot:
-    width, height = picture.size
-    return Shot(picture, (width // 2, height // 2))
+def _continued(clip: Sequence[Picture], following: Picture) -> Picture | None:
+    """A picture as a clip's next one; None where it shows something else, would leave too small a square, or cannot be
+    compared."""
+    last = clip[-1]
+    if (following.sequence, following.number) != (last.sequence, last.number + 1) or len(clip) == LONGEST:
+        return None
+    try:
+        middle, alike = found_again(read_picture(last.path), read_picture(following.path), last.middle)
+    except InputError:  # told when it is its turn to be read
+        return None
+    following = replace(following, middle=middle)
+    return following if alike >= ALIKE and _clip([*clip, following]).side >= SIDES[-1] else None
 
 
-def _following(clip: Sequence[Shot], before: Images, picture: Picture, image: Images) -> Shot | None:
-    """The picture as the clip's next one; None where it shows something else, or would leave too small a square."""
-    middle, alike = found_again(before, image, clip[-1].middle)
-    shot = Shot(picture, middle)
-    return shot if alike >= ALIKE and _clip([*clip, shot]).side >= SIDES[-1] else None
-
-
-def _clips(run: Sequence[Picture], skipped: list[Skipped]) -> Iterator[Clip]:
-    """Cut a run of consecutive numbers where one picture does not go on from the one before."""
-    if len(run) == 1:  # nothing to compare: its picture need not be read yet
-        yield _clip([_alone(run[0])])
-        return
-    clip: list[Shot] = []
-    before: Images | None = None
-    for picture in run:
-        try:
-            image = read_picture(picture.path)
-        except InputError as error:
-            skipped.append(Skipped(picture.path, str(error)))
-            continue
-        shot = _following(clip, before, picture, image) if before is not None else None
-        if clip and shot is None:
+def _clips(pictures: Sequence[Picture]) -> Iterator[Clip]:
+    """Pictures in the order of time, cut where one does not go on from the one before."""
+    clip: list[Picture] = []
+    for picture in pictures:
+        following = _continued(clip, picture) if clip else None
+        if clip and following is None:
             yield _clip(clip)
             clip = []
-        clip.append(shot or _alone(picture))
-        before = image
+        clip.append(following or picture)
     if clip:
         yield _clip(clip)
 
@@ -216,7 +187,7 @@ def read_clip(clip: Clip) -> Images:
         frames.append(read_picture(path)[y : y + clip.side, x : x + clip.side])
     if any(frame.shape[:2] != (clip.side, clip.side) for frame in frames):
         raise InputError("another picture than before")
-    return resized(np.stack(frames), side_for(clip.side))
+    return np.stack([fitted(frame) for frame in frames])
 
 
 def movies(root: Path) -> list[Path]:
@@ -231,7 +202,7 @@ def find_imfdb(root: Path) -> Lazy[Clip]:
     skipped: list[Skipped] = []
     clips: list[Clip] = []
     for movie in movies(root):
-        clips += [clip for run in _runs(list(_usable(movie, skipped))) for clip in _clips(run, skipped)]
+        clips += _clips(_usable(movie, skipped))
     if not clips:
         raise InputError(f"{root} holds no usable face of {SIDES[-1]} pixels or more")
     return Lazy(clips, read_clip, skipped)

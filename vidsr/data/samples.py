@@ -52,13 +52,6 @@ class Batch:
     truth: Tensor
     pairs: int = 0
 
-    def __post_init__(self) -> None:
-        b, _, c, h, w = self.clip.shape
-        if self.truth.shape != (b, c, SCALE * h, SCALE * w):
-            raise ValueError(f"a truth of {tuple(self.truth.shape)} does not fit a clip of {tuple(self.clip.shape)}")
-        if 2 * self.pairs > b:
-            raise ValueError(f"{self.pairs} pairs do not fit into a batch of {b}")
-
 
 @dataclass(frozen=True)
 class Reel:
@@ -90,14 +83,13 @@ class Clips:
         workers = self._settings.workers
         filming = workers // 2 if self._settings.reels else 0  # half of them film reels
         plain = ahead(self._plain, start, workers - filming)
-        made = self._reels_after(start)
-        first = max(0, made - self._settings.reels)
+        first = max(0, self._reels_after(start) - self._settings.reels)
         upcoming = ahead(self._reel, first, filming, depth=1)
-        reels = deque(islice(upcoming, made - first), maxlen=self._settings.reels)
+        reels: deque[Reel] = deque(maxlen=self._settings.reels)
         for number, drawn in enumerate(plain, start):
-            fresh = self._reels_after(number) - made
-            reels.extend(islice(upcoming, fresh))
-            made += fresh
+            made = self._reels_after(number)
+            reels.extend(islice(upcoming, made - first))
+            first = made
             yield self._batch(number, drawn, reels)
 
     def _reels_after(self, number: int) -> int:
@@ -191,11 +183,9 @@ def shoot(clips: Sequence[Images], side: int, rng: Rng, occluding: float = 0.0) 
         clip = resized(source, side)
         if len(clip) < FRAMES:
             clip = degradation.moved(clip[0], FRAMES, int(rng.choice([0, 1, 2, 4])) * REACH, rng)
-        clip = _passed(clip, occluding, rng)
-        film = degradation.draw_film(rng, side)
-        truths.append(clip)
-        smalls.append(degradation.filmed(clip, film, rng))
-        films.append(film)
+        truths.append(_passed(clip, occluding, rng))
+        films.append(degradation.draw_film(rng, side))
+        smalls.append(degradation.filmed(truths[-1], films[-1], rng))
     small = side // SCALE
     sheets = np.stack([degradation.mosaic(tiles, COLUMNS) for tiles in np.stack(smalls, axis=1)])
     coded = degradation.h264(sheets, int(rng.integers(*CRF)), str(rng.choice(["veryfast", "medium"])))
@@ -214,10 +204,6 @@ class _Numbered(Dataset[Made], Generic[Made]):
         return self.make(number)
 
 
-def _as_it_is(made: Made) -> Made:
-    return made
-
-
 def _begin(_: int) -> None:
     cv2.setNumThreads(0)  # its threads did not survive the fork
 
@@ -233,10 +219,9 @@ def ahead(make: Callable[[int], Made], start: int, workers: int, depth: int = 2)
     loader: DataLoader[Made] = DataLoader(
         _Numbered(make),
         sampler=count(start),
-        batch_size=None,
+        batch_size=None,  # what is made stays as it is
         num_workers=workers,
         prefetch_factor=depth,
-        collate_fn=_as_it_is,
         worker_init_fn=_begin,
         multiprocessing_context="fork" if forks() else "spawn",
     )

@@ -18,13 +18,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsr.data.faces import SUFFIXES, Faces, Images, Lazy, Rng, Skipped, decoded, fitted
+from vidsr.data.faces import SUFFIXES, Faces, Images, Lazy, Rng, decoded, fitted, taken
 from vidsr.errors import InputError, OutputError
 from vidsr.files import fsync_rename, sync
+from vidsr.picture import png
 
 Spans = NDArray[np.int64]
 SIZE = 256 << 20  # of a shard that is written, bytes
@@ -48,39 +48,30 @@ def mine(paths: Sequence[Path]) -> list[Path]:
     return list(split_by_worker(split_by_node(iter(paths))))
 
 
-def _scan(path: Path) -> Spans:
-    """Begin and end of every sample with a picture in a shard, bytes `(n, 2)`; a torn end is left out."""
+def _spans(path: Path) -> Spans:
+    """Begin and end of every sample with a picture in a shard, bytes `(n, 2)`; a torn end is left out.
+
+    InputError for a damaged shard.
+    """
     from webdataset.tariterators import base_plus_ext
 
     spans: list[list[int]] = []
     last = None
-    with tarfile.open(path, "r:") as tar, suppress(tarfile.ReadError):
-        for member in tar:
-            key, suffix = base_plus_ext(member.name)
-            stop = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-            if not member.isfile() or key is None:
-                continue
-            if key == last:
-                spans[-1][1] = stop
-            elif suffix.lower().endswith(SUFFIXES_BARE):
-                spans.append([member.offset, stop])
-                last = key
-    return np.array(spans, np.int64).reshape(-1, 2)
-
-
-def _index_of(path: Path) -> Path:
-    return path.with_name(path.name + ".index.npy")
-
-
-def _spans(path: Path) -> Spans:
-    """The samples of a shard, from the index beside it where that is not older; InputError for a damaged shard."""
-    index = _index_of(path)
     try:
-        if index.exists() and index.stat().st_mtime_ns >= path.stat().st_mtime_ns:
-            return np.asarray(np.load(index, allow_pickle=False), np.int64).reshape(-1, 2)
-        return _scan(path)
+        with tarfile.open(path, "r:") as tar, suppress(tarfile.ReadError):
+            for member in tar:
+                key, suffix = base_plus_ext(member.name)
+                stop = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+                if not member.isfile() or key is None:
+                    continue
+                if key == last:
+                    spans[-1][1] = stop
+                elif suffix.lower().endswith(SUFFIXES_BARE):
+                    spans.append([member.offset, stop])
+                    last = key
     except (OSError, ValueError, tarfile.TarError) as error:
         raise InputError("shard that is damaged, compressed or not there") from error
+    return np.array(spans, np.int64).reshape(-1, 2)
 
 
 def _sample(path: Path, begin: int, stop: int) -> Images:
@@ -106,26 +97,17 @@ def find_shards(paths: Sequence[Path]) -> Lazy[int]:
     own = mine(paths)
     if not own:
         raise InputError(f"{len(paths)} shards are too few: every process needs at least one of its own")
-    skipped: list[Skipped] = []
-    spans = [np.empty((0, 3), np.int64)]
-    for number, path in enumerate(own):
-        try:
-            spans.append(np.insert(_spans(path), 0, number, axis=1))
-        except InputError as error:
-            skipped.append(Skipped(path, str(error)))
-    places = np.concatenate(spans)
+    found, skipped = taken(own, lambda path: (path, _spans(path)))
+    parts = [np.insert(spans, 0, number, axis=1) for number, (_, spans) in enumerate(found)]
+    places = np.concatenate([np.empty((0, 3), np.int64), *parts])
     if not len(places):
         raise InputError(f"none of {len(own)} shards ({own[0]} ...) holds a face")
 
     def load(index: int) -> Images:
         number, begin, stop = places[index].tolist()
-        return _sample(own[number], begin, stop)
+        return _sample(found[number][0], begin, stop)
 
-    return Lazy(range(len(places)), load, skipped, lambda index: own[places[index, 0]])
-
-
-def _coded(image: Images) -> bytes:
-    return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+    return Lazy(range(len(places)), load, skipped, lambda index: found[places[index, 0]][0])
 
 
 def write_shards(faces: Faces, folder: Path, rng: Rng, size: int = SIZE) -> list[Path]:
@@ -140,17 +122,10 @@ def write_shards(faces: Faces, folder: Path, rng: Rng, size: int = SIZE) -> list
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    pattern = str(partial).replace("%", "%%") + "/faces-%06d.tar"
-    with ShardWriter(pattern, maxsize=size, encoder=False, verbose=0, mtime=0, post=_index) as writer:
+    pattern, done = str(partial).replace("%", "%%") + "/faces-%06d.tar", lambda name: sync(Path(name))
+    with ShardWriter(pattern, maxsize=size, encoder=False, verbose=0, mtime=0, post=done) as writer:
         for number, index in enumerate(rng.permutation(len(faces))):
-            frames = {f"{i:02}.png": _coded(frame) for i, frame in enumerate(faces[int(index)])}
+            frames = {f"{i:02}.png": png(frame) for i, frame in enumerate(faces[int(index)])}
             writer.write({"__key__": f"{number:08}"} | frames)
     fsync_rename(partial, folder)
     return sorted(folder.glob("*.tar"))
-
-
-def _index(name: str) -> None:
-    path = Path(name)
-    np.save(_index_of(path), _scan(path))
-    for one in (path, _index_of(path)):
-        sync(one)

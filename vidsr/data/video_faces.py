@@ -9,13 +9,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from vidsr.analysis.analyze import find_tracks
 from vidsr.analysis.detector import open_detector
 from vidsr.config import Analyze
-from vidsr.data.faces import SIDES, Images, Lazy, Skipped, side_for
+from vidsr.data.faces import SIDES, Images, Lazy, fitted, taken
 from vidsr.errors import InputError, ToolError
 from vidsr.files import fsync_rename, partial_of, storage_errors
 from vidsr.frame import Track
@@ -60,13 +59,6 @@ def windows(track: Track, width: int, height: int) -> list[Window]:
     return found
 
 
-def cut(frame: Images, window: Window) -> Images:
-    """The window of one frame `(H, W, 3)`, reduced to the largest of SIDES that does not enlarge it."""
-    piece = frame[window.y : window.y + window.side, window.x : window.x + window.side]
-    side = side_for(window.side)
-    return np.asarray(cv2.resize(piece, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
-
-
 def _clips(film: Film, found: Sequence[Window]) -> list[Images]:
     """Read a film once and cut `(LENGTH, s, s, 3)` out of it for every window."""
     pieces: list[list[Images]] = [[] for _ in found]
@@ -77,7 +69,8 @@ def _clips(film: Film, found: Sequence[Window]) -> list[Images]:
                 continue
             picture = small_rgb(frame, film, max(film.width, film.height))
             for i in wanted:
-                pieces[i].append(cut(picture, found[i]))
+                x, y, side, _ = found[i]
+                pieces[i].append(fitted(picture[y : y + side, x : x + side]))
     return [np.stack(clip) for clip in pieces if len(clip) == LENGTH]
 
 
@@ -152,22 +145,22 @@ def find_films(folder: Path, cache: Path) -> Lazy[Kept]:
     """
     if not folder.exists():
         raise InputError(f"there is no {folder}")
-    clips: list[Kept] = []
-    skipped: list[Skipped] = []
-    for path in films_below(folder) if folder.is_dir() else [folder]:
+
+    def cut_out(path: Path) -> list[Kept]:
         try:
             with _alone(cache):
                 found = _kept(path, cache)
-        except InputError:
-            skipped.append(Skipped(path, "not a film that can be read"))
-            continue
-        except ToolError:
+        except InputError as error:
+            raise InputError("not a film that can be read") from error
+        except ToolError as error:
             tools()  # raises where it is not the film's fault: there is no ffmpeg
-            skipped.append(Skipped(path, "film that ffmpeg did not come to the end of"))
-            continue
+            raise InputError("film that ffmpeg did not come to the end of") from error
         if not found:
-            skipped.append(Skipped(path, f"film without a face of {SIDES[-1]} pixels in {LENGTH} frames on end"))
-        clips += found
+            raise InputError(f"film without a face of {SIDES[-1]} pixels in {LENGTH} frames on end")
+        return found
+
+    found, skipped = taken(films_below(folder) if folder.is_dir() else [folder], cut_out)
+    clips = [clip for film in found for clip in film]
     if not clips:
         raise InputError(f"no film below {folder} shows a face that is large and long enough")
     return Lazy(clips, _load, skipped, lambda kept: kept.place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -73,17 +74,16 @@ def coded_copy(film: Film, output: Path, coding: Coding) -> None:
 
     At a bit rate in two passes: in one, two films of 42 frames got 1.3 to 1.7 times what they should.
     """
-    # The log's name is taken as it is, so it stands for no protocol.
-    passes = [[]] if coding.codec == "x264" else [["-pass", n, "-passlogfile", str(output.absolute())] for n in "12"]
-    words = [*_whole(film), *coding.words(film)]
-    try:
-        for one in passes:
-            encode([*words, *one, "-pix_fmt", "yuv420p", local(output)])
-    except ToolError:
-        if coding.codec == "x264":
-            raise
+    words, rest = [*_whole(film), *coding.words(film)], ["-pix_fmt", "yuv420p", local(output)]
+    if coding.codec != "x264":
+        # The log's name is taken as it is, so it stands for no protocol.
+        log = ["-passlogfile", str(output.absolute())]
         # ffmpeg's rate control refuses a second pass whose rate is too low for the picture, or aborts over it.
-        encode([*words, "-pix_fmt", "yuv420p", local(output)])
+        with suppress(ToolError):
+            for number in "12":
+                encode([*words, "-pass", number, *log, *rest])
+            return
+    encode([*words, *rest])
 
 
 def _whole(film: Film) -> list[str]:

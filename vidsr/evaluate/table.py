@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from vidsr.evaluate.videos import NETWORK, PIPELINE, PLAIN, Row, means
 
-LEAST = 0.01  # dB
+LEAST = 0.01  # dB: of a smaller gain there is no share
 Cell = Callable[[Row, Row], float]
 """A number of a row, beside the plain enlargement's row."""
 
@@ -63,14 +63,10 @@ def summary(rows: Sequence[Row]) -> list[str]:
         for label, layout, cell in cells:
             found += _told(f"{model} {way}: {label}", layout, [cell(row, plain) for row, plain in same])
         if way == PIPELINE:
-            shares = [_share(_gain(row, plain), kept.get((model, row.coding), 0.0)) for row, plain in same]
+            gains = [(_gain(row, plain), kept.get((model, row.coding), 0.0)) for row, plain in same]
+            shares = [gain / of if of > LEAST else math.nan for gain, of in gains]
             found += _told(f"{model} {way}: share of the network's gain", ".0%", shares)
     return found
-
-
-def _share(gain: float, of: float) -> float:
-    """NaN where there is nothing to have a share of."""
-    return gain / of if of > LEAST else math.nan
 
 
 def _told(label: str, layout: str, values: Sequence[float]) -> list[str]:

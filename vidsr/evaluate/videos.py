@@ -9,8 +9,8 @@ ways, measured at the same places: enlarged by bicubic (`plain`); by the whole p
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -63,9 +63,6 @@ class Row:
     flicker: float = NAN
     jitter: float = NAN
     warping: float = NAN
-
-
-MEASURES = tuple(field.name for field in fields(Row))[4:]
 
 
 def codings(ruler: Ruler) -> list[Coding]:
@@ -124,33 +121,36 @@ class Judge:
         self._at = at
         self._judges = judges
         self._motion = with_motion
-        looks = {round(n) for n in np.linspace(0, len(at.truths) - 1, LOOKS)}
-        self._persons = {
-            n: [_person(one, at.truths[n].rgb, at.landmarks(n)) for one in (judges.identity, judges.distance)]
-            for n in sorted(looks)
-        }
+        self._looks = sorted({round(n) for n in np.linspace(0, len(at.truths) - 1, LOOKS)})
+        self._truth = self._persons(at.truths)
         self._flicker = motion.flicker(aligned(at, at.truths)) if with_motion else 1.0
         self._jitter = motion.jitter(motion.landmarks(self._regions(at.truths))) if with_motion else 1.0
 
     def __call__(self, coding: str, model: str, way: str, made: Sequence[Picture]) -> Row:
         at = self._at
         decibels = [metrics.psnr(a.luma, b.luma, mask) for a, b, mask in zip(made, at.truths, at.masks, strict=True)]
-        found = {"psnr_y": float(np.mean(decibels)), **self._by_weights(made)}
-        return _row((at.name, coding, model, way), found | (self._movement(made) if self._motion else {}))
+        found = self._by_weights(made) | (self._movement(made) if self._motion else {})
+        return Row(at.name, coding, model, way, float(np.mean(decibels)), **found)
 
     def _by_weights(self, made: Sequence[Picture]) -> dict[str, float]:
         """By the measures that need weights, over the frames that are looked at."""
-        judges, found = self._judges, dict[str, list[float]]()
-        for n, (identity, distance) in self._persons.items():
-            a, box, points = made[n].rgb, self._at.boxes[n], self._at.landmarks(n)
-            if judges.lpips is not None:
-                found.setdefault("lpips", []).append(judges.lpips(a[box], self._at.truths[n].rgb[box]))
-            if judges.identity is not None:
-                found.setdefault("identity", []).append(float(_person(judges.identity, a, points) @ identity))
-            if judges.distance is not None:
-                apart = np.linalg.norm(_person(judges.distance, a, points) - distance)
-                found.setdefault("distance", []).append(float(apart))
+        at, lpips, found = self._at, self._judges.lpips, dict[str, list[float]]()
+        if lpips is not None:
+            found["lpips"] = [lpips(made[n].rgb[at.boxes[n]], at.truths[n].rgb[at.boxes[n]]) for n in self._looks]
+        for name, persons in self._persons(made).items():
+            pairs = zip(persons, self._truth[name], strict=True)
+            found[name] = [float(a @ b if name == "identity" else np.linalg.norm(a - b)) for a, b in pairs]
         return {name: float(np.mean(values)) for name, values in found.items()}
+
+    def _persons(self, made: Sequence[Picture]) -> dict[str, list[metrics.Numbers]]:
+        """What each recogniser makes of the face, in the frames that are looked at."""
+        faces = [(made[n].rgb, self._at.landmarks(n)) for n in self._looks]
+        found: dict[str, list[metrics.Numbers]] = {}
+        if (judge := self._judges.identity) is not None:
+            found["identity"] = [judge.embed(_warped(a, _for_recogniser(b), metrics.FACE)) for a, b in faces]
+        if (other := self._judges.distance) is not None:
+            found["distance"] = [other.embed(_chip(a, b)) for a, b in faces]
+        return found
 
     def _movement(self, made: Sequence[Picture]) -> dict[str, float]:
         regions = self._regions(made)
@@ -162,15 +162,6 @@ class Judge:
 
     def _regions(self, made: Sequence[Picture]) -> list[Images]:
         return [np.ascontiguousarray(picture.rgb[self._at.region]) for picture in made]
-
-
-def _person(judge: metrics.Identity | metrics.Distance | None, picture: Images, landmarks: Floats) -> metrics.Numbers:
-    """What a recogniser makes of a face; nothing where there is none."""
-    if judge is None:
-        return np.empty(0)
-    if isinstance(judge, metrics.Identity):
-        return judge.embed(_warped(picture, _for_recogniser(landmarks), metrics.FACE))
-    return judge.embed(_chip(picture, landmarks))
 
 
 def aligned(at: Scene, made: Sequence[Picture]) -> list[NDArray[np.float64]]:
@@ -201,14 +192,7 @@ def _chip(picture: Images, landmarks: Floats) -> Images:
 
 def means(rows: Sequence[Row]) -> list[Row]:
     """The mean over clips for each coding, model and way, in the order in which they came."""
-    kinds = list(dict.fromkeys((row.coding, row.model, row.way) for row in rows))
-    found = []
-    for kind in kinds:
-        same = [row for row in rows if (row.coding, row.model, row.way) == kind]
-        numbers = {name: float(np.mean([getattr(row, name) for row in same])) for name in MEASURES}
-        found.append(_row(("mean", *kind), numbers))
-    return found
-
-
-def _row(kind: tuple[str, str, str, str], numbers: Mapping[str, float]) -> Row:
-    return Row(*kind, *(numbers.get(name, NAN) for name in MEASURES))
+    kinds = dict[tuple[str, str, str], list[tuple[float, ...]]]()
+    for row in rows:
+        kinds.setdefault((row.coding, row.model, row.way), []).append(astuple(row)[4:])
+    return [Row("mean", *kind, *np.mean(same, axis=0).tolist()) for kind, same in kinds.items()]

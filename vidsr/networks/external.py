@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +15,9 @@ from vidsr.color import luma
 from vidsr.config import BALANCE
 from vidsr.errors import DeviceError, ModelError, VidsrError
 from vidsr.networks.generator import SCALE, enlarge
+
+if TYPE_CHECKING:
+    from spandrel import ImageModelDescriptor
 
 FACE = 512
 """Side of the aligned faces that face restorers take and give.
@@ -32,30 +34,6 @@ CODEFORMER = ("position_emb", "idx_pred_layer.1.weight", "quantize.embedding.wei
 Named = Mapping[str, Tensor]
 
 
-class Descriptor(Protocol):
-    """What `spandrel` says of a network; called with `(1, C, h, w)` in 0..1 it pads, runs and cuts."""
-
-    model: nn.Module
-    purpose: str
-    scale: int
-    input_channels: int
-    output_channels: int
-    supports_half: bool
-    supports_bfloat16: bool
-
-    def __call__(self, image: Tensor) -> Tensor: ...
-
-
-@dataclass(frozen=True)
-class External:
-    """A network of another project behind our contract: its architecture's name, what is done with it, its numbers."""
-
-    network: nn.Module
-    architecture: str
-    deed: str
-    dtypes: tuple[torch.dtype, ...]
-
-
 @contextmanager
 def blamed(sentence: str) -> Iterator[None]:
     """Turn whatever another project's code raises inside the block into a ModelError of this sentence."""
@@ -67,15 +45,6 @@ def blamed(sentence: str) -> Iterator[None]:
         if isinstance(error, MemoryError) or "allocate memory" in str(error) or "not enough memory" in str(error):
             raise DeviceError(f"{sentence}: it needs more memory than there is", str(error)) from error
         raise ModelError(sentence, f"{type(error).__name__}: {error}") from error
-
-
-def resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
-    """`(1, C, h, w)` at another size by bicubic, averaged where it is reduced; the same tensor where it has it."""
-    if picture.shape[-2:] == size:
-        return picture
-    reduces = size[0] < picture.shape[-2]
-    large = F.interpolate(picture.float(), size=size, mode="bicubic", align_corners=False, antialias=reduces)
-    return large.to(picture.dtype)
 
 
 class _OneByOne(nn.Module):
@@ -103,7 +72,7 @@ class Enlarger(_OneByOne):
     A network of one channel restores the luma, and color is the plain enlargement's, as in VDSR.
     """
 
-    def __init__(self, name: str, network: Descriptor) -> None:
+    def __init__(self, name: str, network: ImageModelDescriptor) -> None:
         super().__init__(name, network.model)
         self._network = network
 
@@ -118,10 +87,15 @@ class Enlarger(_OneByOne):
         return enlarge(rgb) + self._large(y) - enlarge(y)
 
     def _large(self, picture: Tensor) -> Tensor:
-        large = self._network(picture)
+        large: Tensor = self._network(picture)
         if self._network.scale == 2:
             large = self._network(large)
-        return resized(large, (SCALE * picture.shape[-2], SCALE * picture.shape[-1]))
+        size = SCALE * picture.shape[-2], SCALE * picture.shape[-1]
+        if large.shape[-2:] == size:
+            return large
+        reduces = size[0] < large.shape[-2]
+        wanted = F.interpolate(large.float(), size=size, mode="bicubic", align_corners=False, antialias=reduces)
+        return wanted.to(large.dtype)
 
 
 class FaceRestorer(_OneByOne):
@@ -143,9 +117,7 @@ class FaceRestorer(_OneByOne):
 
     def _added(self, rgb: Tensor, to_unit: Tensor) -> Tensor:
         side = rgb.shape[-1]
-        there = to_unit.double() @ _affine(
-            side / 2, side / 2, to_unit.device
-        )  # from -1..1 of the crop to the unit square
+        there = to_unit.double() @ _affine(side / 2, side / 2, to_unit.device)  # from -1..1 of the crop
         there = torch.cat([2 * there - _affine(0, 1, to_unit.device)[:2], there.new_tensor([[0, 0, 1.0]])])
         face = _looked_up(rgb, torch.linalg.inv(there)[:2], FACE, "border")
         made = self._call(self.model, 2 * face - 1)
@@ -165,7 +137,7 @@ def _looked_up(source: Tensor, there: Tensor, side: int, outside: str) -> Tensor
     return found.to(source.dtype)
 
 
-def _face(name: str, architecture: str, network: Descriptor, fidelity: float | None) -> tuple[nn.Module, str]:
+def _face(name: str, architecture: str, network: ImageModelDescriptor, fidelity: float | None) -> tuple[nn.Module, str]:
     options: dict[str, dict[str, object]] = {
         # Its own program draws new noise for every picture; the noise in the file gives the same face twice.
         "GFPGAN": {"return_rgb": False, "randomize_noise": False},
@@ -182,24 +154,23 @@ def _face(name: str, architecture: str, network: Descriptor, fidelity: float | N
     return FaceRestorer(name, network.model, call), f"face restoration at {FACE} pixels"
 
 
-def _image(name: str, network: Descriptor) -> tuple[nn.Module, str]:
+def _image(name: str, network: ImageModelDescriptor) -> tuple[nn.Module, str]:
     channels = (network.input_channels, network.output_channels)
     if channels not in ((3, 3), (1, 1)):
         raise ModelError(f"{name} takes {channels[0]} channels and gives {channels[1]}, not a picture for a picture")
     how = {1: ", then enlarged by bicubic", 2: ", applied twice", SCALE: ""}
     usual = f", {'reduced' if network.scale > SCALE else 'enlarged'} to x{SCALE} by bicubic"
-    gray = " of the luma" if channels[0] == 1 else ""
+    gray = " of the luma" if network.input_channels == 1 else ""
     task = "restoration" if network.scale == 1 else "super-resolution"
     return Enlarger(name, network), f"{task} x{network.scale}{gray}{how.get(network.scale, usual)}"
 
 
-def _recognised(path: Path, weights: Named) -> tuple[str, Descriptor]:
+def _recognised(path: Path, weights: Named) -> tuple[str, ImageModelDescriptor]:
     """The name of the architecture and the network with its weights."""
     from spandrel import MAIN_REGISTRY, UnsupportedModelError, canonicalize_state_dict
 
     registry, extra = MAIN_REGISTRY.copy(), _extra()
-    if extra is not None:
-        registry.add(*extra, ignore_duplicates=True)
+    registry.add(*extra or (), ignore_duplicates=True)
     found = canonicalize_state_dict(dict(weights))
     _check(path, found)
     misfit = f"the weights in {path} do not fit the network that they look like; fetch it again"
@@ -233,10 +204,11 @@ def _check(path: Path, found: Mapping[object, object]) -> None:
         raise ModelError(f"{path} holds numbers that are not finite; fetch it again")
 
 
-def adopt(path: Path, weights: Named, fidelity: float | None) -> External:
+def adopt(path: Path, weights: Named, fidelity: float | None) -> tuple[nn.Module, str, str, tuple[torch.dtype, ...]]:
     """Recognise the weights of a file and bring their network to our contract; raises ModelError.
 
-    `fidelity`, from sharpest to truest, is CodeFormer's own weight; no other network has such a knob.
+    `fidelity`, from sharpest to truest, is CodeFormer's own weight; no other network has such a knob. Gives the
+    network, its architecture's name, what is done with it, and the numbers it can work in.
     """
     architecture, network = _recognised(path, weights)
     if fidelity is not None and architecture != "CodeFormer":
@@ -249,4 +221,4 @@ def adopt(path: Path, weights: Named, fidelity: float | None) -> External:
         raise ModelError(f"{path} is for {network.purpose.lower()} ({architecture}), not for restoring pictures")
     supported = {torch.bfloat16: network.supports_bfloat16, torch.float16: network.supports_half}
     dtypes = (torch.float32, *(dtype for dtype, works in supported.items() if works))
-    return External(made.float().eval().requires_grad_(False), architecture, deed, dtypes)
+    return made.float().eval().requires_grad_(False), architecture, deed, dtypes

@@ -152,23 +152,16 @@ def added(network: nn.Module, clip: Tensor, to_unit: Tensor | None = None) -> Te
 
 
 class Alone(nn.Module):
-    """A network that sees every frame by itself: the middle one stands in the whole window."""
+    """A network that sees every frame by itself: the middle one stands in the whole window. Asked for `added` only."""
 
     def __init__(self, network: nn.Module, window: int) -> None:
         super().__init__()
         self.network = network
         self.window = window
 
-    def forward(self, clip: Tensor) -> Tensor:
-        restored: Tensor = self.network(self._still(clip))
-        return restored
-
     def added(self, clip: Tensor) -> Tensor:
         """What is added to the plain enlargement: `(B, T, 3, h, w) -> (B, 3, 4h, 4w)`."""
-        return added(self.network, self._still(clip))
-
-    def _still(self, clip: Tensor) -> Tensor:
-        return clip[:, self.window // 2 : self.window // 2 + 1].expand_as(clip)
+        return added(self.network, clip[:, self.window // 2 : self.window // 2 + 1].expand_as(clip))
 
 
 class Critic(nn.Module):

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LazyModel:
-    """A shipped model, or `plain`, before it is opened: its name and checksum are known, all else opens it.
-
-    A film without faces then needs neither the network nor torch.
-    """
+    """A shipped model, or `plain`, before it is opened: its name and checksum are known, all else opens it."""
 
     name: str
     sha256: str

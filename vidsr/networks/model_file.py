@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vidsr.config import BALANCE
 from vidsr.errors import ModelError
-from vidsr.files import fsync_rename, sha256
+from vidsr.files import fsync_rename, partial_of, sha256
 from vidsr.networks import store
 from vidsr.networks.baselines import Srgan, Vdsr
 from vidsr.networks.generator import SCALE, Plain, Vidsr
@@ -91,20 +91,15 @@ class Model:
         return self.card.architecture in ("plain", *ARCHITECTURES)
 
 
+TEXTS = ("architecture", "stage", "licence", "data", "commit")
+"""What a card says in words."""
+
+
 def save(path: Path, network: nn.Module, card: Card) -> None:
     """Write a model file under a temporary name and rename it."""
-    header = {
-        "format": FORMAT,
-        "scale": str(SCALE),
-        "architecture": card.architecture,
-        "config": json.dumps(dict(card.config)),
-        "stage": card.stage,
-        "licence": card.licence,
-        "data": card.data,
-        "commit": card.commit,
-        "metrics": json.dumps(dict(card.metrics)),
-    }
-    partial = path.with_name(path.name + ".partial")
+    header = {"format": FORMAT, "scale": str(SCALE)} | {name: getattr(card, name) for name in TEXTS}
+    header |= {"config": json.dumps(dict(card.config)), "metrics": json.dumps(dict(card.metrics))}
+    partial = partial_of(path)
     save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, partial, header)
     fsync_rename(partial, path)
 
@@ -127,11 +122,18 @@ def find(name: str) -> Path:
 
 
 def tensors(path: Path) -> dict[str, Any]:
-    """What `torch.save` wrote of tensors and plain values; anything that would run code raises ModelError."""
+    """What a file holds of tensors and plain values: a safetensors file, or what `torch.save` wrote.
+
+    Anything that would run code raises ModelError.
+    """
     try:
+        if path.suffix.lower() == ".safetensors":
+            return load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the ways in which a damaged pickle fails have no end
-        raise ModelError(f"{path} is no file of weights that can be loaded safely", str(error)) from error
+        raise ModelError(
+            f"{path} is no file of weights that can be loaded safely; fetch it again", str(error)
+        ) from error
     if not isinstance(found, dict):
         raise ModelError(f"{path} holds no named tensors")
     return found
@@ -145,19 +147,16 @@ def _header(path: Path) -> dict[str, str]:
         raise ModelError(f"{path} is not a whole safetensors file; fetch it again", str(error)) from error
 
 
-def read_card(path: Path) -> Card:
-    """Read and check a model file's header; nothing of the size of its weights is allocated."""
-    if path.stat().st_size > MAX_FILE_MIB << 20:
-        raise ModelError(f"{path} is larger than {MAX_FILE_MIB} MiB: not a model of this program")
-    return _checked_card(path, _header(path))
-
-
 def is_ours(path: Path) -> bool:
     """Whether a model file was written by this program; raises ModelError where it is damaged."""
     return path.suffix.lower() == ".safetensors" and _header(path).get("format", "").startswith("vidsr-")
 
 
-def _checked_card(path: Path, header: Mapping[str, str]) -> Card:
+def read_card(path: Path) -> Card:
+    """Read and check a model file's header; nothing of the size of its weights is allocated."""
+    if path.stat().st_size > MAX_FILE_MIB << 20:
+        raise ModelError(f"{path} is larger than {MAX_FILE_MIB} MiB: not a model of this program")
+    header = _header(path)
     if header.get("format") != FORMAT or header.get("scale") != str(SCALE):
         raise ModelError(
             f"{path} is a safetensors file, but not one that `vidsr train` made (format {FORMAT}, x{SCALE})"
@@ -168,14 +167,13 @@ def _checked_card(path: Path, header: Mapping[str, str]) -> Card:
         metrics = {str(k): float(v) for k, v in json.loads(header.get("metrics", "{}")).items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"the header of {path} is damaged", str(error)) from error
-    architecture = header.get("architecture", "")
-    if architecture not in ARCHITECTURES:
+    text = {name: header.get(name, "unknown") for name in TEXTS}
+    if (architecture := text["architecture"]) not in ARCHITECTURES:
         raise ModelError(f"{path} asks for the architecture {architecture!r}, which this version lacks")
     if not _likely(config):
         told = ", ".join(f"{name} {value}" for name, value in config.items())
         raise ModelError(f"{path} asks for a network of an unlikely size: {told}")
-    text = {key: header.get(key, "unknown") for key in ("stage", "licence", "data", "commit")}
-    return Card(architecture, config, metrics=metrics, **text)
+    return Card(config=config, metrics=metrics, **text)
 
 
 def _likely(config: Config) -> bool:
@@ -190,26 +188,6 @@ def _likely(config: Config) -> bool:
     return min(numbers) >= 1 and max(numbers) <= 512 and len(numbers) <= 32
 
 
-def _weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
-    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    try:
-        with safe_open(path, "pt") as file:
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            if found != wanted:
-                raise ModelError(f"the weights in {path} do not fit the network that its header names")
-            tensors = {name: file.get_tensor(name) for name in wanted}
-            return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is damaged; fetch it again", str(error)) from error
-
-
-def _promised(path: Path) -> str | None:
-    """The SHA-256 that a shipped or added file must have; None for a file from elsewhere."""
-    if path.parent == store.models_folder():
-        return store.checksums().get(path.name, "none")
-    return next((one.sha256 for one in store.added_models().values() if one.path == path), None)
-
-
 def load(name: str, fidelity: float | None = None) -> Model:
     """Load a shipped or added model by name, a file by path, or `plain`, the network that does nothing.
 
@@ -219,9 +197,10 @@ def load(name: str, fidelity: float | None = None) -> Model:
     if name == "plain":
         return Model("plain", Plain(), Card("plain", {"window": 1}, "none", "MIT", "none", "", {}), "")
     path = find(name)
-    digest = sha256(path)
-    if _promised(path) not in (None, digest):
-        cure = "install vidsr again" if path.parent == store.models_folder() else "remove it and add it again"
+    digest, ships = sha256(path), path.parent == store.models_folder()
+    promises = {one.path: one.sha256 for one in store.added_models().values()}
+    if digest != (store.checksums().get(path.name) if ships else promises.get(path, digest)):
+        cure = "install vidsr again" if ships else "remove it and add it again"
         raise ModelError(f"the checksum of {path} is not the promised one: the file is damaged; {cure}")
     return _own(path, digest) if is_ours(path) else _external(path, digest, fidelity)
 
@@ -234,14 +213,21 @@ def load_own(name: str) -> Model:
     return model
 
 
+def _shapes(named: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in named.items()}
+
+
 def _own(path: Path, digest: str) -> Model:
     card = read_card(path)
-    with torch.device("meta"):  # nothing is allocated before the shapes have been compared with the file's
+    with torch.device("meta"):  # nothing of the size that a header claims is allocated
         network = build(card)
-    weights = _weights(path, network)
+    weights = tensors(path)
+    if _shapes(weights) != _shapes(network.state_dict()):
+        raise ModelError(f"the weights in {path} do not fit the network that its header names")
     if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
         raise ModelError(f"{path} holds numbers that are not finite; train or fetch it again")
-    network.load_state_dict(weights, assign=True)
+    whole = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+    network.load_state_dict(whole, assign=True)
     return Model(path.stem, network.eval().requires_grad_(False), card, digest)
 
 
@@ -251,15 +237,11 @@ def _external(path: Path, digest: str, fidelity: float | None) -> Model:
 
     if path.stat().st_size > MAX_EXTERNAL_MIB << 20:
         raise ModelError(f"{path} is larger than {MAX_EXTERNAL_MIB} MiB: no model that this program can run")
-    try:
-        found = load_file(path) if path.suffix.lower() == ".safetensors" else tensors(path)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is damaged; fetch it again", str(error)) from error
-    made = adopt(path, found, fidelity)
-    card = Card(made.architecture, {"window": 1}, made.deed, "its author's", "unknown", "", {})
+    network, architecture, deed, dtypes = adopt(path, tensors(path), fidelity)
+    card = Card(architecture, {"window": 1}, deed, "its author's", "unknown", "", {})
     mark = digest if fidelity is None else hashlib.sha256(f"{digest}{fidelity!r}".encode()).hexdigest()
-    note = f"{path.name} is another project's network ({made.architecture}): {made.deed}; it sees every frame alone"
-    return Model(path.stem, made.network, card, mark, made.dtypes, torch.contiguous_format, (note,))
+    note = f"{path.name} is another project's network ({architecture}): {deed}; it sees every frame alone"
+    return Model(path.stem, network, card, mark, dtypes, torch.contiguous_format, (note,))
 
 
 def build(card: Card) -> nn.Module:
@@ -273,10 +255,9 @@ def build(card: Card) -> nn.Module:
 
 def interpolated(sharp: Model, true: Model, fidelity: float) -> Model:
     """The network between two of one architecture: 0 is `sharp`, 1 is `true` (Wang 2018, ESRGAN, section 3.4)."""
-    wanted = {name: value.shape for name, value in sharp.network.state_dict().items()}
-    if wanted != {name: value.shape for name, value in true.network.state_dict().items()}:
-        raise ModelError(f"{sharp.name} and {true.name} differ in size: nothing lies between them")
     ends = sharp.network.state_dict(), true.network.state_dict()
+    if _shapes(ends[0]) != _shapes(ends[1]):
+        raise ModelError(f"{sharp.name} and {true.name} differ in size: nothing lies between them")
     network = deepcopy(sharp.network)
     network.load_state_dict({name: torch.lerp(ends[0][name], ends[1][name], fidelity) for name in ends[0]})
     name, digest = store.mixed((sharp.name, true.name), (sharp.sha256, true.sha256), fidelity)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,18 +23,11 @@ CLIP, RESTORED = "clip", "restored"
 """Names of the network's input `(B, T, 3, h, w)` and output `(B, 3, 4h, 4w)`, RGB in 0..1."""
 
 
-@dataclass(frozen=True)
-class Exported:
-    """A written file; `difference` is the largest from torch, None where onnxruntime was not there to compare."""
-
-    path: Path
-    difference: float | None
-
-
-def export(model: Model, path: Path, overwrite: bool) -> Exported:
+def export(model: Model, path: Path, overwrite: bool) -> float | None:
     """Write a network of this program as an ONNX file; raises ModelError or OutputError, and then leaves nothing.
 
-    Needs the packages of `vidsr[onnx]`.
+    Needs the packages of `vidsr[onnx]`. Gives the largest difference from torch, None where onnxruntime is not there to
+    compare.
     """
     if not model.ours:
         raise ModelError(f"{model.name} is {model.card.architecture}, another project's network: export it with theirs")
@@ -53,30 +45,13 @@ def export(model: Model, path: Path, overwrite: bool) -> Exported:
             fsync_rename(partial, path)
         finally:
             partial.unlink(missing_ok=True)
-    return Exported(path, difference)
+    return difference
 
 
 def _clip(window: int, batch: int, height: int, width: int) -> Tensor:
     """A clip of which no two values are alike, and which is the same every time."""
     numbers = torch.Generator().manual_seed(batch * height * width)
     return torch.rand(batch, window, 3, height, width, generator=numbers)
-
-
-def _facts(model: Model) -> dict[str, str]:
-    """What the file says of itself."""
-    card = model.card
-    return {
-        "model": model.name,
-        "sha256": model.sha256,
-        "scale": str(SCALE),
-        "window": str(card.window),
-        "input": "RGB in 0..1: batch, neighbouring frames of one aligned face, 3, height, width",
-        "output": f"RGB: batch, 3, {SCALE} * height, {SCALE} * width, of the middle frame",
-        "architecture": card.architecture,
-        "stage": card.stage,
-        "licence": card.licence,
-        "data": card.data,
-    }
 
 
 def _write(model: Model, path: Path) -> None:
@@ -96,8 +71,20 @@ def _write(model: Model, path: Path) -> None:
         )
     if made is None:
         raise ModelError("this torch gives no ONNX program; install torch 2.5 or newer")
-    file = made.model_proto
-    onnx.helper.set_model_props(file, _facts(model))
+    file, card = made.model_proto, model.card
+    facts = {
+        "model": model.name,
+        "sha256": model.sha256,
+        "scale": str(SCALE),
+        "window": str(card.window),
+        "input": "RGB in 0..1: batch, neighbouring frames of one aligned face, 3, height, width",
+        "output": f"RGB: batch, 3, {SCALE} * height, {SCALE} * width, of the middle frame",
+        "architecture": card.architecture,
+        "stage": card.stage,
+        "licence": card.licence,
+        "data": card.data,
+    }
+    onnx.helper.set_model_props(file, facts)
     file.producer_name, file.producer_version = "vidsr", __version__
     onnx.checker.check_model(file)
     onnx.save(file, str(path))

@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from vidsr.system import is_portable
 
 KINDS = (".safetensors", ".pth", ".pt", ".ckpt")
 """How names of model files end."""
-CHECKSUM_SUFFIX = ".sha256"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
@@ -65,21 +63,18 @@ def added_folder() -> Path:
 
 
 def _note(path: Path) -> Path:
-    return path.with_name(path.name + CHECKSUM_SUFFIX)
-
-
-def _noted() -> Iterator[Added]:
-    for path in sorted(added_folder().iterdir()):
-        if path.suffix in KINDS and _note(path).is_file():
-            about, _, line = _note(path).read_text(encoding="utf-8", errors="replace").partition("\n")
-            yield Added(path, line.split(" ")[0].strip(), about.removeprefix("# "))
+    return path.with_name(path.name + ".sha256")
 
 
 def added_models() -> dict[str, Added]:
     """The added models by name; none where there is no such folder, or it may not be read."""
+    found = {}
     with suppress(OSError):
-        return {one.path.stem: one for one in _noted()}
-    return {}
+        for path in sorted(added_folder().iterdir()):
+            if path.suffix in KINDS and _note(path).is_file():
+                about, _, line = _note(path).read_text(encoding="utf-8", errors="replace").partition("\n")
+                found[path.stem] = Added(path, line.split(" ")[0].strip(), about.removeprefix("# "))
+    return found
 
 
 def check_name(name: str, taken: set[str]) -> None:

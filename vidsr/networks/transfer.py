@@ -23,8 +23,6 @@ FEW_THREADS = 4
 """Up to so many threads of a CPU, none waits for another inside of a step: see `one_thread` and `shared_out`."""
 
 T = TypeVar("T")
-Array = NDArray[np.generic]
-Work = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -54,16 +52,13 @@ class Transfer:
         self.ahead = 1 if self.cuda else 0
         self.together = 1 if device.type == "cpu" else 64
 
-    def bring(self, arrays: Sequence[Array]) -> list[Tensor]:
+    def bring(self, arrays: Sequence[NDArray[np.generic]]) -> list[Tensor]:
         """Arrays of the host as tensors of the device; nothing waits, and the arrays are free at once."""
-        return [self._sent(array) for array in arrays]
-
-    def _sent(self, array: Array) -> Tensor:
-        if self.device.type == "mps" and array.dtype == np.uint16:  # which has no numbers of 16 bits without a sign
-            array = array.astype(np.float32)
-        copy = torch.from_numpy(array.copy())
+        if self.device.type == "mps":  # which has no numbers of 16 bits without a sign
+            arrays = [array.astype(np.float32) if array.dtype == np.uint16 else array for array in arrays]
+        copies = [torch.from_numpy(array.copy()) for array in arrays]
         # torch gives pinned memory out again only when the copies from it are done.
-        return (copy.pin_memory() if self.cuda else copy).to(self.device, non_blocking=self.cuda)
+        return [(one.pin_memory() if self.cuda else one).to(self.device, non_blocking=self.cuda) for one in copies]
 
     def fetch(self, tensors: Sequence[Tensor]) -> PendingCopy:
         """Send float32 tensors of the device to the host; nothing waits for the copies but `PendingCopy.open`."""
@@ -108,7 +103,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def shared_out(work: Work, batch: Tensor) -> Tensor:
+def shared_out(work: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
     """The results of `work`, which must not let items of a batch depend on each other: on a CPU that has few threads
     each takes a part of the batch, by itself.
 

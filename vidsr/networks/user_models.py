@@ -38,16 +38,12 @@ def tried(model: Model) -> Model:
 def add(path: Path, name: str | None) -> tuple[str, Model]:
     """Check a model file by opening and trying it, and put a copy among the added models."""
     name = path.stem if name is None else name
-    store.check_name(name, {"plain", *store.shipped(), *families()})
+    families = {shipped.rpartition("_")[0] for shipped in store.shipped()}
+    store.check_name(name, {"plain", *store.shipped(), *families})
     check_readable(path)
     model = tried(model_file.load(str(path.absolute())))  # a whole path is no model's name
     store.put_model(name, path, model.sha256, about(model))
     return name, model
-
-
-def families() -> set[str]:
-    """The names of shipped families."""
-    return {name.rpartition("_")[0] for name in store.shipped()}
 
 
 def inventory() -> Iterator[tuple[str, bool]]:

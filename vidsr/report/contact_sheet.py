@@ -12,10 +12,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from vidsr.errors import OutputError
 from vidsr.files import storage_errors, write_atomic
 from vidsr.frame import Track
-from vidsr.picture import Rgb
+from vidsr.picture import Rgb, png
 from vidsr.report.side_by_side import DARK, written
 
 TILE = 256  # side of a picture on the sheet, pixels
@@ -55,17 +54,14 @@ def view(picture: Rgb, box: Sequence[float], scale: float, crisp: bool = False) 
     x, y, half = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, AROUND * (box[3] - box[1]))
     left, top, side = round((x - half) * scale), round((y - half) * scale), max(2, round(2 * half * scale))
     how = cv2.INTER_AREA if side > TILE else cv2.INTER_NEAREST if crisp else cv2.INTER_CUBIC
-    whole = cv2.resize(_square(picture, left, top, side), (TILE, TILE), interpolation=how)
-    return View(_exact(picture, left, top, side), np.asarray(whole, np.uint8))
-
-
-def _exact(picture: Rgb, left: int, top: int, side: int) -> Rgb:
-    """The middle of a square; one that is smaller than a tile stands on dark ground."""
+    square = _square(picture, left, top, side)
+    whole = cv2.resize(square, (TILE, TILE), interpolation=how)
     if side >= TILE:
-        return _square(picture, left + (side - TILE) // 2, top + (side - TILE) // 2, TILE)
-    before = (TILE - side) // 2
-    edge = (before, TILE - side - before)
-    return np.pad(_square(picture, left, top, side), (edge, edge, (0, 0)), constant_values=DARK)
+        exact = _square(picture, left + (side - TILE) // 2, top + (side - TILE) // 2, TILE)
+    else:  # it stands on dark ground
+        edge = ((TILE - side) // 2, TILE - side - (TILE - side) // 2)
+        exact = np.pad(square, (edge, edge, (0, 0)), constant_values=DARK)
+    return View(exact, np.asarray(whole, np.uint8))
 
 
 def _square(picture: Rgb, left: int, top: int, side: int) -> Rgb:
@@ -92,11 +88,8 @@ def sheet(rows: Sequence[Row], labels: Sequence[str]) -> Rgb:
 
 def save_sheet(rows: Sequence[Row], labels: Sequence[str], path: Path) -> None:
     """Write the sheet as PNG, whole; OutputError where that cannot be."""
-    done, coded = cv2.imencode(".png", sheet(rows, labels)[..., ::-1])
-    if not done:
-        raise OutputError(f"{path} could not be coded")
     with storage_errors(path):
-        write_atomic(path, coded.tobytes())
+        write_atomic(path, png(sheet(rows, labels)))
 
 
 @dataclass

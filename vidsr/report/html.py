@@ -11,7 +11,6 @@ import jinja2
 from markupsafe import Markup
 
 from vidsr import __version__
-from vidsr.errors import OutputError
 from vidsr.files import storage_errors, write_atomic
 from vidsr.picture import Rgb
 
@@ -61,9 +60,7 @@ def data_uri(kind: str, content: bytes) -> str:
 
 def picture_uri(picture: Rgb) -> str:
     """A small picture `(h, w, 3)` RGB as a JPEG that a page can hold."""
-    done, coded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    if not done:
-        raise OutputError(f"a picture of {picture.shape} could not be coded")
+    _, coded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return data_uri("image/jpeg", coded.tobytes())
 
 

@@ -118,29 +118,27 @@ def track_reports(
     The output shows the frames of `span`, or all.
     """
     longest = {track.id for track in sorted(tracks, key=len, reverse=True)[:CURVES]}
-    return tuple(
-        _report_of(track, passed.get(track.id), totals, _place_of(track, span), track.id in longest) for track in tracks
-    )
-
-
-def _report_of(track: Track, reason: str | None, totals: QualityTotals, place: Place, curve: bool) -> TrackReport:
-    found = totals.mean(track.id)
-    return TrackReport(
-        track.id,
-        track.first,
-        track.stop,
-        height=round(track.height, 1),
-        score=round(float(track.score.mean()), 3),
-        shown=round(float((track.weight > 0).mean()), 3) if reason is None else 0.0,
-        agreement=round(found.agreement, 3) if found else None,
-        sharpness_before=round(found.before, 2) if found else None,
-        sharpness_after=round(found.after, 2) if found else None,
-        state="restored" if reason is None else "passed",
-        reason=reason or "",
-        warning=_warning(track, found) if reason is None else "",
-        place=(place,),
-        curve=tuple(sorted(totals.samples.get(track.id, []))) if curve else (),
-    )
+    reports = []
+    for track in tracks:
+        reason, found = passed.get(track.id), totals.mean(track.id)
+        report = TrackReport(
+            track.id,
+            track.first,
+            track.stop,
+            height=round(track.height, 1),
+            score=round(float(track.score.mean()), 3),
+            shown=round(float((track.weight > 0).mean()), 3) if reason is None else 0.0,
+            agreement=round(found.agreement, 3) if found else None,
+            sharpness_before=round(found.before, 2) if found else None,
+            sharpness_after=round(found.after, 2) if found else None,
+            state="restored" if reason is None else "passed",
+            reason=reason or "",
+            warning=_warning(track, found) if reason is None else "",
+            place=(_place_of(track, span),),
+            curve=tuple(sorted(totals.samples.get(track.id, []))) if track.id in longest else (),
+        )
+        reports.append(report)
+    return tuple(reports)
 
 
 def _place_of(track: Track, span: tuple[int, int] | None) -> Place:
@@ -179,16 +177,12 @@ def spans_of(first: int, stop: int, tracks: Sequence[Track], passed: Mapping[int
     why[restored] = False
     states = np.column_stack([restored, why])
     edges = [0, *(np.flatnonzero((states[1:] != states[:-1]).any(axis=1)) + 1).tolist(), stop - first]
-    return tuple(
-        _span(first + a, first + b, bool(restored[a]), [kind for kind, on in zip(kinds, why[a], strict=True) if on])
-        for a, b in pairwise(edges)
-    )
-
-
-def _span(first: int, stop: int, restored: bool, reasons: Sequence[str]) -> Span:
-    if restored:
-        return Span(first, stop, "restored", "")
-    return Span(first, stop, "passed", "; ".join(reasons) or NO_FACE)
+    spans = []
+    for a, b in pairwise(edges):
+        reasons = [kind for kind, on in zip(kinds, why[a], strict=True) if on]
+        fate = ("restored", "") if restored[a] else ("passed", "; ".join(reasons) or NO_FACE)
+        spans.append(Span(first + a, first + b, *fate))
+    return tuple(spans)
 
 
 def _told(track: TrackReport) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +13,9 @@ import numpy as np
 
 from vidsr.errors import VidsrError
 from vidsr.picture import small_rgb
-from vidsr.report.contact_sheet import View, view
+from vidsr.report.contact_sheet import view
 from vidsr.report.html import filled, picture_uri, shown, write_page
-from vidsr.report.report import Report, TrackReport
+from vidsr.report.report import Place, Report, TrackReport
 from vidsr.video import probe
 from vidsr.video.packets import promised_timeline
 from vidsr.video.reader import picked
@@ -28,15 +28,6 @@ MOST_LANES = 40  # faces on the timeline
 MOST_PICTURES = 24  # faces with pictures: each is sought in both films
 
 Part = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Chart:
-    """Curves of one face: each line a path in a box of WIDTH x HEIGHT, `top` the value at its upper edge."""
-
-    lines: tuple[str, ...]
-    top: str
-    words: str
 
 
 def lane(parts: Sequence[Part], first: int, stop: int) -> str:
@@ -64,20 +55,23 @@ def line(frames: Sequence[float], values: Sequence[float], span: Part, top: floa
     return "M" + "L".join(points)
 
 
-def _charts(track: TrackReport) -> tuple[Chart, Chart] | None:
-    """A face's sharpness before and after, and its agreement with the input."""
+def _charts(track: TrackReport) -> dict[str, str]:
+    """A face's sharpness before and after, 0 to `top`, and its agreement with the input: paths in a box of WIDTH x
+    HEIGHT, and what they tell in words; empty where there is nothing to draw."""
     if len(track.curve) < 2:
-        return None
+        return {}
     frames, agreement, before, after = (list(column) for column in zip(*track.curve, strict=True))
     span = track.first, track.stop
     top = max(1.0, float(np.ceil(1.1 * max(*before, *after))))
-    sharp = f"Sharpness of face {track.id}: {np.mean(before):.1f} before, {np.mean(after):.1f} after, on average"
     mean, least = np.mean(agreement), min(agreement)
-    agrees = f"Agreement of face {track.id} with the input: {mean:.2f} on average, {least:.2f} least"
-    return (
-        Chart((line(frames, before, span, top), line(frames, after, span, top)), f"{top:g}", sharp),
-        Chart((line(frames, agreement, span, 1.0),), "1", agrees),
-    )
+    return {
+        "top": f"{top:g}",
+        "before": line(frames, before, span, top),
+        "after": line(frames, after, span, top),
+        "sharp": f"Sharpness of face {track.id}: {np.mean(before):.1f} before, {np.mean(after):.1f} after, on average",
+        "agreement": line(frames, agreement, span, 1.0),
+        "agrees": f"Agreement of face {track.id} with the input: {mean:.2f} on average, {least:.2f} least",
+    }
 
 
 def _clock(report: Report, frame: int) -> str:
@@ -105,34 +99,28 @@ def _reasons(report: Report) -> list[tuple[str, int, list[Part]]]:
 
 def _pictures(report: Report) -> dict[int, tuple[str, str]]:
     """The faces before and after, as far as both films are where the report says; by their numbers."""
-    faces = {}
-    for track in [track for track in _longest(report) if track.place][:MOST_PICTURES]:
-        frame, *box = track.place[0]
-        if report.first <= frame < report.stop:
-            faces[track.id] = (frame, box)
+    placed = {track.id: track.place[0] for track in [one for one in _longest(report) if one.place][:MOST_PICTURES]}
+    faces = {ident: place for ident, place in placed.items() if report.first <= place[0] < report.stop}
     with suppress(VidsrError):
-        before = _views(Path(report.input), faces, 1)
-        moved = {ident: (frame - report.first, box) for ident, (frame, box) in faces.items()}
-        after = _views(Path(report.output), moved, report.scale)
-        return {
-            ident: (picture_uri(before[ident].thumbnail), picture_uri(after[ident].thumbnail))
-            for ident in before.keys() & after.keys()
-        }
+        before = _views(Path(report.input), faces, 0, 1)
+        after = _views(Path(report.output), faces, report.first, report.scale)
+        return {ident: (before[ident], after[ident]) for ident in before.keys() & after.keys()}
     return {}
 
 
-def _views(film: Path, faces: dict[int, tuple[int, list[int]]], scale: int) -> dict[int, View]:
+def _views(film: Path, faces: dict[int, Place], first: int, scale: int) -> dict[int, str]:
+    """Pictures of faces in a film that begins at frame `first` of the input."""
     about = probe(film)
     timeline = promised_timeline(about)
     if timeline is None:
         return {}
-    wanted = sorted({frame for frame, _ in faces.values() if frame < len(timeline)})
-    found: dict[int, View] = {}
+    wanted = sorted({place[0] - first for place in faces.values() if place[0] - first < len(timeline)})
+    found: dict[int, str] = {}
     for frame in picked(about, timeline, wanted):
         picture = small_rgb(frame, about, max(frame.luma.shape))
-        for ident, (at, box) in faces.items():
-            if at == frame.index:
-                found[ident] = view(picture, box, scale)
+        for ident, (at, *box) in faces.items():
+            if at - first == frame.index:
+                found[ident] = picture_uri(view(picture, box, scale).thumbnail)
     return found
 
 

@@ -64,15 +64,9 @@ class Mosaic:
             luma[y : y + high, x : x + wide] = np.pad(
                 small.luma, ((0, high - self.height), (0, wide - self.width)), "edge"
             )
-            half = [_halved(plane, (wide // 2, high // 2)) for plane in small.chroma]
+            half = [cv2.resize(plane, (wide // 2, high // 2), interpolation=cv2.INTER_AREA) for plane in small.chroma]
             chroma[:, y // 2 : (y + high) // 2, x // 2 : (x + wide) // 2] = np.stack(half)
         return Frame(pictures[0].index, pictures[0].pts, luma, chroma)
-
-
-def _halved(plane: Gray, size: tuple[int, int]) -> Gray:
-    if plane.shape == size[::-1]:
-        return plane
-    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 @lru_cache(maxsize=2)

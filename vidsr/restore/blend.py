@@ -5,7 +5,7 @@ A crop's pixels lie on the frame's grid, so that what is added to it only needs 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from vidsr.networks.transfer import Transfer
 from vidsr.picture import Samples
 from vidsr.restore.crop import Box, Cut, Place, Planes
 from vidsr.restore.enlarge import enlarged, lanczos_matrix
-from vidsr.restore.resample import bicubic, bilinear, box_mean, enlarged_for_network, reduced
+from vidsr.restore.resample import bicubic, bilinear, box_mean, narrowed, reduced
 
 TRUSTED, REFUSED = 5 / 255, 16 / 255
 """Mean disagreement with the input below which a restoration is kept, and above which it is dropped."""
@@ -59,7 +59,7 @@ def base_delta(rgb: Tensor, scale: int) -> Tensor:
     or at 1 is itself. What would fit the one oversharpens the other.
     """
     matrix = torch.from_numpy(lanczos_matrix(rgb.shape[-1], scale)).to(rgb.device)
-    return enlarged_for_network(rgb, scale) - matrix @ (rgb @ matrix.T)
+    return narrowed(bicubic(rgb), SCALE // scale) - matrix @ (rgb @ matrix.T)
 
 
 def masks(to_unit: Tensor, side: int, fine: int) -> Tensor:
@@ -125,12 +125,8 @@ class Patch:
     mask: Floats
 
 
-@dataclass(frozen=True)
-class Patches:
-    """What one face adds to luma and to chroma."""
-
-    luma: Patch
-    chroma: Patch
+Patches = tuple[Patch, Patch]
+"""What one face adds to luma and to chroma."""
 
 
 def differences(pictures: Tensor, faces: Sequence[Restored], planes: Planes, lanes: Transfer) -> tuple[Tensor, Tensor]:
@@ -152,7 +148,7 @@ def patches(place: Place, luma: Floats, chroma: Floats, frame: Frame, planes: Pl
     x, y = place.x * scale, place.y * scale
     height, width = (length * scale for length in frame.luma.shape)
     rows, columns = planes.pixels.chroma_shape(height, width)
-    return Patches(_patch(luma, x, y, (height, width)), _patch(chroma, x // kx, y // ky, (rows, columns)))
+    return _patch(luma, x, y, (height, width)), _patch(chroma, x // kx, y // ky, (rows, columns))
 
 
 def _patch(found: Floats, x: int, y: int, shape: tuple[int, int]) -> Patch:
@@ -163,29 +159,23 @@ def _patch(found: Floats, x: int, y: int, shape: tuple[int, int]) -> Patch:
     return Patch(box, part[:-1], part[-1])
 
 
-def _total(patch: Patch, others: Sequence[Patch]) -> Floats:
-    """The sum of all masks under a patch, at least 1."""
+def _shared(patch: Patch, all_: Sequence[Patch]) -> Floats:
+    """A window's difference; where others overlap it by its share of all masks, so that nothing is added twice."""
+    overlaps = [(other, both) for other in all_ if not (both := patch.box.intersection(other.box)).empty]
+    if len(overlaps) < 2:
+        return patch.difference
     total = np.zeros(patch.box.shape, np.float32)
-    for other in others:
-        both = patch.box.intersection(other.box)
-        if not both.empty:
-            total[both.within(patch.box)] += np.maximum(other.mask[both.within(other.box)], 0)
-    return np.maximum(total, 1)
-
-
-def _shared(all_: Sequence[Patch]) -> Iterator[Floats]:
-    """Differences of windows that overlap, each by its share, so that nothing is added twice."""
-    for patch in all_:
-        alone = not any(patch is not other and patch.box.overlaps(other.box) for other in all_)
-        yield patch.difference if alone else patch.difference / _total(patch, all_)
+    for other, both in overlaps:
+        total[both.within(patch.box)] += np.maximum(other.mask[both.within(other.box)], 0)
+    return np.asarray(patch.difference / np.maximum(total, 1), np.float32)
 
 
 def _apply(samples: Samples, found: Sequence[Patch], peak: int) -> None:
     """Add the differences to planes `(C, H, W)` in place, rounded and clipped."""
-    for patch, difference in zip(found, list(_shared(found)), strict=True):
+    for patch in found:
         box = patch.box
         place = samples[:, box.y0 : box.y1, box.x0 : box.x1]
-        moved = place.astype(np.float32) + difference
+        moved = place.astype(np.float32) + _shared(patch, found)
         place[...] = np.clip(np.rint(moved), 0, peak).astype(samples.dtype)
 
 
@@ -195,6 +185,6 @@ def merged(frame: Frame, faces: Sequence[Patches], planes: Planes) -> Frame:
     Samples outside the windows are the decoder's own at scale 1; a difference of zero changes nothing anywhere.
     """
     result = enlarged(frame, planes)
-    _apply(result.luma[None], [face.luma for face in faces], planes.pixels.peak)
-    _apply(result.chroma, [face.chroma for face in faces], planes.pixels.peak)
+    _apply(result.luma[None], [luma for luma, _ in faces], planes.pixels.peak)
+    _apply(result.chroma, [chroma for _, chroma in faces], planes.pixels.peak)
     return result

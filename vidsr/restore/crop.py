@@ -76,9 +76,6 @@ class Box:
     def intersection(self, other: Box) -> Box:
         return Box(max(self.x0, other.x0), max(self.y0, other.y0), min(self.x1, other.x1), min(self.y1, other.y1))
 
-    def overlaps(self, other: Box) -> bool:
-        return not self.intersection(other).empty
-
     def within(self, outer: Box) -> tuple[slice, slice]:
         """Rows and columns of a box inside an array that holds `outer`."""
         return slice(self.y0 - outer.y0, self.y1 - outer.y0), slice(self.x0 - outer.x0, self.x1 - outer.x0)
@@ -240,11 +237,6 @@ def cut(frame: Frame, track: int, place: Place, planes: Planes) -> Cut:
 def window(middle: Cut, near: Sequence[Cut]) -> Floats:
     """What a network looks at, `(T, 3, side, side)`: `near`, in order, each warped to `middle`, which may be one of
     them, by optical flow; turned by quarters so that the head is upright."""
-    pictures = [one.rgb if one.index == middle.index else warped(middle, one) for one in near]
+    pictures = [one.rgb if one.index == middle.index else carried(one.rgb, middle.flow_to(one)) for one in near]
     upright = np.rot90(np.stack(pictures), middle.place.turn, (1, 2))
     return np.ascontiguousarray(upright.transpose(0, 3, 1, 2))
-
-
-def warped(middle: Cut, other: Cut) -> Floats:
-    """Another frame's crop of the face, `(side, side, 3)`, with each thing where the middle one shows it."""
-    return carried(other.rgb, middle.flow_to(other))

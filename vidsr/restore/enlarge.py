@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from typing import cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from vidsr.frame import Floats, Frame
 from vidsr.picture import Samples
 from vidsr.restore.crop import Planes
-
-
-def as_samples(plane: NDArray[np.generic], peak: int) -> Samples:
-    """A plane of whole numbers in the type that holds `peak`."""
-    return plane.astype(np.uint8, copy=False) if peak == 255 else plane.astype(np.uint16, copy=False)
 
 
 @lru_cache(maxsize=32)
@@ -50,8 +45,8 @@ def _enlarged(samples: Samples, scale: int, offset: float, peak: int) -> Samples
         for weights, own in _phases(scale, offset)
     ]
     rounded = [cv2.add(column, 0.0, dtype=kind) for column in columns]  # type: ignore[call-overload]
-    large = cv2.merge(rounded).reshape(height * scale, width * scale)
-    return as_samples(large if peak in (255, 65535) else np.minimum(large, peak), peak)
+    large = cast(Samples, cv2.merge(rounded).reshape(height * scale, width * scale))
+    return large if peak in (255, 65535) else np.minimum(large, large.dtype.type(peak))
 
 
 @lru_cache(maxsize=32)
@@ -73,5 +68,5 @@ def enlarged(frame: Frame, planes: Planes) -> Frame:
     rows, columns = planes.pixels.chroma_shape(*(length * scale for length in frame.luma.shape))
     offset = planes.chroma_from_luma()[0, 2] * (1 - 1 / scale)
     luma = _enlarged(frame.luma, scale, 0.0, peak)
-    chroma = np.stack([_enlarged(plane, scale, offset, peak)[:rows, :columns] for plane in frame.chroma])
-    return replace(frame, luma=luma, chroma=as_samples(chroma, peak))
+    chroma = [_enlarged(plane, scale, offset, peak)[:rows, :columns] for plane in frame.chroma]
+    return replace(frame, luma=luma, chroma=cast(Samples, np.stack(chroma)))

@@ -15,17 +15,7 @@ from torch import Tensor
 from vidsr.frame import Floats, Frame, Track
 from vidsr.networks.generator import SCALE
 from vidsr.networks.transfer import OomBatching, PendingCopy, Transfer, one_thread
-from vidsr.restore.blend import (
-    Patches,
-    Restored,
-    base_delta,
-    differences,
-    fineness,
-    masks,
-    merged,
-    patches,
-    shown,
-)
+from vidsr.restore.blend import Patches, Restored, base_delta, differences, fineness, masks, merged, patches, shown
 from vidsr.restore.crop import CropPath, Cut, Place, Planes, cut, window
 from vidsr.restore.quality import measured
 from vidsr.restore.quality_totals import JUDGED, Quality
@@ -85,11 +75,6 @@ class _WithFaces(Generic[F]):
     frame: Frame
     faces: list[F]
 
-    @property
-    def size(self) -> float:
-        """How many faces of UNIT pixels these are worth."""
-        return sum((face.cut.place.side / UNIT) ** 2 for face in self.faces)
-
 
 _Cropped = _WithFaces[_Face]
 _Drawn = _WithFaces[Restored]
@@ -100,12 +85,9 @@ class _Windows:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._frames: dict[int, Frame] = {}
+        self.frames: dict[int, Frame] = {}
         self._cuts: dict[tuple[int, int, int], Cut] = {}
         self._paths: dict[int, CropPath] = {}
-
-    def take(self, frame: Frame) -> None:
-        self._frames[frame.index] = frame
 
     def faces(self, index: int) -> list[_Face]:
         """The faces of frame `index`; at a track's ends the last frame stands for those that are not there."""
@@ -114,50 +96,41 @@ class _Windows:
             weight = float(track.weight[index - track.first]) if track.first <= index < track.stop else 0.0
             if weight == 0.0:
                 continue
-            side = self._path(track).side(index)
+            if track.id not in self._paths:
+                shape, aligned = self.frames[index].luma.shape, self._job.restorer.aligned
+                self._paths[track.id] = CropPath(track, shape, self._job.planes, aligned)
+            side = self._paths[track.id].side(index)
             reach = (min(max(index + step, track.first), track.stop - 1) for step in self._job.restorer.offsets)
             near = [self._cut(track, other, side) for other in reach]
             middle = self._cut(track, index, side)
             found.append(_Face(middle, window(middle, near), weight))
         return found
 
-    def _path(self, track: Track) -> CropPath:
-        if track.id not in self._paths:
-            shape = next(iter(self._frames.values())).luma.shape
-            aligned = self._job.restorer.aligned
-            self._paths[track.id] = CropPath(track, shape, self._job.planes, aligned)
-        return self._paths[track.id]
-
     def _cut(self, track: Track, index: int, side: int) -> Cut:
         key = (index, track.id, side)
         if key not in self._cuts:
-            place = self._path(track).place(index, side)
-            self._cuts[key] = cut(self._frames[index], track.id, place, self._job.planes)
+            place = self._paths[track.id].place(index, side)
+            self._cuts[key] = cut(self.frames[index], track.id, place, self._job.planes)
         return self._cuts[key]
 
-    def forget(self, before: int) -> None:
-        for key in [key for key in self._cuts if key[0] < before]:
+    def forget(self, index: int) -> None:
+        """Leave frame `index`, and crops from it and from those before it."""
+        for key in [key for key in self._cuts if key[0] <= index]:
             del self._cuts[key]
-        self._frames.pop(before - 1, None)
+        self.frames.pop(index, None)
 
 
 def _with_windows(frames: Iterable[Frame], wanted: range, job: Job) -> Iterator[_Cropped]:
     """Each wanted frame with its faces; `frames` begin and end up to a halo outside of what is wanted."""
-    windows, half = _Windows(job), job.halo - job.reach
-    ahead: deque[Frame] = deque()
-
-    def ready(frame: Frame) -> Iterator[_Cropped]:
-        if frame.index in wanted:
-            yield _WithFaces(frame, windows.faces(frame.index))
-        windows.forget(frame.index - half + 1)
-
-    for frame in frames:
-        windows.take(frame)
-        ahead.append(frame)
-        if len(ahead) > half:
-            yield from ready(ahead.popleft())
-    while ahead:
-        yield from ready(ahead.popleft())
+    windows, half, last = _Windows(job), job.halo - job.reach, wanted.start
+    for frame in chain(frames, repeat(None, half)):
+        last = last + 1 if frame is None else frame.index
+        if frame is not None:
+            windows.frames[last] = frame
+        middle = windows.frames.get(last - half)
+        if middle is not None and middle.index in wanted:
+            yield _WithFaces(middle, windows.faces(middle.index))
+        windows.forget(last - 2 * half)
 
 
 def _grouped(items: Iterable[_WithFaces[F]], batch: float) -> Iterator[list[_WithFaces[F]]]:
@@ -166,7 +139,7 @@ def _grouped(items: Iterable[_WithFaces[F]], batch: float) -> Iterator[list[_Wit
     size, held = 0.0, 0
     for one in items:
         group.append(one)
-        size += one.size
+        size += sum((face.cut.place.side / UNIT) ** 2 for face in one.faces)
         held += one.frame.luma.nbytes + one.frame.chroma.nbytes
         if size >= batch or held > HELD_MIB << 20 or size == 0:
             yield group
@@ -228,25 +201,11 @@ def _averaged(face: Restored, near: Sequence[_Drawn]) -> Restored:
 
 
 @dataclass(frozen=True)
-class _Spread:
-    """Some faces on the device: what they add to their frames, and the quality `(M, 3)` of the judged among them."""
-
-    faces: Sequence[Restored]
-    luma: Tensor
-    chroma: Tensor
-    quality: Tensor
-
-    @property
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.luma, self.chroma, self.quality
-
-
-@dataclass(frozen=True)
 class _Sent:
-    """Frames, and what comes to them from the device."""
+    """Frames, and what comes to them from the device: of `faces` of one size each what `_spread` gives."""
 
     group: Sequence[_Drawn]
-    spread: Sequence[_Spread]
+    faces: Sequence[Sequence[Restored]]
     parcel: PendingCopy
 
 
@@ -254,8 +213,9 @@ def _judged(face: Restored) -> bool:
     return face.cut.index % JUDGED == 0
 
 
-def _spread(faces: Sequence[Restored], planes: Planes, lanes: Transfer) -> _Spread:
-    """Bring the differences of faces of one size to their frames' planes, and judge some."""
+def _spread(faces: Sequence[Restored], planes: Planes, lanes: Transfer) -> tuple[Tensor, Tensor, Tensor]:
+    """What faces of one size add to luma and chroma of their frames' planes, and the quality `(M, 3)` of the judged
+    among them."""
     judged = [number for number, face in enumerate(faces) if _judged(face)]
     to_unit, rgb, weights = lanes.bring(
         [
@@ -269,22 +229,24 @@ def _spread(faces: Sequence[Restored], planes: Planes, lanes: Transfer) -> _Spre
     input_delta = [face.input_delta for face in faces if face.input_delta is not None]
     added = torch.stack([face.residual for face in faces])
     pictures = shown(added, inside, fine, torch.stack(input_delta) if input_delta else None)
-    luma, chroma = differences(pictures, faces, planes, lanes)
-    if not judged:
-        return _Spread(faces, luma, chroma, pictures.new_empty(0, 3))
-    return _Spread(faces, luma, chroma, measured(pictures[judged], rgb, weights, inside[judged]))
+    quality = measured(pictures[judged], rgb, weights, inside[judged]) if judged else pictures.new_empty(0, 3)
+    return *differences(pictures, faces, planes, lanes), quality
 
 
 def _sent(group: Sequence[_Drawn], job: Job) -> _Sent:
     """Send what is added to some frames to the host, in copies that nothing waits for."""
     lanes = job.restorer.lanes
     portions = OomBatching(lanes.together)
-    spread: list[_Spread] = []
+    spread: list[tuple[Sequence[Restored], tuple[Tensor, ...]]] = []
     with torch.inference_mode(), one_thread():
         keyed = ((_kind(face), face) for one in group for face in one.faces)
         for _, faces in in_batches(keyed, job.batch):
-            spread += portions.run(len(faces), lambda part: _spread(faces[part], job.planes, lanes))  # noqa: B023
-        return _Sent(group, spread, lanes.fetch([tensor for one in spread for tensor in one.tensors]))
+            spread += portions.run(
+                len(faces),
+                lambda part: (faces[part], _spread(faces[part], job.planes, lanes)),  # noqa: B023
+            )
+        parcel = lanes.fetch([tensor for _, tensors in spread for tensor in tensors])
+        return _Sent(group, [faces for faces, _ in spread], parcel)
 
 
 def _kind(face: Restored) -> tuple[int, tuple[int, ...], bool]:
@@ -296,15 +258,15 @@ def _finished(sent: _Sent, job: Job, tell: Tell) -> Iterator[Frame]:
     """The group's frames with their faces; the device is waited for here."""
     arrays, frames = iter(sent.parcel.open()), {drawn.frame.index: drawn.frame for drawn in sent.group}
     made: dict[int, dict[int, Patches]] = {index: {} for index in frames}
-    for spread in sent.spread:
+    for faces in sent.faces:
         luma, chroma, numbers = next(arrays), next(arrays), iter(next(arrays).tolist())
-        for face, y, uv in zip(spread.faces, luma, chroma, strict=True):
+        for face, y, uv in zip(faces, luma, chroma, strict=True):
             track, index = face.cut.track, face.cut.index
             made[index][track] = patches(face.cut.place, y, uv, frames[index], job.planes)
             if _judged(face):
                 tell(track, index, Quality(*next(numbers)))
-    for index, faces in made.items():
-        yield merged(frames[index], [faces[track] for track in sorted(faces)], job.planes)
+    for index, found in made.items():
+        yield merged(frames[index], [found[track] for track in sorted(found)], job.planes)
 
 
 def unheard(track: int, frame: int, found: Quality) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 JUDGED = 5
 """Of so many frames one is looked at for the report: which ones does not depend on how the film was cut."""
@@ -28,56 +29,52 @@ class Quality:
     after: float
 
 
+Row = tuple[int, float, float, float, float, list[Sample]]
+"""Of a file: a track, how many measures, their sums, and samples."""
+
+
 @dataclass
 class QualityTotals:
     """For each track how many measures, the sums of agreement, sharpness before and sharpness after, and samples."""
 
-    sums: dict[int, tuple[float, float, float, float]] = field(default_factory=dict)
+    sums: dict[int, tuple[float, ...]] = field(default_factory=dict)
     samples: dict[int, list[Sample]] = field(default_factory=dict)
 
     def add(self, track: int, frame: int, found: Quality) -> None:
         """Add the quality of a track's face in a frame."""
-        self._add(track, (1.0, found.agreement, found.before, found.after))
-        self._keep(track, [(frame, round(found.agreement, 3), round(found.before, 2), round(found.after, 2))])
+        sample = frame, round(found.agreement, 3), round(found.before, 2), round(found.after, 2)
+        self.merge(QualityTotals({track: (1.0, found.agreement, found.before, found.after)}, {track: [sample]}))
 
     def merge(self, other: QualityTotals) -> None:
-        """Add other totals."""
+        """Add other totals.
+
+        Where samples become too many, those stay whose frames a growing power of two divides: evenly far apart.
+        """
         for track, values in other.sums.items():
-            self._add(track, values)
+            self.sums[track] = tuple(map(sum, zip(self.sums.get(track, (0.0,) * 4), values, strict=True)))
         for track, samples in other.samples.items():
-            self._keep(track, samples)
-
-    def _keep(self, track: int, samples: list[Sample]) -> None:
-        """Where they become too many, those stay whose frames a growing power of two divides: evenly far apart."""
-        kept = self.samples.setdefault(track, [])
-        kept += samples
-        step = 1
-        while len(kept) > MOST_SAMPLES:
-            step *= 2
-            kept[:] = [sample for sample in kept if sample[0] // JUDGED % step == 0]
-
-    def _add(self, track: int, values: tuple[float, float, float, float]) -> None:
-        n, a, b, c = self.sums.get(track, (0.0, 0.0, 0.0, 0.0))
-        self.sums[track] = (n + values[0], a + values[1], b + values[2], c + values[3])
+            kept = self.samples.setdefault(track, [])
+            kept += samples
+            step = 1
+            while len(kept) > MOST_SAMPLES:
+                step *= 2
+                kept[:] = [sample for sample in kept if sample[0] // JUDGED % step == 0]
 
     def mean(self, track: int) -> Quality | None:
         """The mean quality of a track; None where none was measured."""
-        count, *rest = self.sums.get(track, (0.0, 0.0, 0.0, 0.0))
+        count, *rest = self.sums.get(track, (0.0,))
         return Quality(*(value / count for value in rest)) if count else None
 
     def dump(self) -> str:
         """As JSON."""
-        return json.dumps(
-            [[track, *values, self.samples.get(track, [])] for track, values in sorted(self.sums.items())]
-        )
+        rows = [(track, *values, self.samples.get(track, [])) for track, values in sorted(self.sums.items())]
+        return msgspec.json.encode(rows).decode()
 
     @classmethod
     def read(cls, path: Path) -> QualityTotals:
         """What `dump` gave; empty where the file is missing or damaged: the film does not depend on it."""
         try:
-            rows = json.loads(path.read_text(encoding="utf-8"))
-            sums = {int(t): (float(n), float(a), float(b), float(c)) for t, n, a, b, c, _ in rows}
-            samples = {int(row[0]): [(int(f), float(a), float(b), float(c)) for f, a, b, c in row[5]] for row in rows}
-            return cls(sums, samples)
-        except (OSError, ValueError, TypeError):
+            rows = msgspec.json.decode(path.read_bytes(), type=list[Row])
+        except (OSError, msgspec.MsgspecError):
             return cls()
+        return cls({row[0]: row[1:5] for row in rows}, {row[0]: row[5] for row in rows})

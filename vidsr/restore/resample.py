@@ -57,11 +57,6 @@ def narrowed(picture: Tensor, factor: int) -> Tensor:
     return rows @ picture @ columns.T
 
 
-def enlarged_for_network(picture: Tensor, scale: int) -> Tensor:
-    """What a network adds to, reduced by bicubic to `scale`: `(..., h, w) -> (..., scale h, scale w)`."""
-    return narrowed(bicubic(picture), SCALE // scale)
-
-
 @lru_cache(maxsize=64)
 def _matrix(side: int, fine: int, mode: str, device: torch.device) -> Tensor:
     """The matrix `(fine * side, side)` that enlarges a column as torch's interpolation by SCALE does, averaged down."""

@@ -6,7 +6,7 @@ from copy import deepcopy
 from functools import lru_cache
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vidsr.errors import DeviceError
 from vidsr.networks.generator import Plain, Posed, added
@@ -54,13 +54,6 @@ def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cpu" and multiplies_bf16() else torch.float32
 
 
-def _there(model: Model, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """The model's network on a device: a copy where that changes it, as others hold the model too."""
-    same = all(one.device == device and one.dtype == dtype for one in model.network.parameters())
-    network = model.network if same else deepcopy(model.network)
-    return network.to(device, dtype).to(memory_format=model.layout)
-
-
 class Restorer:
     """A model on a device. On the CPU equal crops give equal results whatever else is in the batch; CUDA may choose
     another kernel for another batch, and then the last bits differ.
@@ -76,7 +69,9 @@ class Restorer:
         self.idle = isinstance(model.network, Plain)
         self.lanes = Transfer(device)
         self._dtype = dtype if dtype in model.dtypes else torch.float32
-        self._network = _there(model, device, self._dtype)
+        same = all(one.device == device and one.dtype == self._dtype for one in model.network.parameters())
+        network = model.network if same else deepcopy(model.network)  # others hold the model too
+        self._network = network.to(device, self._dtype).to(memory_format=model.layout)
         self._shares = model.ours and device.type == "cpu"
         self._portions = OomBatching()
 
@@ -94,14 +89,11 @@ class Restorer:
             return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _one(self, clips: Tensor, to_unit: Tensor | None = None) -> Tensor:
-        if self._shares:
-            return shared_out(self._singly, clips)
-        return self._whole(clips, to_unit)
-
-    def _singly(self, clips: Tensor) -> Tensor:
-        """Crop by crop, on a CPU: the size of a batch changes the last bits of some layers, and the memory that each
-        layer of 16 crops of 64 pixels takes anew costs a sixth of the time."""
-        return torch.cat([self._whole(clip) for clip in clips.chunk(len(clips))])
+        if not self._shares:
+            return self._whole(clips, to_unit)
+        # Crop by crop, on a CPU: the size of a batch changes the last bits of some layers, and the memory that each
+        # layer of 16 crops of 64 pixels takes anew costs a sixth of the time.
+        return shared_out(lambda part: torch.cat([self._whole(clip) for clip in part.chunk(len(part))]), clips)
 
     def _whole(self, clips: Tensor, to_unit: Tensor | None = None) -> Tensor:
         return added(self._network, clips.to(self._dtype), to_unit).float()

@@ -16,6 +16,8 @@ from vidsr.networks.baselines import SrganCritic
 from vidsr.networks.generator import SCALE, Critic
 from vidsr.training.losses import Perceptual
 
+Part = nn.Module | torch.optim.Optimizer
+
 
 @dataclass
 class GanStage:
@@ -24,10 +26,6 @@ class GanStage:
     critic: nn.Module
     optimiser: torch.optim.Optimizer
     perceptual: Perceptual
-
-    @property
-    def learner(self) -> tuple[nn.Module, torch.optim.Optimizer]:
-        return self.critic, self.optimiser
 
 
 @dataclass
@@ -40,12 +38,8 @@ class State:
     gan: GanStage | None = None
     step: int = 0
 
-    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
-        parts: dict[str, nn.Module | torch.optim.Optimizer] = {
-            "network": self.network,
-            "average": self.average,
-            "optimiser": self.optimiser,
-        }
+    def _parts(self) -> dict[str, Part]:
+        parts: dict[str, Part] = {"network": self.network, "average": self.average, "optimiser": self.optimiser}
         if self.gan is not None:
             parts |= {"critic": self.gan.critic, "critic_optimiser": self.gan.optimiser}
         return parts
@@ -81,39 +75,29 @@ class State:
 
 def architecture(settings: Train) -> model_file.Card:
     """The header of the model that these settings make, without what is only known at its end."""
-    return model_file.Card(
-        settings.architecture,
-        {"window": settings.window, "features": settings.features, "blocks": settings.blocks},
-        settings.stage,
-        "non-commercial research",
-        settings.data,
-        "",
-        {},
-    )
+    sizes = {"window": settings.window, "features": settings.features, "blocks": settings.blocks}
+    licence = "non-commercial research"
+    return model_file.Card(settings.architecture, sizes, settings.stage, licence, settings.data, "", {})
 
 
 def _adam(network: nn.Module, settings: Train) -> torch.optim.Optimizer:
     return torch.optim.Adam(network.parameters(), lr=settings.rate, betas=(0.9, 0.99))
 
 
-def _critic(settings: Train) -> nn.Module:
-    if settings.critic == "srgan":
-        return SrganCritic(settings.critic_features, settings.patch * SCALE)
-    return Critic(settings.critic_features)
-
-
 def fresh(settings: Train, device: torch.device) -> State:
     """The beginning of a run: equal settings give equal weights."""
     torch.manual_seed(settings.seed)
-    card = architecture(settings)
-    network, average = (model_file.build(card).to(device).to(memory_format=torch.channels_last) for _ in range(2))
+    card, layout = architecture(settings), torch.channels_last
+    network, average = (model_file.build(card).to(device).to(memory_format=layout) for _ in range(2))
     if settings.initial is not None:
         network.load_state_dict(model_file.load_own(settings.initial).network.state_dict())
     average.load_state_dict(network.state_dict())
     average.eval().requires_grad_(False)
     state = State(network, average, _adam(network, settings))
     if settings.stage == "gan":
-        critic = _critic(settings).to(device).to(memory_format=torch.channels_last)
-        perceptual = Perceptual(settings.perceptual).to(device).to(memory_format=torch.channels_last)
+        features, side = settings.critic_features, settings.patch * SCALE
+        critic = SrganCritic(features, side) if settings.critic == "srgan" else Critic(features)
+        critic = critic.to(device).to(memory_format=layout)
+        perceptual = Perceptual(settings.perceptual).to(device).to(memory_format=layout)
         state.gan = GanStage(critic, _adam(critic, settings), perceptual)
     return state

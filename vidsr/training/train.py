@@ -11,7 +11,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -116,12 +116,14 @@ class Trainer:
         """One step on one batch; gives the loss, and leaves all weights alone where a loss is not finite."""
         device, state = self.replica.device, self.state
         truth = batch.truth.to(device).to(memory_format=torch.channels_last)
-        with self._mixed():
+        mixed = self.replica.dtype != torch.float32
+        with torch.autocast(device.type, self.replica.dtype) if mixed else nullcontext():
             restored = self.network(batch.clip.to(device)).float().to(memory_format=torch.channels_last)
         loss = self._loss(restored, truth, batch.pairs)
         learning = [self._gradient(loss, state.network, state.optimiser)]
         if state.gan is not None:
-            learning.append(self._gradient(self._critics_loss(restored.detach(), truth), *state.gan.learner))
+            rivals_loss = self._critics_loss(restored.detach(), truth)
+            learning.append(self._gradient(rivals_loss, state.gan.critic, state.gan.optimiser))
         if not all(finite for finite, _ in learning):
             return math.nan
         for _, optimiser in learning:
@@ -131,10 +133,6 @@ class Trainer:
         state.follow(self.settings.average)
         state.step += 1
         return loss.item()
-
-    def _mixed(self) -> torch.autocast | nullcontext[None]:
-        dtype = self.replica.dtype
-        return nullcontext() if dtype == torch.float32 else torch.autocast(self.replica.device.type, dtype)
 
     def _loss(self, restored: Tensor, truth: Tensor, pairs: int) -> Tensor:
         settings, gan = self.settings, self.state.gan
@@ -166,22 +164,12 @@ class Trainer:
         return math.isfinite(loss.item()) and math.isfinite(norm.item()), optimiser
 
 
-@dataclass(frozen=True)
-class Check:
-    """What validation found: PSNR-Y at 64 -> 256, bicubic's beside it, and a picture of a few faces."""
-
-    psnr_y: float | None
-    bicubic_psnr_y: float | None
-    faces: Images | None
-
-
-def _validate(state: State, faces: Images | None, device: torch.device) -> Check:
-    if faces is None:
-        return Check(None, None, None)
+def _validate(state: State, faces: Images, device: torch.device) -> tuple[float, float, Images]:
+    """PSNR-Y at 64 -> 256, bicubic's beside it, and a picture of a few faces."""
     restore = stills.still_restorer(state.average, device)
     ours, plain = (stills.score("", f, list(faces), stills.Metrics()).psnr_y for f in (restore, stills.bicubic))
     small = [stills.reduced(face) for face in faces[:SHOWN]]
-    return Check(ours, plain, grid([small, [restore(s) for s in small], list(faces[:SHOWN])]))
+    return ours, plain, grid([small, [restore(s) for s in small], list(faces[:SHOWN])])
 
 
 def train(settings: Train, report: Callable[[Progress], None]) -> Path:
@@ -203,8 +191,8 @@ def train(settings: Train, report: Callable[[Progress], None]) -> Path:
     validation = load_stills(Path(settings.validation))[0] if settings.validation and first else None
     started = saved = time.monotonic()
     losses: list[float] = []
-    check = Check(None, None, None)
-    with TrainingLog(output) if first else nullcontext() as written:
+    psnr_y = bicubic = picture = None
+    with closing(TrainingLog(output)) if first else nullcontext() as written:
         for batch in batches(settings, state.step, replica):
             if state.step >= settings.steps:
                 break
@@ -217,22 +205,19 @@ def train(settings: Train, report: Callable[[Progress], None]) -> Path:
             if written is None:
                 continue
             if state.step % settings.check_every == 0 or state.step == settings.steps:
-                check = _validate(state, validation, replica.device)
+                if validation is not None:
+                    psnr_y, bicubic, picture = _validate(state, validation, replica.device)
                 rate = settings.rate * rate_factor(state.step, settings)
                 seconds, loss = time.monotonic() - started, float(np.mean(losses))
-                progress = Progress(state.step, seconds, rate, loss, check.psnr_y, check.bicubic_psnr_y)
+                progress = Progress(state.step, seconds, rate, loss, psnr_y, bicubic)
                 losses.clear()
-                written.write(progress, check.faces)
+                written.write(progress, picture)
                 report(progress)
             if time.monotonic() - saved > settings.save_s:
                 state.save(checkpoint)
                 saved = time.monotonic()
     if first:
         state.save(checkpoint)
-        _finish(output, state, settings, check)
+        found = {"steps": float(state.step)} | ({"psnr_y_64_256": psnr_y} if psnr_y is not None else {})
+        model_file.save(output, state.average, replace(architecture(settings), commit=commit(), metrics=found))
     return output
-
-
-def _finish(output: Path, state: State, settings: Train, check: Check) -> None:
-    found = {"steps": float(state.step)} | ({"psnr_y_64_256": check.psnr_y} if check.psnr_y is not None else {})
-    model_file.save(output, state.average, replace(architecture(settings), commit=commit(), metrics=found))

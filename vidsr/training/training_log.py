@@ -48,7 +48,7 @@ class TrainingLog:
     """Written beside a model: `MODEL.csv`, `MODEL.curve.png`, `MODEL.faces.png`, and TensorBoard's `MODEL.runs/`.
 
     The plot needs matplotlib and the last needs tensorboard (both in the extra `train`); without them they are left
-    out. A context manager.
+    out.
     """
 
     def __init__(self, model: Path) -> None:
@@ -60,37 +60,29 @@ class TrainingLog:
 
             self._board = SummaryWriter(str(model.with_suffix(".runs")))
 
-    def __enter__(self) -> TrainingLog:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         if self._board is not None:
             self._board.close()
 
     def write(self, progress: Progress, faces: Images | None) -> None:
         """Add a line, and draw everything anew; `faces (h, w, 3)` shows what the network makes."""
-        self._append(progress)
-        if faces is not None:
-            cv2.imwrite(str(self._model.with_suffix(".faces.png")), faces[..., ::-1])
-        if self._board is not None:
-            for name in ("loss", "rate", "psnr_y"):
-                value = getattr(progress, name)
-                if value is not None:
-                    self._board.add_scalar(name, value, progress.step)
-            if faces is not None:
-                self._board.add_image("faces", faces, progress.step, dataformats="HWC")
-        if self._plots:
-            plot(self._model.with_suffix(".csv"), self._model.with_suffix(".curve.png"))
-
-    def _append(self, progress: Progress) -> None:
-        row = asdict(progress)
-        log = self._model.with_suffix(".csv")
+        row, log = asdict(progress), self._model.with_suffix(".csv")
         fresh = not log.exists()
         with log.open("a", newline="") as file:
             writer = csv.DictWriter(file, list(row))
             if fresh:
                 writer.writeheader()
             writer.writerow(row)
+        if faces is not None:
+            cv2.imwrite(str(self._model.with_suffix(".faces.png")), faces[..., ::-1])
+        if self._board is not None:
+            for name in ("loss", "rate", "psnr_y"):
+                if row[name] is not None:
+                    self._board.add_scalar(name, row[name], progress.step)
+            if faces is not None:
+                self._board.add_image("faces", faces, progress.step, dataformats="HWC")
+        if self._plots:
+            plot(log, self._model.with_suffix(".curve.png"))
 
 
 def plot(log: Path, picture: Path) -> None:
