@@ -26,9 +26,8 @@ from vidsr.restore.resample import bicubic, bilinear, box_mean, narrowed, reduce
 TRUSTED, REFUSED = 5 / 255, 16 / 255
 """Mean disagreement with the input below which a restoration is kept, and above which it is dropped."""
 DOUBTED, CERTAIN = 0.2 / 255, 0.3 / 255
-"""Of `certainty`: up to the first nothing is shown, from the second on all. Seven of eight clips have 0.04 to 0.11 where
-they are coded all but without loss (x264's crf 1; the eighth was coded before, and has 0.21), and 0.27 to 0.87 at crf 23
-(but 0.11 where skin is smooth)."""
+"""Of `certainty`: up to the first nothing is shown, from the second on all. Seven of eight clips have 0.04 to 0.11 at
+x264's crf 1 (the eighth was coded before, and has 0.21), and 0.27 to 0.87 at crf 23 (but 0.11 where skin is smooth)."""
 
 
 @dataclass(frozen=True)
