@@ -10,7 +10,7 @@ import torch
 from tests.faces import FACE, YUV420, blend, crop, frame_of, planes, portrait, track_of
 from vidsr.frame import Frame, PixelFormat
 from vidsr.networks.generator import enlarge
-from vidsr.restore.blend import Restored, at_chroma, base_delta, certainty, masks, shown
+from vidsr.restore.blend import Restored, at_chroma, base_delta, masks, shown
 from vidsr.restore.crop import Cut
 from vidsr.restore.enlarge import enlarged, lanczos_matrix
 from vidsr.restore.resample import bicubic, narrowed
@@ -189,13 +189,3 @@ def test_a_perfect_network_does_not_oversharpen_the_films_own_pixels(scale: int)
     found = narrowed(truth - bicubic(film), 4 // scale) + base_delta(film, scale)
     lanczos = torch.from_numpy(lanczos_matrix(64, scale))
     assert torch.allclose(lanczos @ film @ lanczos.T + found, narrowed(truth, 4 // scale), atol=1e-5)
-
-
-def test_a_change_of_the_films_own_pixels_is_shown_where_it_is_more_than_the_networks_own_error() -> None:
-    face = torch.from_numpy(portrait()[64:192, 158:286]).permute(2, 0, 1)[None].float() / 255
-    smooth = bicubic(narrowed(face, 4))
-    noise = torch.randn(1, 1, 128, 128, generator=torch.Generator().manual_seed(1)).expand_as(face) / 255
-    found = [float(certainty(noise * levels, face)) for levels in (0.5, 1.4, 3.0)]
-    assert found[0] == 0 and 0 < found[1] < 1 and found[2] == 1
-    assert certainty(noise, smooth) == 1  # the less detail there is, the less a network errs
-    assert certainty(torch.zeros_like(face), torch.full_like(face, 0.5)) == 0

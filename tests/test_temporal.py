@@ -91,10 +91,3 @@ def test_steps_add_up() -> None:
         for s in (once[1].input_delta, twice.input_delta)
     ]
     assert errors[1] < errors[0]
-
-
-def test_how_much_of_a_change_is_shown_does_not_flicker() -> None:
-    numbers = [torch.tensor(number) for number in (0.0, 1.0, 0.5)]
-    faces = [dataclasses.replace(restored(noisy(n, 1.0), 1), certainty=number) for n, number in enumerate(numbers)]
-    found = averaged(faces[1], [faces[0], faces[2]])
-    assert found.certainty is not None and float(found.certainty) == 0.5

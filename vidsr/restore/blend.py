@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vidsr.analysis.alignment import CENTRE, RADII, SOFT
-from vidsr.color import luma, yuv_difference
+from vidsr.color import yuv_difference
 from vidsr.frame import Floats, Frame
 from vidsr.networks.generator import SCALE
 from vidsr.networks.transfer import Transfer
@@ -25,9 +25,6 @@ from vidsr.restore.resample import bicubic, bilinear, box_mean, narrowed, reduce
 
 TRUSTED, REFUSED = 5 / 255, 16 / 255
 """Mean disagreement with the input below which a restoration is kept, and above which it is dropped."""
-DOUBTED, CERTAIN = 0.2 / 255, 0.3 / 255
-"""Of `certainty`: up to the first nothing is shown, from the second on all. Seven of eight clips have 0.04 to 0.11 at
-x264's crf 1 (the eighth was coded before, and has 0.21), and 0.27 to 0.87 at crf 23 (but 0.11 where skin is smooth)."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +32,13 @@ class Restored:
     """A crop with what the network adds to its plain enlargement, `residual (3, fh, fw)`, and the share to show, 0..1.
 
     `f` is 4, or less where that was averaged down to what the output resolves (see `fineness`). `input_delta (3, h, w)`
-    is what averaging over time does to the crop itself. `certainty` is a number, or None for 1: see there.
+    is what averaging over time does to the crop itself.
     """
 
     cut: Cut
     residual: Tensor
     weight: float
     input_delta: Tensor | None = None
-    certainty: Tensor | None = None
 
     @property
     def fine(self) -> int:
@@ -64,20 +60,6 @@ def base_delta(rgb: Tensor, scale: int) -> Tensor:
     """
     matrix = torch.from_numpy(lanczos_matrix(rgb.shape[-1], scale)).to(rgb.device)
     return narrowed(bicubic(rgb), SCALE // scale) - matrix @ (rgb @ matrix.T)
-
-
-def certainty(residual: Tensor, rgb: Tensor) -> Tensor:
-    """How far a change of the frame's own pixels is more than the network's own error: `(N, 3, h, w)` -> `(N,)`, 0..1.
-
-    Where nothing is to be mended, what is reduced again still differs a little from the input, the more so the more
-    detail there is. So the mean square of the change is compared with the root mean square of the detail, in the
-    middle half of the crop.
-    """
-    quarter = rgb.shape[-1] // 4
-    inner = slice(quarter, -quarter)
-    parts = (luma(picture)[:, 0, inner, inner] for picture in (residual, rgb - box_mean(rgb, 1)))
-    change, detail = (part.square().mean((1, 2)) for part in parts)
-    return ((change / detail.sqrt().clamp_min(1e-6) - DOUBTED) / (CERTAIN - DOUBTED)).clamp(0, 1)
 
 
 def masks(to_unit: Tensor, side: int, fine: int) -> Tensor:

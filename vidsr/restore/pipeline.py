@@ -15,18 +15,7 @@ from torch import Tensor
 from vidsr.frame import Floats, Frame, Track
 from vidsr.networks.generator import SCALE
 from vidsr.networks.transfer import OomBatching, PendingCopy, Transfer, one_thread
-from vidsr.restore.blend import (
-    Patches,
-    Restored,
-    base_delta,
-    certainty,
-    differences,
-    fineness,
-    masks,
-    merged,
-    patches,
-    shown,
-)
+from vidsr.restore.blend import Patches, Restored, base_delta, differences, fineness, masks, merged, patches, shown
 from vidsr.restore.crop import CropPath, Cut, Place, Planes, cut, window
 from vidsr.restore.quality import measured
 from vidsr.restore.quality_totals import JUDGED, Quality
@@ -171,14 +160,10 @@ def _drawn(group: Sequence[_Cropped], job: Job) -> Iterator[_Drawn]:
                 )
             added = job.restorer.added(clips, to_unit)
             with one_thread():
-                middle, place = clips[:, clips.shape[1] // 2], faces[0].cut.place
-                added = _on_the_output(added, middle, place, job)
-                own_pixels = job.planes.scale == place.factor == 1 and not (job.restorer.idle or job.restorer.aligned)
-                sure = certainty(added, middle) if own_pixels else repeat(None)
-        for face, extra, how_sure in zip(faces, added, sure, strict=False):
+                added = _on_the_output(added, clips[:, clips.shape[1] // 2], faces[0].cut.place, job)
+        for face, extra in zip(faces, added, strict=True):
             back = torch.rot90(extra, -face.cut.place.turn, (1, 2))
-            restored = Restored(face.cut, back, face.weight, certainty=how_sure)
-            done.setdefault(face.cut.index, []).append(restored)
+            done.setdefault(face.cut.index, []).append(Restored(face.cut, back, face.weight))
     for waiting in group:
         yield _WithFaces(waiting.frame, done.get(waiting.frame.index, []))
 
@@ -244,8 +229,6 @@ def _spread(faces: Sequence[Restored], planes: Planes, lanes: Transfer) -> tuple
     input_delta = [face.input_delta for face in faces if face.input_delta is not None]
     added = torch.stack([face.residual for face in faces])
     pictures = shown(added, inside, fine, torch.stack(input_delta) if input_delta else None)
-    if sure := [face.certainty for face in faces if face.certainty is not None]:
-        pictures[:, :3] *= torch.stack(sure)[:, None, None, None]
     quality = measured(pictures[judged], rgb, weights, inside[judged]) if judged else pictures.new_empty(0, 3)
     return *differences(pictures, faces, planes, lanes), quality
 

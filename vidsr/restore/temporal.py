@@ -65,8 +65,7 @@ def _grid(moves: Tensor, fine: int) -> Tensor:
 def averaged(face: Restored, others: Sequence[Restored]) -> Restored:
     """A face averaged with its neighbours: both what the network adds to it, and, as `input_delta`, the input under it.
 
-    All have crops of one size. Pixels that differ by more than noise keep to themselves. Their certainty becomes the
-    mean of all.
+    All have crops of one size. Pixels that differ by more than noise keep to themselves.
     """
     device, fine = face.residual.device, face.fine
     moves = np.stack([face.cut.flow_to(other.cut).transpose(2, 0, 1) for other in others])
@@ -82,12 +81,8 @@ def averaged(face: Restored, others: Sequence[Restored]) -> Restored:
     for k, other in enumerate(others):
         moved = F.grid_sample(other.residual[None], grid[k : k + 1], mode, padding_mode="border", align_corners=False)
         mean = torch.addcmul(mean, moved[0].sub_(face.residual), shares[k])
-    sure = [one.certainty for one in (face, *others) if one.certainty is not None]
     return replace(
-        face,
-        residual=mean,
-        input_delta=input_delta if face.input_delta is None else face.input_delta + input_delta,
-        certainty=torch.stack(sure).mean() if sure else None,
+        face, residual=mean, input_delta=input_delta if face.input_delta is None else face.input_delta + input_delta
     )
 
 
