@@ -198,7 +198,7 @@ def test_a_turned_head_looks_like_itself() -> None:
 
 
 @needs(ODD)
-@pytest.mark.parametrize(("name", "degrees", "faces"), [("rot45", 45, 2), ("r90", 90, 3), ("r180", 180, 3)])
+@pytest.mark.parametrize(("name", "degrees", "faces"), [("rot45", 45, 3), ("r90", 90, 3), ("r180", 180, 3)])
 def test_turned_films_are_found_and_not_left_without_a_face(name: str, degrees: int, faces: int) -> None:
     ask = ["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "stream=width,height", "-of", "csv=p=0"]
     path = ODD / f"{name}.mp4"
@@ -211,5 +211,5 @@ def test_turned_films_are_found_and_not_left_without_a_face(name: str, degrees: 
     made = [Frame(n, n, p[:luma].reshape(height, width), p[luma:].reshape(shape)) for n, p in enumerate(pictures)]
     found = find_tracks(made, film(width, height), SETTINGS, detector()).tracks
     assert len(found) >= faces
-    assert sum(len(track) == len(made) for track in found) >= faces - 1
+    assert sum(len(track) >= len(made) - 1 for track in found) >= faces - 1
     assert all(off(np.abs(turn(track)), degrees) < 25 for track in found)

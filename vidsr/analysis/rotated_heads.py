@@ -145,7 +145,8 @@ class RotatedHeads:
         for n in suppress(*_arrays(found))[:MOST] if found else []:
             if self._seen_at(small, found[n], roll(found[n].landmarks), self._min_score) is not None:
                 true = self._voted(small, found[n])
-                if true is not None and not is_among(true, self.faces) and abs(roll(true.landmarks)) > TILTED:
+                # Between the two an upright look often sees nothing, as here.
+                if true is not None and not is_among(true, self.faces) and abs(roll(true.landmarks)) > UPRIGHT:
                     self._heads.append(_Head(true))
 
     def _voted(self, small: Small, face: Detection) -> Detection | None:
