@@ -52,6 +52,13 @@ class Batch:
     truth: Tensor
     pairs: int = 0
 
+    def __post_init__(self) -> None:
+        b, _, c, h, w = self.clip.shape
+        if self.truth.shape != (b, c, SCALE * h, SCALE * w):
+            raise ValueError(f"a truth of {tuple(self.truth.shape)} does not fit a clip of {tuple(self.clip.shape)}")
+        if 2 * self.pairs > b:
+            raise ValueError(f"{self.pairs} pairs do not fit into a batch of {b}")
+
 
 @dataclass(frozen=True)
 class Reel:

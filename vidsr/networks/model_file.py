@@ -198,8 +198,11 @@ def load(name: str, fidelity: float | None = None) -> Model:
         return Model("plain", Plain(), Card("plain", {"window": 1}, "none", "MIT", "none", "", {}), "")
     path = find(name)
     digest, ships = sha256(path), path.parent == store.models_folder()
-    promises = {one.path: one.sha256 for one in store.added_models().values()}
-    if digest != (store.checksums().get(path.name) if ships else promises.get(path, digest)):
+    if ships:
+        promised = store.checksums().get(path.name)
+    else:
+        promised = {one.path: one.sha256 for one in store.added_models().values()}.get(path, digest)
+    if digest != promised:
         cure = "install vidsr again" if ships else "remove it and add it again"
         raise ModelError(f"the checksum of {path} is not the promised one: the file is damaged; {cure}")
     return _own(path, digest) if is_ours(path) else _external(path, digest, fidelity)

@@ -21,6 +21,8 @@ from vidsr.video.process import GLOBAL, LONG_PATIENCE_S, SAFE, local, run
 from vidsr.video.tags import lost
 
 SAMPLE = 8
+PERIOD_S = 60
+"""How often ffmpeg tells how far it is: often enough for a patience of LONG_PATIENCE_S, and all of it is kept."""
 
 
 def check_published(
@@ -97,7 +99,8 @@ def _ending(made: Film, film: Film, ticks: int, stamps: NDArray[np.int64]) -> li
 def check_decodes(film: Film, frames: int) -> None:
     """OutputError where the picture's `frames` frames cannot all be decoded without a complaint."""
     complaints = Complaints(film.index)
-    words = ["ffmpeg", *GLOBAL, "-loglevel", "level+warning", *SAFE, "-i", local(film.path)]
+    period = ["-stats_period", str(PERIOD_S)]
+    words = ["ffmpeg", *GLOBAL, *period, "-loglevel", "level+warning", *SAFE, "-i", local(film.path)]
     words += ["-map", f"0:{film.index}", "-fps_mode", "passthrough", "-progress", "pipe:1", "-f", "null", "-"]
     status, told, lines = run(words, LONG_PATIENCE_S, complaints.hear)
     decoded = int((re.findall(rb"^frame=(\d+)$", told, re.MULTILINE) or [b"0"])[-1])
