@@ -70,6 +70,14 @@ def test_where_all_rests_small_changes_are_noise_and_where_it_moves_they_are_not
     assert shares[0] > 0.99 and shares[1] < 0.1
 
 
+def test_what_moves_is_averaged_for_its_noise_only() -> None:
+    counts = []
+    for level in (0.2 / 255, MOST):
+        counts.append(float(sameness(torch.full((1, 32, 32), level), torch.full((1, 32, 32), 2.0)).mean()))
+    assert counts[0] < 0.1 and counts[1] > 0.99
+    assert float(sameness(torch.full((1, 32, 32), 0.2 / 255), torch.zeros(1, 32, 32)).mean()) > 0.99
+
+
 def test_alike_frames_are_averaged_to_the_same() -> None:
     face = restored(noisy(0, 3.0))
     others = [dataclasses.replace(face, cut=dataclasses.replace(face.cut, index=n)) for n in (1, 2)]

@@ -40,13 +40,15 @@ def sameness(apart: Tensor, motion: Tensor) -> Tensor:
     the lengths of their motion, pixels, `(K, h, w)`.
 
     Noise is what the STILLEST quarter of the pixels differs by in the neighbour that is most like the frame. It is
-    never more than MOST: where all neighbours moved, motion must not pass for it.
+    never more than MOST: where all neighbours moved, motion must not pass for it. What moves counts the less, the less
+    noise there is: its average loses more detail than noise.
     """
     kept = max(1, round(STILLEST * apart[0].numel()))
     noise = (MARGIN * apart.flatten(1).kthvalue(kept, 1).values.amin()).clamp(LEAST, MOST)
     rest = (-((motion / REST) ** 2)).exp()
-    noise = torch.maximum(noise, LEAST + (STILL - LEAST) * rest)
-    return apart.sub(noise).clamp_min(0).div(SOFTNESS * noise + LEAST).square().neg().exp()
+    threshold = torch.maximum(noise, LEAST + (STILL - LEAST) * rest)
+    alike = apart.sub(threshold).clamp_min(0).div(SOFTNESS * threshold + LEAST).square().neg().exp()
+    return alike * rest.clamp_min(noise / MOST)
 
 
 @lru_cache(maxsize=32)
