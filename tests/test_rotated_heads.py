@@ -198,8 +198,11 @@ def test_a_turned_head_looks_like_itself() -> None:
 
 
 @needs(ODD)
-@pytest.mark.parametrize(("name", "degrees", "faces"), [("rot45", 45, 3), ("r90", 90, 3), ("r180", 180, 3)])
-def test_turned_films_are_found_and_not_left_without_a_face(name: str, degrees: int, faces: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "degrees", "late"), [("rot45", 45, (0, 1)), ("r90", 90, (0, 0)), ("r180", 180, (0, 0))]
+)
+def test_turned_films_are_found_and_not_left_without_a_face(name: str, degrees: int, late: tuple[int, ...]) -> None:
+    """Three people; two of them in all frames but so many."""
     ask = ["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "stream=width,height", "-of", "csv=p=0"]
     path = ODD / f"{name}.mp4"
     words = subprocess.run([*ask, str(path)], check=True, capture_output=True, text=True).stdout.strip().split(",")
@@ -210,6 +213,7 @@ def test_turned_films_are_found_and_not_left_without_a_face(name: str, degrees: 
     shape = (2, height // 2, width // 2)
     made = [Frame(n, n, p[:luma].reshape(height, width), p[luma:].reshape(shape)) for n, p in enumerate(pictures)]
     found = find_tracks(made, film(width, height), SETTINGS, detector()).tracks
-    assert len(found) >= faces
-    assert sum(len(track) >= len(made) - 1 for track in found) >= faces - 1
+    assert len(found) >= 3
+    longest = sorted((len(track) for track in found), reverse=True)
+    assert all(length >= len(made) - lacks for length, lacks in zip(longest, late, strict=False))
     assert all(off(np.abs(turn(track)), degrees) < 25 for track in found)
