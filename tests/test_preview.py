@@ -266,7 +266,8 @@ def test_a_contact_sheet_shows_the_face_at_its_own_size_and_enlarged() -> None:
     assert (seen.exact[..., 0] == 255).sum() == 40 * 30
     share = contact_sheet.TILE / 60
     assert (seen.whole[..., 0] == 255).sum() == pytest.approx(40 * 30 * share**2, rel=0.05)
-    corner = contact_sheet.view(picture, (-20, -10, 10, 30), 1)
+    corner = contact_sheet.view(picture, (-20, -10, 10, 30), 1)  # 25 x 40 of its 60 x 60 pixels lie in the picture
+    assert (corner.exact == 0).all(2).sum() == 25 * 40  # the rest is dark ground, not the edge repeated
     assert corner.exact.shape == corner.whole.shape == (contact_sheet.TILE, contact_sheet.TILE, 3)
     large = contact_sheet.view(picture, (100, 50, 180, 150), 4)
     assert large.exact.shape == (contact_sheet.TILE, contact_sheet.TILE, 3)

@@ -65,10 +65,15 @@ def view(picture: Rgb, box: Sequence[float], scale: float, crisp: bool = False) 
 
 
 def _square(picture: Rgb, left: int, top: int, side: int) -> Rgb:
-    """A square of a picture, whose edge is repeated where the square goes beyond it."""
-    rows = np.clip(np.arange(top, top + side), 0, picture.shape[0] - 1)
-    columns = np.clip(np.arange(left, left + side), 0, picture.shape[1] - 1)
-    return picture[rows][:, columns]
+    """A square of a picture, on dark ground where it goes beyond it."""
+    height, width = picture.shape[:2]
+    square = np.full((side, side, 3), DARK, np.uint8)
+    rows, columns = (range(max(0, start), min(size, start + side)) for start, size in ((top, height), (left, width)))
+    if rows and columns:
+        square[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = picture[
+            rows.start : rows.stop, columns.start : columns.stop
+        ]
+    return square
 
 
 def _line(text: str, width: int) -> Rgb:
