@@ -25,16 +25,27 @@ from vidsr.config import CROP_STEP
 from vidsr.evaluate.metrics import FACE, MIDDLE
 from vidsr.networks import model_file
 from vidsr.networks.generator import SCALE, Critic, enlarge
+from vidsr.networks.generator import added as network_added
 from vidsr.restore.crop import RIM
 from vidsr.restore.resample import narrowed
 from vidsr.restore.restorer import multiplies_bf16
 from vidsr.training.losses import RIVALRIES, Perceptual, feature_distance, fidelity
 
-CARD = model_file.Card(
-    "vidsr",
-    {"window": len(OFFSETS), "features": 48, "blocks": 10, "offsets": OFFSETS, "context": (64, 96, 128)},
-    "fidelity", "non-commercial research", "coded films and stills", "", {},
-)  # fmt: skip
+SIZES: dict[str, dict[str, object]] = {
+    "vidsr": {"window": len(OFFSETS), "features": 48, "blocks": 10, "offsets": OFFSETS, "context": (64, 96, 128)},
+    "srgan": {"window": 1, "features": 64, "blocks": 16},
+    "vdsr": {"window": 1, "features": 64, "blocks": 20},
+}
+
+
+def card_of(architecture: str) -> model_file.Card:
+    """What is written beside a network of the recipe's size."""
+    return model_file.Card(
+        architecture, SIZES[architecture], "fidelity", "non-commercial research", "coded films and stills", "", {}
+    )
+
+
+CARD = card_of("vidsr")
 REDUCED = 0.25  # of the fidelity of both reduced again: what the film was before its codec
 PERCEPTUAL, ADVERSARIAL, IDENTITY, FEATURES = 0.12, 0.01, 0.08, 0.04  # of the GAN stage
 CLIP = 0.5  # the largest norm of a gradient
@@ -125,9 +136,9 @@ def chips(rgb: Tensor, places: Tensor) -> Tensor:
     return F.grid_sample(F.interpolate(rgb, size=small, mode="area"), grid, padding_mode="border", align_corners=False)
 
 
-def fresh(scratch: bool) -> nn.Module:
+def fresh(card: model_file.Card, scratch: bool) -> nn.Module:
     """The network, by default with the shipped fidelity model's weights."""
-    network = model_file.build(CARD)
+    network = model_file.build(card)
     if not scratch:
         network.load_state_dict(model_file.load_own("vidsr_x4_fidelity").network.state_dict())
     return network
@@ -138,9 +149,11 @@ class Fit:
 
     def __init__(self, given: argparse.Namespace) -> None:
         self.given = given
-        self.network = fresh(given.scratch)
+        self.card = card_of(given.architecture)
+        scratch = given.scratch or given.architecture != "vidsr"
+        self.network = fresh(self.card, scratch)
         if given.gan:
-            self.network.load_state_dict(sharper(model_file.tensors(given.gan)["average"], given.scratch))
+            self.network.load_state_dict(sharper(model_file.tensors(given.gan)["average"], scratch))
         self.network = self.network.requires_grad_(True).to(memory_format=torch.channels_last)
         self.optimiser = torch.optim.Adam(self.network.parameters(), given.rate, betas=(0.9, 0.99))
         self.parts = {"network": self.network, "average": copy.deepcopy(self.network), "optimiser": self.optimiser}
@@ -164,15 +177,17 @@ class Fit:
         torch.save(states | {"step": self.step, "spent": self.spent}, partial)
         partial.replace(self.given.output)
         model_file.save(
-            self.given.output.with_suffix(".safetensors"), copy.deepcopy(self.parts["average"]).half(), CARD
+            self.given.output.with_suffix(".safetensors"), copy.deepcopy(self.parts["average"]).half(), self.card
         )
 
     def learn(self, clip: Tensor, truth: Tensor, places: Tensor, rate: float) -> dict[str, float]:
         """One step; gives each part of the loss."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
+        beside = (clip.shape[1] - self.card.window) // 2
+        clip = clip[:, beside : beside + self.card.window]
         with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16()):
-            added = self.network.added(clip)
+            added = network_added(self.network, clip)
         restored = enlarge(clip[:, clip.shape[1] // 2]) + added.float()
         small = (narrowed(picture, SCALE) for picture in (restored, truth))
         losses = {"fidelity": fidelity(restored, truth), "reduced": REDUCED * fidelity(*small)}
@@ -188,6 +203,8 @@ class Fit:
         with torch.no_grad():
             for slow, fast in zip(self.parts["average"].parameters(), self.network.parameters(), strict=True):
                 slow.lerp_(fast, 1 - keep)
+            for slow, fast in zip(self.parts["average"].buffers(), self.network.buffers(), strict=True):
+                slow.copy_(fast)
         return {name: loss.item() for name, loss in losses.items()}
 
     def _looks(self, restored: Tensor, truth: Tensor, places: Tensor) -> dict[str, Tensor]:
@@ -227,6 +244,7 @@ def main() -> None:
     parser.add_argument("--patch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--scratch", action="store_true")
+    parser.add_argument("--architecture", default="vidsr", choices=SIZES, help="the papers' networks, from nothing")
     parser.add_argument("--gan", type=Path, help="the checkpoint of a fidelity run, to go on from")
     parser.add_argument("--perceptual", default="vgg19")
     parser.add_argument("--recogniser", type=Path, help="MobileFaceNet's .param, its .bin beside it")
