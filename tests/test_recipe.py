@@ -72,3 +72,14 @@ def test_the_mean_lies_between_the_runs(samples: Path, tmp_path: Path, monkeypat
 def test_a_folder_without_samples_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit, match="no samples of 16 pixels"):
         _fit(monkeypatch, tmp_path, tmp_path / "run.checkpoint", "--minutes", "1")
+
+
+def test_a_grid_is_told_from_what_is_smooth() -> None:
+    slope = torch.linspace(0, 1, 128).expand(1, 3, 128, 128).contiguous()
+    lattice = 0.01 * torch.randn(4, 4, generator=torch.Generator().manual_seed(1)).repeat(32, 32)
+    lattice -= lattice.mean()
+    inside = (..., slice(40, 88), slice(40, 88))
+    assert fit.woven(slope)[inside].abs().max() < 1e-3
+    torch.testing.assert_close(
+        fit.woven(slope + lattice)[inside], lattice.expand(1, 3, 128, 128)[inside], atol=1e-3, rtol=0
+    )

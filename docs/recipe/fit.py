@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
 
 from docs.recipe.recogniser import Recogniser
 from docs.recipe.samples import OFFSETS, Images, rounded
@@ -47,7 +48,8 @@ def card_of(architecture: str) -> model_file.Card:
 
 CARD = card_of("vidsr")
 REDUCED = 0.25  # of the fidelity of both reduced again: what the film was before its codec
-PERCEPTUAL, ADVERSARIAL, IDENTITY, FEATURES = 0.12, 0.01, 0.08, 0.04  # of the GAN stage
+PERCEPTUAL, ADVERSARIAL, IDENTITY, FEATURES, GRID = 0.12, 0.01, 0.08, 0.04, 0.04  # of the GAN stage
+KERNEL, SIGMA = 15, 2.5  # over how many low-resolution pixels something repeats that counts as a grid
 CLIP = 0.5  # the largest norm of a gradient
 HELD = 160  # files of samples in memory
 
@@ -136,6 +138,18 @@ def chips(rgb: Tensor, places: Tensor) -> Tensor:
     return F.grid_sample(F.interpolate(rgb, size=small, mode="area"), grid, padding_mode="border", align_corners=False)
 
 
+def woven(rgb: Tensor) -> Tensor:
+    """What repeats every four pixels: each of the 16 places of a pixel shuffle, averaged over its neighbourhood, less
+    the picture averaged alike. `(N, 3, 4h, 4w)` -> the same; `h` and `w` of 8 and more.
+
+    Perceptual losses look through strided layers and do not mind such a grid (Odena 2016).
+    """
+    places = gaussian_blur(F.pixel_unshuffle(rgb, SCALE), [KERNEL, KERNEL], [SIGMA, SIGMA])  # (N, 48, h, w)
+    smooth = gaussian_blur(F.avg_pool2d(rgb, SCALE), [KERNEL, KERNEL], [SIGMA, SIGMA])  # (N, 3, h, w)
+    smooth = F.interpolate(smooth, scale_factor=SCALE, mode="bilinear", align_corners=False)
+    return F.pixel_shuffle(places, SCALE) - smooth
+
+
 def fresh(card: model_file.Card, scratch: bool) -> nn.Module:
     """The network, by default with the shipped fidelity model's weights."""
     network = model_file.build(card)
@@ -213,6 +227,7 @@ class Fit:
         losses = {
             "perceptual": PERCEPTUAL * self.perceptual(restored, truth),
             "adversarial": min(1.0, self.step / 60) * ADVERSARIAL * fooled,
+            "grid": GRID * woven(restored).square().mean() / (restored - truth).detach().square().mean(),
         }
         if self.recogniser is not None:
             who, maps = self.recogniser(chips(restored, places))

@@ -103,7 +103,7 @@ def _along(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.mean([np.roll(values, by, axis=1) for by in range(-half, half + 1)], axis=0))
 
 
-def _grays(frame: Frame, peak: int) -> Grays:
+def grays(frame: Frame, peak: int) -> Grays:
     return np.asarray(frame.luma * np.float32(255 / peak), np.float32)
 
 
@@ -115,7 +115,7 @@ def _moments(analysis: Analysis, tracks: Sequence[Track], frames: int) -> list[i
     return sorted({there[int(i)] for i in chosen})
 
 
-def _pairs(work: Plan, job: Job, analysis: Analysis, frames: int) -> Iterator[tuple[Frame, Frame]]:
+def pairs(work: Plan, job: Job, analysis: Analysis, frames: int) -> Iterator[tuple[Frame, Frame]]:
     """Frames enlarged plainly and restored."""
     for index in _moments(analysis, job.tracks, frames):
         span = (index, index + 1)
@@ -140,8 +140,8 @@ def seams(paths: Sequence[Path], models: Sequence[Model], frames: int, settings:
 def _row(clip: str, work: Plan, job: Job, analysis: Analysis, frames: int) -> Seam:
     peak = work.planes.pixels.peak
     found = [
-        seam(_grays(plain, peak), _grays(restored, peak), track.matrices[restored.index - track.first], work.scale)
-        for plain, restored in _pairs(work, job, analysis, frames)
+        seam(grays(plain, peak), grays(restored, peak), track.matrices[restored.index - track.first], work.scale)
+        for plain, restored in pairs(work, job, analysis, frames)
         for track in job.tracks
         if track.first <= restored.index < track.stop and track.weight[restored.index - track.first] > 0
     ]
