@@ -25,8 +25,7 @@ from vidsr.analysis.alignment import RADII
 from vidsr.config import CROP_STEP
 from vidsr.evaluate.metrics import FACE, MIDDLE
 from vidsr.networks import model_file
-from vidsr.networks.generator import SCALE, Critic, enlarge
-from vidsr.networks.generator import added as network_added
+from vidsr.networks.generator import SCALE, Critic, added, enlarge
 from vidsr.restore.crop import RIM
 from vidsr.restore.resample import narrowed
 from vidsr.restore.restorer import multiplies_bf16
@@ -46,7 +45,6 @@ def card_of(architecture: str) -> model_file.Card:
     )
 
 
-CARD = card_of("vidsr")
 REDUCED = 0.25  # of the fidelity of both reduced again: what the film was before its codec
 PERCEPTUAL, ADVERSARIAL, IDENTITY, FEATURES, GRID = 0.12, 0.01, 0.08, 0.04, 0.04  # of the GAN stage
 KERNEL, SIGMA = 15, 2.5  # over how many low-resolution pixels something repeats that counts as a grid
@@ -201,8 +199,8 @@ class Fit:
         beside = (clip.shape[1] - self.card.window) // 2
         clip = clip[:, beside : beside + self.card.window]
         with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16()):
-            added = network_added(self.network, clip)
-        restored = enlarge(clip[:, clip.shape[1] // 2]) + added.float()
+            residual = added(self.network, clip)
+        restored = enlarge(clip[:, clip.shape[1] // 2]) + residual.float()
         small = (narrowed(picture, SCALE) for picture in (restored, truth))
         losses = {"fidelity": fidelity(restored, truth), "reduced": REDUCED * fidelity(*small)}
         if self.given.gan:

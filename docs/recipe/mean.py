@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from docs.recipe.fit import CARD
+from docs.recipe.fit import card_of
 from vidsr.networks import model_file
 
 
@@ -28,9 +28,10 @@ def main() -> None:
         for name in states[0]
     }
     torch.save({"average": mean}, given.output)
-    network = model_file.build(CARD)
+    card = card_of("vidsr")
+    network = model_file.build(card)
     network.load_state_dict(mean)
-    model_file.save(given.output.with_suffix(".safetensors"), network.half(), CARD)
+    model_file.save(given.output.with_suffix(".safetensors"), network.half(), card)
 
 
 if __name__ == "__main__":

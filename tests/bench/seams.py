@@ -103,7 +103,18 @@ def _along(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.mean([np.roll(values, by, axis=1) for by in range(-half, half + 1)], axis=0))
 
 
-def grays(frame: Frame, peak: int) -> Grays:
+@dataclass(frozen=True, repr=False)
+class Shown:
+    """A face that is shown in one frame: which of its track's it is, and the frame's luma `(h, w)` in gray levels,
+    enlarged plainly and restored."""
+
+    track: Track
+    at: int
+    plain: Grays
+    restored: Grays
+
+
+def _grays(frame: Frame, peak: int) -> Grays:
     return np.asarray(frame.luma * np.float32(255 / peak), np.float32)
 
 
@@ -115,7 +126,7 @@ def _moments(analysis: Analysis, tracks: Sequence[Track], frames: int) -> list[i
     return sorted({there[int(i)] for i in chosen})
 
 
-def pairs(work: Plan, job: Job, analysis: Analysis, frames: int) -> Iterator[tuple[Frame, Frame]]:
+def _pairs(work: Plan, job: Job, analysis: Analysis, frames: int) -> Iterator[tuple[Frame, Frame]]:
     """Frames enlarged plainly and restored."""
     for index in _moments(analysis, job.tracks, frames):
         span = (index, index + 1)
@@ -125,39 +136,51 @@ def pairs(work: Plan, job: Job, analysis: Analysis, frames: int) -> Iterator[tup
         yield enlarged(source, work.planes), restored
 
 
-def seams(paths: Sequence[Path], models: Sequence[Model], frames: int, settings: Enhance) -> Iterable[Seam]:
-    """A row for each film and model, over `frames` frames with faces; films without a face give `faces` 0 and zeros."""
+def _shown(work: Plan, job: Job, analysis: Analysis, frames: int) -> Iterator[Shown]:
+    for pair in _pairs(work, job, analysis, frames):
+        plain, restored = (_grays(frame, work.planes.pixels.peak) for frame in pair)
+        for track in job.tracks:
+            at = pair[1].index - track.first
+            if 0 <= at < len(track) and track.weight[at] > 0:
+                yield Shown(track, at, plain, restored)
+
+
+def shown_faces(
+    paths: Sequence[Path], models: Sequence[Model], frames: int, settings: Enhance
+) -> Iterator[tuple[str, Plan, Iterator[Shown]]]:
+    """For each film and model its name, its plan, and the faces of `frames` frames; a film may show none."""
     with tempfile.TemporaryDirectory() as folder:
         for path in paths:
-            output = Path(folder) / "seam.mkv"
+            output = Path(folder) / "restored.mkv"
             works = [plan(path, output, replace(settings, overwrite=True), model) for model in models]
             analysis, _ = passes.analyze_film(works[0].film, settings, Meter())
             tracks, _ = passes.restorable(analysis.tracks, settings.render.faces)
             for work in works:
-                yield _row(path.name, work, passes.make_job(work, tracks), analysis, frames)
+                yield path.name, work, _shown(work, passes.make_job(work, tracks), analysis, frames)
 
 
-def _row(clip: str, work: Plan, job: Job, analysis: Analysis, frames: int) -> Seam:
-    peak = work.planes.pixels.peak
-    found = [
-        seam(grays(plain, peak), grays(restored, peak), track.matrices[restored.index - track.first], work.scale)
-        for plain, restored in pairs(work, job, analysis, frames)
-        for track in job.tracks
-        if track.first <= restored.index < track.stop and track.weight[restored.index - track.first] > 0
-    ]
-    edge, rim = np.mean(found, axis=0) if found else (0.0, 0.0)
-    return Seam(clip, work.model.name, len(found), float(edge), float(rim))
+def seams(paths: Sequence[Path], models: Sequence[Model], frames: int, settings: Enhance) -> Iterable[Seam]:
+    """A row for each film and model, over `frames` frames with faces; films without a face give `faces` 0 and zeros."""
+    for clip, work, faces in shown_faces(paths, models, frames, settings):
+        found = [seam(face.plain, face.restored, face.track.matrices[face.at], work.scale) for face in faces]
+        edge, rim = np.mean(found, axis=0) if found else (0.0, 0.0)
+        yield Seam(clip, work.model.name, len(found), float(edge), float(rim))
+
+
+def asked(frames: int) -> tuple[list[Path], list[Model], int]:
+    """The films, the models, and how many frames the command line asks for."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("films", type=Path, nargs="+")
+    parser.add_argument("--model", action="append")
+    parser.add_argument("--frames", type=int, default=frames, help="of each film, spread over it")
+    given = parser.parse_args()
+    models = [open_model(name, None) for name in given.model or [*store.shipped(), Enhance().render.model]]
+    return given.films, models, given.frames
 
 
 def main() -> None:
     """A line for each film and model: gray levels a pixel at the edge, and along the worst ring near it."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("films", type=Path, nargs="+")
-    parser.add_argument("--model", action="append")
-    parser.add_argument("--frames", type=int, default=8, help="of each film, spread over it")
-    given = parser.parse_args()
-    models = [open_model(name, None) for name in given.model or [*store.shipped(), Enhance().render.model]]
-    for row in seams(given.films, models, given.frames, Enhance()):
+    for row in seams(*asked(8), Enhance()):
         print(f"{row.clip:24} {row.model:40} {row.faces:3} faces: edge {row.edge:.3f}, rim {row.rim:.3f}")
 
 
